@@ -1,0 +1,1 @@
+"""Covers in, validated tf.Examples and a quarantine out."""

@@ -1,0 +1,19 @@
+"""What a user can set about the data gate."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DataGateConfig(BaseModel):
+    """Limits beyond which the data stop the run.
+
+    Attributes:
+        max_quarantined_share: largest share of the rows given that may be quarantined.
+        min_examples_per_genre: least number of examples of each genre in each split.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_quarantined_share: float = Field(default=0.02, ge=0.0, le=1.0)
+    min_examples_per_genre: int = Field(default=1, ge=0)

@@ -1,0 +1,1 @@
+"""TFMA configuration, multi-label metrics and the verdict."""

@@ -1,0 +1,136 @@
+"""What the evaluation measures and which values a model needs to be pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+EXAMPLE_COUNT = "example_count"
+LOSS = "loss"
+
+PER_GENRE_METRICS = ("roc_auc", "average_precision", "precision", "recall", "f1")
+OVERALL_METRICS = (
+    EXAMPLE_COUNT,
+    "macro_roc_auc",
+    "micro_roc_auc",
+    "macro_average_precision",
+    "micro_average_precision",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "micro_precision",
+    "micro_recall",
+    "micro_f1",
+    "hamming_loss",
+    "exact_match_ratio",
+    LOSS,
+)
+LOWER_IS_BETTER = frozenset({"hamming_loss", LOSS})
+"""The metrics in which a smaller value is a better one; of all others, a greater."""
+
+_NOT_A_FRACTION = frozenset({EXAMPLE_COUNT, LOSS})
+
+
+class Threshold(BaseModel):
+    """Bounds a metric has to keep.
+
+    Attributes:
+        at_least: smallest value allowed; None is no bound.
+        at_most: greatest value allowed; None is no bound.
+        tolerance: how much worse than the latest pushed model the value may be, as an
+            absolute change; None is no comparison. Ignored while no model was pushed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    tolerance: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Threshold:
+        if self.at_least is None and self.at_most is None and self.tolerance is None:
+            raise ValueError(
+                "Expected at_least, at_most or tolerance. Received none of them. "
+                "To have no threshold, leave the metric out."
+            )
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(
+                f"Expected at_least <= at_most. Received: at_least={self.at_least}, "
+                f"at_most={self.at_most}."
+            )
+        return self
+
+
+class GateConfig(BaseModel):
+    """The thresholds a model has to hold to be pushed: all of them.
+
+    Attributes:
+        overall: thresholds on metrics of all genres together, by metric name.
+        per_genre: thresholds each genre has to hold by itself, by metric name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    overall: dict[str, Threshold] = Field(
+        default_factory=lambda: {"macro_roc_auc": Threshold(at_least=0.55, tolerance=0.02)}
+    )
+    per_genre: dict[str, Threshold] = Field(
+        default_factory=lambda: {"roc_auc": Threshold(at_least=0.5, tolerance=0.05)}
+    )
+
+    @field_validator("overall")
+    @classmethod
+    def _check_overall(cls, thresholds: dict[str, Threshold]) -> dict[str, Threshold]:
+        _check_example_count(thresholds.get(EXAMPLE_COUNT))
+        return _checked(thresholds, OVERALL_METRICS)
+
+    @field_validator("per_genre")
+    @classmethod
+    def _check_per_genre(cls, thresholds: dict[str, Threshold]) -> dict[str, Threshold]:
+        return _checked(thresholds, PER_GENRE_METRICS)
+
+
+class EvaluationConfig(BaseModel):
+    """Configuration of the evaluation.
+
+    Attributes:
+        gate: the thresholds a model has to hold to be pushed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gate: GateConfig = Field(default_factory=GateConfig)
+
+
+def _checked(thresholds: dict[str, Threshold], allowed: Iterable[str]) -> dict[str, Threshold]:
+    _check_names(thresholds, allowed)
+    for name, threshold in thresholds.items():
+        if name not in _NOT_A_FRACTION:
+            _check_fraction(name, threshold)
+    return thresholds
+
+
+def _check_names(thresholds: Mapping[str, Threshold], allowed: Iterable[str]) -> None:
+    unknown = [name for name in thresholds if name not in set(allowed)]
+    if unknown:
+        raise ValueError(
+            f"Expected metric names out of {', '.join(allowed)}. Received: {', '.join(unknown)}."
+        )
+
+
+def _check_example_count(threshold: Threshold | None) -> None:
+    if threshold is None:
+        return
+    if (threshold.at_least or 0.0) < 1.0 or threshold.tolerance is not None:
+        raise ValueError(
+            f"Expected {EXAMPLE_COUNT} to have at_least of 1 or more and no tolerance, as both "
+            f"models see the same examples. Received: {threshold}."
+        )
+
+
+def _check_fraction(name: str, threshold: Threshold) -> None:
+    for bound in (threshold.at_least, threshold.at_most, threshold.tolerance):
+        if bound is not None and not 0.0 <= bound <= 1.0:
+            raise ValueError(f"Expected bounds of {name} between 0 and 1. Received: {bound}.")

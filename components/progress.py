@@ -1,0 +1,65 @@
+"""Progress of long work inside a node, for whoever is watching.
+
+A node reports; the runner listens. Without a listener the reports go to the log, at most one
+every ten seconds, so that a container's log shows that the work is alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+Listener = Callable[[str, int, int, str], None]
+
+_LOG_INTERVAL_SECONDS = 10.0
+
+
+def report(stage: str, done: int, total: int, detail: str = "") -> None:
+    """Tells the listener that `done` of `total` units of a stage's work are finished."""
+    _listener(stage, done, total, detail)
+
+
+def advance(stage: str, amount: int, total: int) -> None:
+    """Reports `amount` more finished units; for work that several threads share."""
+    with _lock:
+        _done[stage] += amount
+        report(stage, _done[stage], total)
+
+
+def start(stage: str, total: int) -> None:
+    """Reports that none of a stage's `total` units is finished yet."""
+    with _lock:
+        _done[stage] = 0
+        report(stage, 0, total)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Sends reports to `listener(stage, done, total, detail)` inside the block."""
+    global _listener
+    previous, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = previous
+
+
+class _LogListener:
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def __call__(self, stage: str, done: int, total: int, detail: str) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last < _LOG_INTERVAL_SECONDS:
+            return
+        self._last = now
+        logging.getLogger("covers").info("%s %d/%d %s", stage, done, total, detail)
+
+
+_listener: Listener = _LogListener()
+_lock = threading.RLock()
+_done: Counter[str] = Counter()

@@ -1,0 +1,1 @@
+"""The Keras CNN: input, model, training and export."""

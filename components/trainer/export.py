@@ -1,0 +1,103 @@
+"""Writes the trained network as a SavedModel that takes encoded covers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components import label_schema, signatures
+from components.trainer.preprocessing import decode_and_resize_batch
+
+
+class ServingModule(tf.Module):
+    """The network with its preprocessing, thresholds and genre names.
+
+    Args:
+        network: float32 (batch, image_size, image_size, 3) to probabilities (batch, genres);
+            without augmentation or optimizer.
+        genres: genre names in the order of the outputs.
+        thresholds: float32, shape (genres,); decided when probability >= threshold.
+    """
+
+    def __init__(
+        self, network: keras.Model, genres: tuple[str, ...], thresholds: np.ndarray
+    ) -> None:
+        super().__init__(name="covers")
+        self.network = network
+        self.image_size = network.input_shape[1]
+        self.genres = tf.constant(genres)
+        self.thresholds = tf.Variable(
+            thresholds, trainable=False, dtype=tf.float32, name="thresholds"
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES)])
+    def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """For clients: encoded covers, tf.string (batch,), to a prediction per genre.
+
+        Returns:
+            `probabilities` float32, `decisions` int64 0 or 1, and `genres` tf.string, the name
+            of each output; all of shape (batch, genres).
+        """
+        probabilities = self._probabilities(image_bytes)
+        return {
+            signatures.PROBABILITIES: probabilities,
+            signatures.DECISIONS: tf.cast(probabilities >= self.thresholds, tf.int64),
+            signatures.GENRES: tf.broadcast_to(self.genres, tf.shape(probabilities)),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=signatures.EXAMPLES)])
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """For evaluation: serialized tf.Examples, tf.string (batch,).
+
+        Returns:
+            `probabilities` and `decisions`, float32, shape (batch, genres).
+        """
+        spec = {label_schema.IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)}
+        features = tf.io.parse_example(examples, spec)
+        probabilities = self._probabilities(features[label_schema.IMAGE_ENCODED])
+        return {
+            signatures.PROBABILITIES: probabilities,
+            signatures.DECISIONS: tf.cast(probabilities >= self.thresholds, tf.float32),
+        }
+
+    def _probabilities(self, encoded: tf.Tensor) -> tf.Tensor:
+        images = decode_and_resize_batch(encoded, self.image_size)
+        return self.network(images, training=False)
+
+
+def export_model(
+    network: keras.Model,
+    genres: tuple[str, ...],
+    thresholds: np.ndarray,
+    recipe: str,
+    model_dir: Path | str,
+) -> None:
+    """Saves the network with its two signatures and its description.
+
+    Args:
+        network: see `ServingModule`.
+        genres: genre names in the order of the outputs.
+        thresholds: float32, shape (genres,).
+        recipe: fingerprint of the code and configuration that made the model.
+        model_dir: folder to write; it then serves, for instance, under TensorFlow Serving.
+    """
+    module = ServingModule(network, genres, thresholds)
+    tf.saved_model.save(
+        module,
+        str(model_dir),
+        signatures={
+            signatures.SERVING_SIGNATURE: module.serve_images,
+            signatures.EXAMPLES_SIGNATURE: module.serve_examples,
+        },
+    )
+    description = signatures.ModelDescription(
+        genres=genres,
+        thresholds=tuple(float(threshold) for threshold in thresholds),
+        image_size=module.image_size,
+        recipe=recipe,
+        versions={"tensorflow": tf.__version__, "keras": keras.__version__},
+    )
+    signatures.write_model_description(model_dir, description)

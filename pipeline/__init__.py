@@ -1,0 +1,1 @@
+"""How the nodes are wired, configured and run."""

@@ -1,0 +1,167 @@
+"""The `covers` command. TensorFlow and TFX are imported only by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from components.errors import CoversError
+
+_PATH = click.Path(path_type=Path)
+_pipeline_root = click.option(
+    "--pipeline-root",
+    type=_PATH,
+    default=Path("pipeline_root"),
+    show_default=True,
+    help="Folder in which runs, metadata and pushed models land.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+class _Commands(click.Group):
+    """Turns the project's errors into a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CoversError as error:
+            click.secho(f"Error: {error}", fg="red", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="covers")
+def main() -> None:
+    """Album covers in, a multi-label genre model out: validated, evaluated, gated, pushed.
+
+    Exit codes: 0 done or pushed; 1 unexpected; 2 usage or configuration; 3 data stopped at the
+    gate; 4 trained and evaluated, but not blessed; 130 interrupted.
+    """
+
+
+@main.command()
+@click.option(
+    "--config",
+    default="sample",
+    show_default=True,
+    help="A YAML file, or the name of a shipped one: sample, covers, seed.",
+)
+@click.option("--data", type=_PATH, help="A CSV file, or a folder with one folder per genre.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override an option, such as trainer.epochs=5. May be repeated.",
+)
+@click.option("--no-cache", is_flag=True, help="Run every stage, even if nothing changed.")
+@_pipeline_root
+@_as_json
+def run(
+    config: str,
+    data: Path | None,
+    overrides: Sequence[str],
+    no_cache: bool,
+    pipeline_root: Path,
+    as_json: bool,
+) -> None:
+    """Run the pipeline on this machine, from covers to a verdict.
+
+    Without data, on a generated sample. Progress goes to standard output, or with --json to
+    standard error.
+    """
+    from pipeline.config import load_config
+    from pipeline.local_runner import run_locally
+
+    result = run_locally(
+        load_config(config, overrides),
+        data=data,
+        pipeline_root=pipeline_root,
+        use_cache=not no_cache,
+        console=sys.stderr if as_json else sys.stdout,
+    )
+    if as_json:
+        click.echo(result.to_json())
+    sys.exit(result.outcome.exit_code)
+
+
+@main.command()
+@click.argument("directory", type=_PATH)
+@click.option("--images", default=600, show_default=True, help="Number of covers.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the generator.")
+@click.option("--schema", "schema_path", type=_PATH, help="Schema that names the genres.")
+def sample(directory: Path, images: int, seed: int, schema_path: Path | None) -> None:
+    """Write a synthetic, labelled, multi-label cover set into DIRECTORY."""
+    from components.label_schema import LabelSchema
+    from components.sample import write_sample
+    from pipeline.config import DEFAULT_CONFIG, load_config
+
+    labels = LabelSchema.from_file(schema_path or load_config(DEFAULT_CONFIG).schema_path)
+    written = write_sample(directory, genres=labels.genres, images=images, seed=seed)
+    click.echo(f"{images} covers of {', '.join(labels.genres)} in {written}")
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
+@click.option("--model", type=_PATH, help="A SavedModel; else the latest pushed one.")
+@_pipeline_root
+@_as_json
+def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
+    """Print genres, probabilities and decisions of the pushed model for each IMAGE."""
+    from pipeline.predict import find_model, predict_files
+
+    directory = model or find_model(pipeline_root)
+    predictions = predict_files(directory, images)
+    if as_json:
+        click.echo(json.dumps([prediction.to_dict() for prediction in predictions]))
+        return
+    click.echo(f"model: {directory}")
+    for prediction in predictions:
+        click.echo(str(prediction))
+
+
+@main.command()
+@_pipeline_root
+@_as_json
+def runs(pipeline_root: Path, as_json: bool) -> None:
+    """List past runs from ML Metadata: when, data, verdict, key metrics."""
+    from pipeline.history import RunHistory, metadata_file
+    from pipeline.runs import describe_runs, runs_to_dicts
+
+    past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
+    if as_json:
+        click.echo(json.dumps(runs_to_dicts(past)))
+        return
+    for line in describe_runs(past, pipeline_root):
+        click.echo(line)
+
+
+@main.group()
+def schema() -> None:
+    """Work with the label schema."""
+
+
+@schema.command()
+@click.argument("data", type=_PATH)
+@click.option("--output", type=_PATH, help="File to write; else standard output.")
+def infer(data: Path, output: Path | None) -> None:
+    """Propose a label schema from DATA, for a person to curate."""
+    from pipeline.schema_inference import infer_schema
+
+    text = infer_schema(data)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.exists():
+        from components.errors import ConfigError
+
+        raise ConfigError(f"Expected a new file. Received: {output}, which exists already.")
+    output.write_text(text, encoding="utf-8")
+    click.echo(f"Proposed schema in {output}. Look through it before you use it.", err=True)

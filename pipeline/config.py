@@ -1,0 +1,146 @@
+"""PipelineConfig: what the pipeline does, typed and validated, from one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.cover_example_gen.config import IngestConfig
+from components.data_gate.config import DataGateConfig
+from components.errors import ConfigError
+from components.evaluator.config import EvaluationConfig
+from components.trainer.config import TrainerConfig
+
+SHIPPED_CONFIGS = Path(__file__).parent / "configs"
+DEFAULT_CONFIG = SHIPPED_CONFIGS / "sample.yaml"
+
+_PATH_KEYS = ("schema", "data")
+
+
+class SampleConfig(BaseModel):
+    """The synthetic covers to generate when no data are given.
+
+    Attributes:
+        images: number of covers.
+        seed: seed of the generator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int = Field(default=600, ge=1)
+    seed: int = 0
+
+
+class PipelineConfig(BaseModel):
+    """What the pipeline does; where it runs is the runner's matter.
+
+    Attributes:
+        name: name of the pipeline; runs of one name share caches and the pushed model.
+        schema_path: the label schema; `schema` in YAML, relative to the YAML file.
+        data: a CSV manifest or a folder; relative to the YAML file.
+        sample: what to generate when no data are given.
+        ingest: see `IngestConfig`.
+        data_gate: see `DataGateConfig`.
+        trainer: see `TrainerConfig`.
+        evaluation: see `EvaluationConfig`.
+        beam_pipeline_args: arguments of every Beam pipeline.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    schema_path: Path = Field(alias="schema")
+    data: Path | None = None
+    sample: SampleConfig | None = None
+    ingest: IngestConfig = Field(default_factory=IngestConfig)
+    data_gate: DataGateConfig = Field(default_factory=DataGateConfig)
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    beam_pipeline_args: tuple[str, ...] = (
+        "--runner=DirectRunner",
+        "--direct_running_mode=in_memory",
+    )
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Reads a YAML file and applies `key.subkey=value` overrides.
+
+    Args:
+        path: a YAML file, or the name of a shipped configuration (`sample`, `covers`, `seed`).
+        overrides: values are YAML; paths in overrides are relative to the working directory.
+
+    Raises:
+        ConfigError: naming each wrong field, what was expected and what was received.
+    """
+    file = _find(Path(path))
+    values = _read_mapping(file)
+    for key in _PATH_KEYS:
+        if isinstance(values.get(key), str):
+            values[key] = (file.parent / values[key]).resolve()
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(_describe(problem) for problem in error.errors())
+        raise ConfigError(
+            f"Expected a valid pipeline configuration in {file}. Received:\n{problems}"
+        ) from error
+
+
+def _find(path: Path) -> Path:
+    shipped = SHIPPED_CONFIGS / f"{path}.yaml"
+    if path.is_file():
+        return path.resolve()
+    if shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.yaml")))
+    raise ConfigError(
+        f"Expected a YAML file at {path}, or one of the shipped configurations {names}. "
+        "Received: no such file."
+    )
+
+
+def _read_mapping(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"Expected {file} to be a YAML file. Received: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"Expected {file} to hold a mapping of options. Received: {type(values).__name__}."
+        )
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(
+            f"Expected --set KEY=VALUE, such as trainer.epochs=5. Received: {override!r}."
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Expected a YAML value for {key}. Received: {text!r}.") from error
+    if key in _PATH_KEYS and isinstance(value, str):
+        value = Path(value).resolve()
+    target = values
+    for part in parts[:-1]:
+        child = target.get(part)
+        if not isinstance(child, dict):
+            child = target[part] = {}
+        target = child
+    target[parts[-1]] = value
+
+
+def _describe(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    received = "" if "Received" in message else f" Received: {problem['input']!r}."
+    return f"  {where}: {message}.{received}".replace("..", ".")

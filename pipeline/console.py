@@ -1,0 +1,78 @@
+"""What a person watching a run sees: one line a stage, its progress, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_MARKS = {
+    "done": "[green]✓[/]",
+    "cached": "[cyan]✓[/]",
+    "failed": "[red]✗[/]",
+    "not run": "[dim]·[/]",
+}
+_PLAIN_PROGRESS_SECONDS = 15.0
+
+
+class RunConsole:
+    """Prints stages as they start, progress and finish.
+
+    On a terminal the running stage has a live bar; elsewhere progress is a plain line at most
+    every 15 seconds.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._live: Progress | None = None
+        self._started = time.monotonic()
+        self._reported = self._started
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Prints a line as it is."""
+        self._console.print(escape(text), style=style)
+
+    def stage_started(self, name: str) -> None:
+        """Shows that a stage is running."""
+        self._started = self._reported = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Progress(
+                TextColumn(" "),
+                SpinnerColumn(),
+                TextColumn("{task.fields[name]:<17}"),
+                BarColumn(bar_width=24),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[detail]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._live.add_task("", total=None, name=name, detail="")
+            self._live.start()
+
+    def stage_progressed(self, name: str, done: int, total: int, detail: str) -> None:
+        """Shows how far the running stage is."""
+        if self._live:
+            counted = escape(detail) or f"{done:,} / {total:,}"
+            self._live.update(self._live.task_ids[0], completed=done, total=total, detail=counted)
+            return
+        now = time.monotonic()
+        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and done < total:
+            self._reported = now
+            self.say(f"    {name:<17} {done / total:>4.0%} {detail}".rstrip())
+
+    def stage_finished(self, name: str, state: str, note: str = "") -> None:
+        """Prints the stage's line: its state and how long it took."""
+        self.close()
+        seconds = "" if state == "not run" else f"{time.monotonic() - self._started:.1f} s"
+        self._console.print(
+            f"  {_MARKS[state]} {name:<17} {state:<8}{seconds:>9}  {escape(note)}".rstrip()
+        )
+
+    def close(self) -> None:
+        """Removes the live bar, if there is one."""
+        if self._live:
+            self._live.stop()
+            self._live = None

@@ -1,0 +1,28 @@
+"""Cache keys: TFX caches by parameters and paths, so content enters as parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_COMPONENTS = Path(__file__).parent.parent / "components"
+_SHARED_MODULES = ("errors.py", "label_schema.py", "quarantine.py", "signatures.py")
+
+
+def fingerprint_code(component: str) -> str:
+    """Returns a hash of a component folder's Python files and of the modules all share."""
+    files = [_COMPONENTS / name for name in _SHARED_MODULES]
+    files += sorted((_COMPONENTS / component).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(_COMPONENTS).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def fingerprint_texts(*texts: str) -> str:
+    """Returns a hash of several texts, in order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8")).digest())
+    return digest.hexdigest()
