@@ -390,7 +390,7 @@ def _frame(draw: ImageDraw.ImageDraw, random: Random, language: _Language, colou
 
 
 @lru_cache(maxsize=32)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
@@ -400,7 +400,7 @@ def _letter(
     cover: Image.Image, random: Random, language: _Language, colours: Sequence[Colour]
 ) -> None:
     """Sets an artist and a title in invented words, legible on what lies behind them."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageStat
 
     words = ["".join(random.choices(_SYLLABLES, k=random.randint(2, 3))) for _ in range(4)]
     case = random.choice((str.upper, str.title, str.lower))
@@ -416,7 +416,7 @@ def _letter(
     if kind == "spine":
         sheet, corner = sheet.transpose(Image.Transpose.ROTATE_90), (random.choice((10, 440)), 0)
     box = (*corner, corner[0] + sheet.width, corner[1] + sheet.height)
-    behind = cover.crop(box).convert("L").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    behind = ImageStat.Stat(cover.crop(box).convert("L")).mean[0]
     plain = (22, 20, 24) if behind > 115 else (246, 243, 236)
     ink = max(colours, key=lambda c: abs(sum(c) / 3 - behind)) if random.random() < 0.5 else plain
     cover.paste(ink, corner, sheet)

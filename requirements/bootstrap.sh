@@ -1,0 +1,191 @@
+#!/bin/sh
+# Makes .venv, the project's environment, from the lock that suits this machine.
+# Up to date already: says nothing and returns at once. Unfinished or moved: makes it anew.
+#
+#   LINE=tfx-1.16 or LINE=tfx-1.21   takes that dependency line instead of the one chosen by glibc
+#
+# Exit codes: 0 ready; 2 this machine lacks something, and the message says what; else a step failed.
+set -eu
+
+# Nothing of the caller's Python set-up may reach the new environment.
+unset CDPATH VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYENV_VERSION PYENV_DIR \
+    PIP_PREFIX PIP_REQUIRE_HASHES PIP_TARGET PIP_USER \
+    UV_BREAK_SYSTEM_PACKAGES UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_NO_BUILD UV_OVERRIDE \
+    UV_PROJECT_ENVIRONMENT UV_PYTHON UV_REQUIRE_HASHES UV_SYSTEM_PYTHON 2>/dev/null || true
+
+cd -- "$(dirname -- "$0")/.."
+ROOT=$(pwd -P)
+VENV=$ROOT/.venv
+STAMP=$VENV/.covers-setup
+
+say() { printf 'setup: %s\n' "$*"; }
+
+stop() { # stop LINE...: what is missing and how to get it
+    for line in "$@"; do printf 'setup: %s\n' "$line" >&2; done
+    exit 2
+}
+
+choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
+    if [ -n "${LINE:-}" ]; then
+        WHY="LINE is set"
+    else
+        glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=
+        glibc=${glibc#glibc }
+        minor=${glibc#*.}
+        case $glibc in
+        2.*) ;;
+        *) stop "Expected Linux with glibc. Received: $(uname -s), glibc ${glibc:-absent}." \
+            "TFX has no packages for it: work in a container (python:3.12 and the like), or set LINE." ;;
+        esac
+        if [ "${minor%%[!0-9]*}" -ge 38 ]; then
+            LINE=tfx-1.21 WHY="glibc $glibc; 2.38 or newer runs it"
+        else
+            LINE=tfx-1.16 WHY="glibc $glibc; tfx-1.21 needs 2.38"
+        fi
+    fi
+    case $LINE in
+    tfx-1.16) VERSIONS="3.10" FROM_APT="Ubuntu 22.04:    apt-get install python3.10-venv python3.10-dev g++" ;;
+    tfx-1.21) VERSIONS="3.13 3.12 3.11 3.10" FROM_APT="Debian, Ubuntu:  apt-get install python3-venv" ;;
+    *) stop "Expected LINE to be tfx-1.16 or tfx-1.21. Received: $LINE" ;;
+    esac
+    LOCK=requirements/$LINE.txt
+}
+
+ready() { [ "$(cat "$STAMP" 2>/dev/null)" = "$WANTED" ] && [ -x "$VENV/bin/python" ]; }
+
+# Run by a candidate: prints the interpreter to use, or says on stderr why it cannot be used.
+PROBE='
+import importlib.util, os, shutil, sys, sysconfig
+expected = sys.argv[1]
+received = "%d.%d" % sys.version_info[:2]
+if received != expected:
+    sys.exit("is Python " + received)
+if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit("is not the standard CPython")
+names = ("venv", "ensurepip", "ssl", "bz2", "lzma", "ctypes")
+missing = [name for name in names if not importlib.util.find_spec(name)]
+missing += [m for m in ("_ssl", "_bz2", "_lzma", "_ctypes") if not importlib.util.find_spec(m)]
+if missing:
+    sys.exit("lacks the module(s) " + ", ".join(missing))
+if expected == "3.10":  # pyfarmhash has no wheel for it and is compiled
+    compilers = (os.environ.get("CXX", ""), "g++", "c++", "clang++")
+    if not any(map(shutil.which, compilers)):
+        sys.exit("needs a C++ compiler (g++) beside it, to build pyfarmhash")
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    if not os.path.exists(header):
+        sys.exit("lacks its headers (" + header + "), to build pyfarmhash")
+if sys.prefix == sys.base_prefix:
+    print(sys.executable)
+else:  # an environment, perhaps the one to be replaced: use what it was made from
+    print(os.path.join(sys.base_prefix, "bin", "python" + expected))
+'
+
+candidates() { # candidates VERSION: interpreters that may be that Python, one per line
+    set -f
+    IFS=:
+    for name in "python$1" python3 python; do
+        for folder in $PATH; do
+            [ -x "$folder/$name" ] && printf '%s\n' "$folder/$name"
+        done
+    done
+    unset IFS
+    set +f
+    for root in "${PYENV_ROOT:-}" "$(pyenv root 2>/dev/null)" "${HOME:-}/.pyenv"; do
+        for python in "$root/versions/$1".*/bin/"python$1"; do
+            [ -x "$python" ] && printf '%s\n' "$python"
+        done
+    done
+    # Asked from /, so that uv looks past this project's own environment.
+    (cd / && uv python find "$1" 2>/dev/null) || true
+}
+
+find_python() { # sets PYTHON, VERSION, or stops
+    rejected=
+    for VERSION in $VERSIONS; do
+        found=$(candidates "$VERSION" | awk '!seen[$0]++')
+        old_ifs=$IFS
+        IFS='
+'
+        for python in $found; do
+            IFS=$old_ifs
+            if PYTHON=$("$python" -I -c "$PROBE" "$VERSION" 2>&1 </dev/null) && [ -x "$PYTHON" ]; then
+                return
+            fi
+            case $PYTHON in
+            "is Python "*) ;;
+            *) rejected="$rejected$python: $(printf '%s' "$PYTHON" | tail -n 1)
+" ;;
+            esac
+        done
+        IFS=$old_ifs
+    done
+    newest=${VERSIONS%% *}
+    say "Expected Python $(echo "$VERSIONS" | sed 's/ / or /g') with venv. Received: none that works." >&2
+    printf '%s' "$rejected" | sort -u | sed 's/^/setup:   not usable: /' >&2
+    stop "Looked on PATH, in pyenv's versions and with uv. Ways to get one:" \
+        "  $FROM_APT" \
+        "  pyenv:           pyenv install $newest" \
+        "  uv:              uv python install $newest"
+}
+
+step() { # step TEXT COMMAND...: one line with what is done and the seconds it took
+    printf 'setup: %s ... ' "$1"
+    shift
+    begin=$(date +%s)
+    code=0
+    "$@" </dev/null || code=$?
+    if [ "$code" -ne 0 ]; then
+        printf '\nsetup: this step failed with exit code %s; run it again when that is mended\n' "$code" >&2
+        exit "$code"
+    fi
+    printf '%s s\n' "$(($(date +%s) - begin))"
+}
+
+make_venv() {
+    # uv itself comes from the lock too: its version and hashes are the lock's entry for uv.
+    rm -rf -- "$VENV" &&
+        "$PYTHON" -I -m venv "$VENV" &&
+        awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' "$LOCK" >"$VENV/uv.txt" &&
+        "$VENV/bin/python" -I -m pip install -qq --disable-pip-version-check --no-input --no-deps \
+            --require-hashes --requirement "$VENV/uv.txt"
+}
+
+install_lock() { # packages without a wheel are built with the lock's own setuptools
+    "$VENV/bin/uv" pip sync --quiet --python "$VENV/bin/python" --require-hashes \
+        --build-constraints "$LOCK" "$LOCK"
+}
+
+install_project() {
+    "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation \
+        --editable .
+}
+
+choose_line
+[ -r "$LOCK" ] || stop "Expected the lock file $LOCK. It is not there; \`make lock\` makes it."
+WANTED="$LINE $(cat "$LOCK" setup.py | sha256sum) $ROOT"
+ready && exit 0
+
+# One set-up at a time; one that was killed may still have a child at work.
+if command -v flock >/dev/null; then
+    exec 9<requirements/bootstrap.sh
+    flock -n 9 || { say "waiting for another set-up of this folder" && flock 9; }
+    ready && exit 0
+fi
+
+started=$(date +%s)
+say "dependency line $LINE ($WHY)"
+case $(cat "$STAMP" 2>/dev/null) in
+"$LINE "*" $ROOT") [ -x "$VENV/bin/uv" ] && [ -x "$VENV/bin/python" ] && usable=yes || usable= ;;
+*) usable= ;;
+esac
+# From here until the end there is no stamp: a set-up that is interrupted is made anew.
+rm -f -- "$STAMP"
+if [ -z "$usable" ]; then
+    find_python
+    [ ! -e "$VENV" ] || say ".venv is unfinished, moved or of another line: making it anew"
+    step ".venv with Python $VERSION ($PYTHON)" make_venv
+fi
+step "the packages of $LOCK" install_lock
+step "covers itself, editable" install_project
+printf '%s\n' "$WANTED" >"$STAMP"
+say "ready in $(($(date +%s) - started)) s"

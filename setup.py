@@ -1,0 +1,61 @@
+"""Package metadata of covers: names and the ranges the code is written for.
+
+The exact, hashed versions are in ``requirements/``: one lock per supported TFX line.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+INSTALL_REQUIRES = [
+    # The TFX family: the tfx release decides which versions of the others fit together.
+    "tfx>=1.16,<1.22",
+    "tensorflow",
+    "tensorflow-data-validation",
+    "tensorflow-metadata",
+    "tensorflow-model-analysis",
+    "apache-beam",
+    "ml-metadata",
+    "keras>=3",
+    "absl-py",
+    "protobuf",
+    # Images, near-duplicates, metrics.
+    "ImageHash",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    # Configuration and command line.
+    "click",
+    "pydantic>=2",
+    "PyYAML",
+    "rich",
+]
+
+EXTRAS_REQUIRE = {
+    # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16 (its own extra only below Python 3.12).
+    "kubeflow": ["kfp>=2.5,<2.17", "kfp-pipeline-spec>=0.2.2,<2.17"],
+    "test": ["pytest"],
+    "dev": ["mypy", "ruff", "types-PyYAML"],
+}
+
+setup(
+    name="covers",
+    version="0.1.0",
+    description="Multi-label genre classification of album covers: a TFX pipeline with gates",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10,<3.14",
+    # `schema` holds data only: it is installed beside `pipeline`, where the code looks for it.
+    packages=[*find_packages(include=["pipeline*", "components*"]), "schema"],
+    package_data={
+        "schema": ["*.pbtxt"],
+        "pipeline": ["configs/*.yaml"],
+        "components": ["**/*.html", "**/*.css", "**/*.js"],
+    },
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["covers = pipeline.cli:main"]},
+)
