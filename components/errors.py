@@ -1,10 +1,10 @@
 """The errors a user can meet, each with the exit code of the command line.
 
-    CoversError            1   anything the project raises on purpose
-    ├── ConfigError        2   a configuration, option or path is wrong
-    ├── DataError          3   the data were stopped at the gate
-    ├── ModelNotBlessed    4   trained and evaluated, but refused
-    └── DeploymentError    1   a model or pipeline could not be delivered
+CoversError            1   anything the project raises on purpose
+├── ConfigError        2   a configuration, option or path is wrong
+├── DataError          3   the data were stopped at the gate
+├── ModelNotBlessed    4   trained and evaluated, but refused
+└── DeploymentError    1   a model or pipeline could not be delivered
 """
 
 

@@ -118,11 +118,11 @@ class LabelSchema:
         Case, white space, hyphens, underscores and other punctuation do not count:
         "Hip-Hop", "hip hop" and " HIPHOP " all spell the genre "hiphop".
         """
-        return self._by_spelling.get(_spelling(name))
+        return self._by_spelling.get(spelling(name))
 
     @property
     def _by_spelling(self) -> dict[str, str]:
-        return {_spelling(genre): genre for genre in self.genres}
+        return {spelling(genre): genre for genre in self.genres}
 
 
 def read_schema(path: Path | str) -> schema_pb2.Schema:
@@ -158,9 +158,7 @@ def parsing_spec(schema: LabelSchema) -> dict[str, tf.io.FixedLenFeature]:
     }
 
 
-def _domain_values(
-    schema: schema_pb2.Schema, feature: schema_pb2.Feature
-) -> tuple[str, ...]:
+def _domain_values(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> tuple[str, ...]:
     if feature.HasField("string_domain"):
         return tuple(feature.string_domain.value)
     domains: dict[str, Sequence[str]] = {
@@ -172,19 +170,20 @@ def _domain_values(
 def _check_genre_names(genres: Sequence[str], source: str) -> None:
     spellings: dict[str, str] = {}
     for genre in genres:
-        spelling = _spelling(genre)
-        if not spelling or GENRE_SEPARATOR in genre:
+        spelled = spelling(genre)
+        if not spelled or GENRE_SEPARATOR in genre:
             raise ConfigError(
                 f"Expected genre names in {source} to hold a letter or digit and no "
                 f"'{GENRE_SEPARATOR}'. Received: {genre!r}."
             )
-        if spelling in spellings:
+        if spelled in spellings:
             raise ConfigError(
                 f"Expected genre names in {source} to differ in more than case and "
-                f"punctuation. Received: {spellings[spelling]!r} and {genre!r}."
+                f"punctuation. Received: {spellings[spelled]!r} and {genre!r}."
             )
-        spellings[spelling] = genre
+        spellings[spelled] = genre
 
 
-def _spelling(name: str) -> str:
+def spelling(name: str) -> str:
+    """Returns what counts of a genre name: its letters and digits, in lower case."""
     return re.sub(r"[\W_]+", "", name.casefold())

@@ -99,7 +99,7 @@ def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
 
 def write_summary(directory: Path, summary: IngestSummary) -> None:
     """Writes `summary.json`."""
-    text = json.dumps(dataclasses.asdict(summary), indent=2, sort_keys=True)
+    text = json.dumps(dataclasses.asdict(summary), indent=2)
     (directory / SUMMARY_FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 

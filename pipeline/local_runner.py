@@ -114,9 +114,7 @@ class _Run:
                 "Name a CSV file or a folder with --data."
             )
         directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
-        return write_sample(
-            directory, genres=labels.genres, images=sample.images, seed=sample.seed
-        )
+        return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)
 
     def _compile(self, labels: LabelSchema, data: Path, use_cache: bool) -> pipeline_pb2.Pipeline:
         from components.cover_example_gen.fingerprint import fingerprint_data
@@ -275,5 +273,3 @@ def _explain(error: BaseException, log_file: Path) -> str:
         f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
         f"The whole story is in {log_file}."
     )
-
-

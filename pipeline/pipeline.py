@@ -107,9 +107,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=inputs.push_destination
-            )
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=inputs.push_destination)
         ),
     )
 

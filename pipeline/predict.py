@@ -101,9 +101,7 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
                     image=image,
                     probabilities=dict(zip(description.genres, row, strict=True)),
                     decided=tuple(
-                        genre
-                        for genre, yes in zip(description.genres, decided, strict=True)
-                        if yes
+                        genre for genre, yes in zip(description.genres, decided, strict=True) if yes
                     ),
                 )
             )

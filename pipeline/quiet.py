@@ -62,4 +62,4 @@ def _kept_open(stream: TextIO, copies: dict[int, int]) -> TextIO:
         copy = None
     if copy is None:
         return stream
-    return open(copy, "w", buffering=1, encoding=stream.encoding, closefd=False)  # noqa: SIM115
+    return open(copy, "w", buffering=1, encoding=stream.encoding, closefd=False)

@@ -48,8 +48,6 @@ def _metric(run: PastRun, name: str) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _line(
-    started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str
-) -> str:
+def _line(started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str) -> str:
     cells = "".join(f"{metric:>18}" for metric in metrics)
     return f"{started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tfx import types
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -27,9 +27,9 @@ MODEL_KEY = "model"
 class BaselineModelSpec(ComponentSpec):
     """Inputs, outputs and parameters of `BaselineModel`."""
 
-    INPUTS = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
-    OUTPUTS = {MODEL_KEY: ChannelParameter(type=standard_artifacts.Model)}
-    PARAMETERS = {
+    INPUTS: ClassVar = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
+    OUTPUTS: ClassVar = {MODEL_KEY: ChannelParameter(type=standard_artifacts.Model)}
+    PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
         "recipe": ExecutionParameter(type=str),
         "expected_version": ExecutionParameter(type=str),

@@ -55,9 +55,7 @@ def CoverExampleGen(
     source = find_source(data)
     rows = source.rows()
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    split_directories = {
-        split: artifact_utils.get_split_uri([examples], split) for split in SPLITS
-    }
+    split_directories = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
     for directory in split_directories.values():
         Path(directory).mkdir(parents=True, exist_ok=True)
     progress.start(ingest.STAGE, len(rows))

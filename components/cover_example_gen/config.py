@@ -17,9 +17,7 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    splits: dict[str, float] = Field(
-        default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2}
-    )
+    splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)
 
     @model_validator(mode="after")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +35,7 @@ def fingerprint_data(data: Path | str) -> str:
 def _content(directory: Path, path: str) -> str:
     try:
         file = directory / path
-        if not stat.S_ISREG(os.stat(file).st_mode):
+        if not stat.S_ISREG(file.stat().st_mode):
             return "not a regular file"
         encoded = file.read_bytes()
     except (OSError, ValueError):

@@ -7,7 +7,6 @@ and planned into shards, and each shard reads its files again while it is writte
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import stat
 from collections import Counter
@@ -44,6 +43,7 @@ class Shard:
 
     @property
     def file_name(self) -> str:
+        """Its name, as TFX numbers shards."""
         return f"covers-{self.index:05d}-of-{self.count:05d}.tfrecord"
 
 
@@ -171,9 +171,7 @@ def summarise(
     """Adds up what was written and what was set aside."""
     examples: Counter[str] = Counter()
     group_sizes: Counter[str] = Counter()
-    genres: dict[str, dict[str, int]] = {
-        split: dict.fromkeys(schema.genres, 0) for split in SPLITS
-    }
+    genres: dict[str, dict[str, int]] = {split: dict.fromkeys(schema.genres, 0) for split in SPLITS}
     for report in reports:
         examples[report.split] += report.examples
         group_sizes.update(report.group_sizes)
@@ -254,7 +252,7 @@ def _read_inside(directory: Path, path: str) -> bytes:
             f"Expected a file inside the data directory. Received: {path!r}.",
         )
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):
+        if not stat.S_ISREG(file.stat().st_mode):
             raise ImageRejected(Reason.UNREADABLE_FILE, "Expected a regular file.")
         return file.read_bytes()
     except FileNotFoundError as error:
@@ -287,7 +285,8 @@ def _write_shard(
     genres: Counter[str] = Counter()
     groups: Counter[str] = Counter()
     written = rows = 0
-    with tf.io.TFRecordWriter(os.path.join(split_directories[shard.split], shard.file_name)) as out:
+    path = Path(split_directories[shard.split]) / shard.file_name
+    with tf.io.TFRecordWriter(str(path)) as out:
         for cover in shard.covers:
             try:
                 example = cover_to_example(cover, _read_inside(directory, cover.paths[0]), schema)

@@ -37,7 +37,6 @@ class HammingLoss(keras.metrics.MeanMetricWrapper):
     An all-zero prediction scores the label density, so a low value alone says little.
 
     Example:
-
     >>> metric = HammingLoss()
     >>> metric.update_state([[1.0, 0.0, 1.0]], [[0.9, 0.8, 0.1]])
     >>> round(float(metric.result()), 3)
@@ -59,7 +58,6 @@ class ExactMatchRatio(keras.metrics.MeanMetricWrapper):
     """Share of examples with every label right (subset accuracy): 1 is perfect, 0 is worst.
 
     Example:
-
     >>> metric = ExactMatchRatio()
     >>> metric.update_state([[1.0, 0.0], [1.0, 0.0]], [[0.9, 0.1], [0.9, 0.8]])
     >>> float(metric.result())

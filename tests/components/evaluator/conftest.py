@@ -67,9 +67,7 @@ Evaluate = Callable[..., Path]
 
 
 @pytest.fixture
-def evaluate(
-    tmp_path: Path, schema: LabelSchema, monkeypatch: pytest.MonkeyPatch
-) -> Evaluate:
+def evaluate(tmp_path: Path, schema: LabelSchema, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Runs TFX's Evaluator executor; see `run_evaluator`."""
     monkeypatch.setattr(sys, "argv", sys.argv[:1])
 
