@@ -1,6 +1,6 @@
 # Every target works from a fresh checkout: those that need .venv make it first.
 #   ARGS="..."      is passed on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
-#   LINE=tfx-1.16   takes that dependency line instead of the one chosen by requirements/bootstrap.sh
+#   LINE=tfx-1.16   takes that dependency line instead of the one chosen for this machine
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check lock clean
@@ -17,7 +17,7 @@ help: ## list the targets
 setup: ## make or update .venv; does nothing when it is up to date
 	@requirements/bootstrap.sh
 
-# A model that is not blessed (4) is an answer, not a broken run: make succeeds, `covers run` says 4.
+# 4 is an answer, not a broken run, and make knows no code but 2: it says so and succeeds.
 run: setup ## run the pipeline locally, on a generated sample unless ARGS names data
 	@code=0; .venv/bin/covers run $(ARGS) || code=$$?; \
 	case $$code in \

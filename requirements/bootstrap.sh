@@ -4,14 +4,14 @@
 #
 #   LINE=tfx-1.16 or LINE=tfx-1.21   takes that dependency line instead of the one chosen by glibc
 #
-# Exit codes: 0 ready; 2 this machine lacks something, and the message says what; else a step failed.
+# Exit codes: 0 ready; 2 this machine lacks something (the message says what); else a step failed.
 set -eu
 
 # Nothing of the caller's Python set-up may reach the new environment.
 unset CDPATH VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYENV_VERSION PYENV_DIR \
     PIP_PREFIX PIP_REQUIRE_HASHES PIP_TARGET PIP_USER \
     UV_BREAK_SYSTEM_PACKAGES UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_NO_BUILD UV_OVERRIDE \
-    UV_PROJECT_ENVIRONMENT UV_PYTHON UV_REQUIRE_HASHES UV_SYSTEM_PYTHON 2>/dev/null || true
+    UV_PROJECT_ENVIRONMENT UV_PYTHON UV_REQUIRE_HASHES UV_SYSTEM_PYTHON
 
 cd -- "$(dirname -- "$0")/.."
 ROOT=$(pwd -P)
@@ -35,7 +35,7 @@ choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
         case $glibc in
         2.*) ;;
         *) stop "Expected Linux with glibc. Received: $(uname -s), glibc ${glibc:-absent}." \
-            "TFX has no packages for it: work in a container (python:3.12 and the like), or set LINE." ;;
+            "TFX has no packages for it: work in a Debian or Ubuntu container, or set LINE." ;;
         esac
         if [ "${minor%%[!0-9]*}" -ge 38 ]; then
             LINE=tfx-1.21 WHY="glibc $glibc; 2.38 or newer runs it"
@@ -44,8 +44,14 @@ choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
         fi
     fi
     case $LINE in
-    tfx-1.16) VERSIONS="3.10" FROM_APT="Ubuntu 22.04:    apt-get install python3.10-venv python3.10-dev g++" ;;
-    tfx-1.21) VERSIONS="3.13 3.12 3.11 3.10" FROM_APT="Debian, Ubuntu:  apt-get install python3-venv" ;;
+    tfx-1.16)
+        VERSIONS="3.10"
+        FROM_APT="Ubuntu 22.04:    apt-get install python3.10-venv python3.10-dev g++"
+        ;;
+    tfx-1.21)
+        VERSIONS="3.13 3.12 3.11 3.10"
+        FROM_APT="Debian, Ubuntu:  apt-get install python3-venv"
+        ;;
     *) stop "Expected LINE to be tfx-1.16 or tfx-1.21. Received: $LINE" ;;
     esac
     LOCK=requirements/$LINE.txt
@@ -62,9 +68,8 @@ if received != expected:
     sys.exit("is Python " + received)
 if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
     sys.exit("is not the standard CPython")
-names = ("venv", "ensurepip", "ssl", "bz2", "lzma", "ctypes")
+names = ("venv", "ensurepip", "_ssl", "_bz2", "_lzma", "_ctypes")
 missing = [name for name in names if not importlib.util.find_spec(name)]
-missing += [m for m in ("_ssl", "_bz2", "_lzma", "_ctypes") if not importlib.util.find_spec(m)]
 if missing:
     sys.exit("lacks the module(s) " + ", ".join(missing))
 if expected == "3.10":  # pyfarmhash has no wheel for it and is compiled
@@ -108,9 +113,8 @@ find_python() { # sets PYTHON, VERSION, or stops
 '
         for python in $found; do
             IFS=$old_ifs
-            if PYTHON=$("$python" -I -c "$PROBE" "$VERSION" 2>&1 </dev/null) && [ -x "$PYTHON" ]; then
-                return
-            fi
+            PYTHON=$("$python" -I -c "$PROBE" "$VERSION" 2>&1 </dev/null) || true
+            [ ! -x "$PYTHON" ] || return 0
             case $PYTHON in
             "is Python "*) ;;
             *) rejected="$rejected$python: $(printf '%s' "$PYTHON" | tail -n 1)
@@ -120,7 +124,8 @@ find_python() { # sets PYTHON, VERSION, or stops
         IFS=$old_ifs
     done
     newest=${VERSIONS%% *}
-    say "Expected Python $(echo "$VERSIONS" | sed 's/ / or /g') with venv. Received: none that works." >&2
+    expected=$(printf '%s' "$VERSIONS" | sed 's/ / or /g')
+    say "Expected Python $expected with venv. Received: none that works." >&2
     printf '%s' "$rejected" | sort -u | sed 's/^/setup:   not usable: /' >&2
     stop "Looked on PATH, in pyenv's versions and with uv. Ways to get one:" \
         "  $FROM_APT" \
@@ -135,7 +140,7 @@ step() { # step TEXT COMMAND...: one line with what is done and the seconds it t
     code=0
     "$@" </dev/null || code=$?
     if [ "$code" -ne 0 ]; then
-        printf '\nsetup: this step failed with exit code %s; run it again when that is mended\n' "$code" >&2
+        printf '\nsetup: this step failed with exit code %s\n' "$code" >&2
         exit "$code"
     fi
     printf '%s s\n' "$(($(date +%s) - begin))"
@@ -174,14 +179,18 @@ fi
 
 started=$(date +%s)
 say "dependency line $LINE ($WHY)"
+if [ "$(uname -m)" != x86_64 ] && [ "$WHY" != "LINE is set" ]; then
+    stop "Expected an x86_64 machine. Received: $(uname -m)." \
+        "ML Metadata, which TFX needs, has no packages for other Linux machines."
+fi
 case $(cat "$STAMP" 2>/dev/null) in
-"$LINE "*" $ROOT") [ -x "$VENV/bin/uv" ] && [ -x "$VENV/bin/python" ] && usable=yes || usable= ;;
-*) usable= ;;
+"$LINE "*" $ROOT") [ -x "$VENV/bin/uv" ] && [ -x "$VENV/bin/python" ] && update=yes || update= ;;
+*) update= ;;
 esac
+[ -n "$update" ] || find_python
 # From here until the end there is no stamp: a set-up that is interrupted is made anew.
 rm -f -- "$STAMP"
-if [ -z "$usable" ]; then
-    find_python
+if [ -z "$update" ]; then
     [ ! -e "$VENV" ] || say ".venv is unfinished, moved or of another line: making it anew"
     step ".venv with Python $VERSION ($PYTHON)" make_venv
 fi

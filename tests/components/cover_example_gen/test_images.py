@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from components.cover_example_gen.images import ImageFacts, ImageRejected, inspect_image
+from components.quarantine import Reason
+
+
+def _encode(image: Image.Image, image_format: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def _inspect(encoded: bytes) -> ImageFacts:
+    return inspect_image(encoded, formats=("JPEG", "PNG"), smallest_side=64, largest_side=10_000)
+
+
+def test_states_the_facts_of_an_image(draw_cover: Callable[..., Image.Image]) -> None:
+    encoded = _encode(draw_cover(1).resize((120, 90)), "PNG")
+    facts = _inspect(encoded)
+    assert facts.image_id == hashlib.sha256(encoded).hexdigest()
+    assert (facts.format, facts.width, facts.height, facts.size) == ("PNG", 120, 90, len(encoded))
+    assert (len(facts.coarse_hash), len(facts.fine_hash)) == (8, 32)
+
+
+def test_rejects_with_a_reason(draw_cover: Callable[..., Image.Image]) -> None:
+    whole = _encode(draw_cover(1))
+    cases = {
+        Reason.EMPTY_FILE: b"",
+        Reason.NOT_AN_IMAGE: b"<html><body>404</body></html>",
+        Reason.UNDECODABLE_IMAGE: whole[: len(whole) // 2],
+        Reason.UNSUPPORTED_FORMAT: _encode(draw_cover(1), "GIF"),
+        Reason.IMAGE_SIZE_OUT_OF_RANGE: _encode(draw_cover(1).resize((300, 20))),
+    }
+    for reason, encoded in cases.items():
+        with pytest.raises(ImageRejected, match=r"Expected .* Received") as caught:
+            _inspect(encoded)
+        assert caught.value.reason is reason
+
+
+def test_an_enormous_image_is_refused_from_its_header() -> None:
+    encoded = bytearray(_encode(Image.new("L", (64, 64)), "PNG"))
+    encoded[16:24] = (60_000).to_bytes(4, "big") * 2
+    import zlib
+
+    encoded[29:33] = zlib.crc32(bytes(encoded[12:29])).to_bytes(4, "big")
+    with pytest.raises(ImageRejected, match=r"60000 x 60000|DecompressionBomb") as caught:
+        _inspect(bytes(encoded))
+    assert caught.value.reason in (Reason.IMAGE_SIZE_OUT_OF_RANGE, Reason.UNDECODABLE_IMAGE)

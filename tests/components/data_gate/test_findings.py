@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from components.artifacts import Quarantine
+from components.data_gate.component import DataGate
+from components.data_gate.config import DataGateConfig
+from components.data_gate.findings import ANOMALIES_FILE_NAME, find_problems
+from components.errors import DataError
+from components.quarantine import IngestSummary, write_quarantine, write_summary
+
+GOOD = IngestSummary(
+    source="labels.csv",
+    rows_given=100,
+    rows_ingested=99,
+    rows_quarantined=1,
+    quarantined_by_reason={"missing_file": 1},
+    examples=90,
+    examples_by_split={"train": 70, "eval": 10, "test": 10},
+    near_duplicate_groups=0,
+    near_duplicates=0,
+    genres_by_split={split: {"pop": 5, "rock": 5} for split in ("train", "eval", "test")},
+)
+TOO_MANY = dataclasses.replace(
+    GOOD,
+    rows_ingested=90,
+    rows_quarantined=10,
+    quarantined_by_reason={"unknown_genre": 9, "missing_file": 1},
+)
+
+
+def _anomalies() -> anomalies_pb2.Anomalies:
+    recorded = anomalies_pb2.Anomalies()
+    info = recorded.anomaly_info["genres"]
+    info.short_description = "Unexpected string values"
+    info.description = "Examples contain values missing from the schema: polka (~3%)."
+    return recorded
+
+
+def _find(summary: IngestSummary, anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[str]:
+    found = find_problems(summary, anomalies, DataGateConfig(), Path("quarantine.jsonl"))
+    return [str(finding) for finding in found]
+
+
+def test_good_data_pass() -> None:
+    assert _find(GOOD, {"train": anomalies_pb2.Anomalies()}) == []
+
+
+def test_too_many_quarantined_rows_are_counted_by_reason() -> None:
+    (finding,) = _find(TOO_MANY, {})
+    assert "at most 2.0% quarantined. Received: 10 of 100 (10.0%)" in finding
+    assert "unknown_genre 9, missing_file 1" in finding
+    assert "quarantine.jsonl" in finding
+
+
+def test_a_genre_without_examples_in_a_split_is_named() -> None:
+    counts = GOOD.genres_by_split | {"test": {"pop": 5, "rock": 0}}
+    (finding,) = _find(dataclasses.replace(GOOD, genres_by_split=counts), {})
+    assert "split 'test'" in finding
+    assert "Received: rock 0." in finding
+
+
+def test_an_anomaly_names_feature_split_and_what_to_do() -> None:
+    (finding,) = _find(GOOD, {"eval": _anomalies()})
+    assert "feature 'genres', split 'eval': Unexpected string values: Examples contain" in finding
+    assert "edit 'genres' in the schema" in finding
+
+
+@pytest.mark.parametrize("anomalous", [True, False])
+def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool) -> None:
+    anomalies, quarantine = standard_artifacts.ExampleAnomalies(), Quarantine()
+    anomalies.uri, quarantine.uri = str(tmp_path / "anomalies"), str(tmp_path / "quarantine")
+    anomalies.split_names = artifact_utils.encode_split_names(["train"])
+    split = tmp_path / "anomalies" / "Split-train"
+    split.mkdir(parents=True)
+    recorded = _anomalies() if anomalous else anomalies_pb2.Anomalies()
+    (split / ANOMALIES_FILE_NAME).write_bytes(recorded.SerializeToString())
+    (tmp_path / "quarantine").mkdir()
+    write_summary(tmp_path / "quarantine", GOOD)
+    write_quarantine(tmp_path / "quarantine", [])
+
+    def call() -> None:
+        DataGate.test_call(
+            anomalies=anomalies,
+            quarantine=quarantine,
+            config=DataGateConfig().model_dump_json(),
+            code_fingerprint="",
+        )
+
+    if anomalous:
+        with pytest.raises(DataError, match=r"stopped at the gate: 1 problem\.\n  feature"):
+            call()
+    else:
+        call()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from components.label_schema import LabelSchema
+from pipeline.config import SHIPPED_CONFIGS, load_config
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED_CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    config = load_config(path)
+    assert config == load_config(path.stem)
+    assert LabelSchema.from_file(config.schema_path).genres
+
+
+def test_the_seed_configuration_is_the_original_network() -> None:
+    trainer = load_config("seed").trainer
+    kinds = [next(iter(layer)) for layer in trainer.layers]
+    assert kinds == ["Rescaling", *["Conv2D", "MaxPooling2D"] * 4, "Flatten", "Dense"]
+    filters = [layer["Conv2D"]["filters"] for layer in trainer.layers if "Conv2D" in layer]
+    assert filters == [32, 64, 128, 128]
+    assert [next(iter(layer)) for layer in trainer.augmentation] == [
+        "RandomFlip",
+        "RandomRotation",
+        "RandomZoom",
+    ]
+
+
+def test_overrides_replace_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config("sample", ["trainer.epochs=3", "data=covers", "ingest.examples_per_shard=7"])
+    assert config.trainer.epochs == 3
+    assert config.ingest.examples_per_shard == 7
+    assert config.data == tmp_path / "covers"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.epochs=many", r"trainer\.epochs: .*Received: 'many'"),
+        ("trainer.epoch=3", r"trainer\.epoch: Extra inputs"),
+        ("evaluation.gate.per_genre.auc.at_least=0.5", "Expected metric names"),
+        ("epochs", "KEY=VALUE"),
+        ("name=Bad Name", "name: "),
+    ],
+)
+def test_a_wrong_value_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config("sample", [override])
+
+
+def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="covers, sample, seed"):
+        load_config(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [")
+    with pytest.raises(ConfigError, match="YAML"):
+        load_config(broken)
+    broken.write_text("- a")
+    with pytest.raises(ConfigError, match="mapping"):
+        load_config(broken)
