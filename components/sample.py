@@ -272,8 +272,8 @@ def _ground(
     texture = _texture(random, languages[0])
     for language in languages[1:]:
         texture = np.where(_cloud(random, 3) > 0, texture, _texture(random, language))
-    wear = np.clip(0.9 + 0.8 * _cloud(random, 3), 0.3, 1)
-    shade = 38 * _cloud(random, random.randint(3, 5)) + random.uniform(30, 74) * wear * texture
+    wear = np.clip(0.9 + 0.8 * _cloud(random, 3), 0.4, 1)
+    shade = 38 * _cloud(random, random.randint(3, 5)) + random.uniform(36, 78) * wear * texture
     return _image(first + (second - first) * light + shade)
 
 

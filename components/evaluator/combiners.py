@@ -129,7 +129,7 @@ def _read_row(
     if label.shape != (genre_count,) or prediction.shape != (genre_count,):
         raise ValueError(
             f"Expected label and prediction of shape ({genre_count},), one value per genre. "
-            f"Received: {label.shape} and {prediction.shape}. The model, the examples and "
-            "the schema have to come from the same run."
+            f"Received: {label.shape} and {prediction.shape} (model {key.model_name!r}). "
+            "Examples and models have to be of the genres of the schema."
         )
     return label, prediction, float(weight.item())

@@ -31,7 +31,9 @@ def test_the_seed_configuration_is_the_original_network() -> None:
 
 def test_overrides_replace_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    config = load_config("sample", ["trainer.epochs=3", "data=covers", "ingest.examples_per_shard=7"])
+    config = load_config(
+        "sample", ["trainer.epochs=3", "data=covers", "ingest.examples_per_shard=7"]
+    )
     assert config.trainer.epochs == 3
     assert config.ingest.examples_per_shard == 7
     assert config.data == tmp_path / "covers"

@@ -1,131 +1,134 @@
-"""Models with known outputs, examples, and TFX's own Evaluator to run them."""
+"""Models with known outputs, and TFX's own Evaluator to run them."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from components.evaluator.config import EvaluationConfig
-from components.label_schema import GENRES, IMAGE_ID, LABEL, LabelSchema
+from components.label_schema import GENRES, IMAGE_ID, LABEL, TEST_SPLIT, LabelSchema
 from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
 
-SHIPPED_SCHEMA = Path(__file__).parents[3] / "schema" / "schema.pbtxt"
-GENRE_NAMES = ("electronic", "hiphop", "jazz", "pop", "rock")
-DECISION_THRESHOLD = 0.5
+_GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
+_BEAM_ARGS = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Labels and what a model returns for them; all of shape (examples, n).
-
-    Attributes:
-        labels: float32, 0 or 1.
-        probabilities: float32.
-    """
+    """Labels, and what a model returns for them; all float32 of shape (examples, n)."""
 
     labels: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
 
     @property
     def decisions(self) -> npt.NDArray[np.float32]:
-        """The decisions, float32, 0 or 1."""
-        return (self.probabilities >= DECISION_THRESHOLD).astype(np.float32)
+        """1.0 where the probability is 0.5 or more, else 0.0."""
+        return (self.probabilities >= 0.5).astype(np.float32)
 
 
-def make_outputs(seed: int, examples: int = 200, skill: float = 0.3) -> Outputs:
-    """Returns random labels, at least one each, and probabilities that know them a little.
+@pytest.fixture(scope="session")
+def genres() -> tuple[str, ...]:
+    return _GENRES
 
-    Probabilities are rounded to two digits, so that there are ties.
+
+@pytest.fixture(scope="session")
+def make_outputs() -> Callable[..., Outputs]:
+    """Returns a function that draws labels and probabilities that know them a little.
+
+    The labels depend on the number of examples only. Probabilities have two digits, so
+    that there are ties.
     """
-    random = np.random.default_rng(0)
-    n = len(GENRE_NAMES)
-    labels = random.random((examples, n)) < np.linspace(0.1, 0.4, n)
-    labels[np.arange(examples), random.integers(0, n, examples)] = True
-    noise = np.random.default_rng(seed).random((examples, n))
-    probabilities = np.round((1.0 - skill) * noise + skill * labels, 2)
-    return Outputs(labels.astype(np.float32), probabilities.astype(np.float32))
 
+    def make(model: int = 0, examples: int = 200, skill: float = 0.3) -> Outputs:
+        random, n = np.random.default_rng(0), len(_GENRES)
+        labels = random.random((examples, n)) < np.linspace(0.1, 0.4, n)
+        labels[np.arange(examples), random.integers(0, n, examples)] = True
+        noise = np.random.default_rng(model + 1).random((examples, n))
+        probabilities = np.round((1.0 - skill) * noise + skill * labels, 2)
+        return Outputs(labels.astype(np.float32), probabilities.astype(np.float32))
 
-def make_schema() -> LabelSchema:
-    """Returns the shipped schema with the genres of these tests."""
-    return dataclasses.replace(LabelSchema.from_file(SHIPPED_SCHEMA), genres=GENRE_NAMES)
-
-
-@pytest.fixture
-def schema() -> LabelSchema:
-    """The shipped schema with the genres of these tests."""
-    return make_schema()
-
-
-Evaluate = Callable[..., Path]
+    return make
 
 
 @pytest.fixture
-def evaluate(tmp_path: Path, schema: LabelSchema, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """Runs TFX's Evaluator executor; see `run_evaluator`."""
+def evaluate(
+    tmp_path: Path, labels: LabelSchema, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Returns a function that evaluates models with given outputs by TFX's Evaluator.
+
+    It returns the directory of the `evaluation` artifact; `blessing` is beside it.
+    """
+    # TFX's Beam executors parse the command line again.
     monkeypatch.setattr(sys, "argv", sys.argv[:1])
+    numbers = itertools.count()
 
-    def evaluate_in_tmp_path(
-        config: EvaluationConfig, candidate: Outputs, baseline: Outputs | None = None
+    def evaluate(
+        config: EvaluationConfig,
+        candidate: Outputs,
+        baseline: Outputs | None = None,
+        genres: tuple[str, ...] = _GENRES,
     ) -> Path:
-        return run_evaluator(tmp_path, schema, config, candidate, baseline)
+        schema = dataclasses.replace(labels, genres=genres)
+        directory = tmp_path / f"run-{next(numbers)}"
+        _write_examples(directory / "examples" / f"Split-{TEST_SPLIT}", candidate.labels, genres)
+        _write_model(directory / "candidate", candidate)
+        if baseline is not None:
+            _write_model(directory / "baseline", baseline)
+        _run_evaluator(directory, schema, config, has_baseline=baseline is not None)
+        return directory / "evaluation"
 
-    return evaluate_in_tmp_path
+    return evaluate
 
 
-def run_evaluator(
-    directory: Path,
-    schema: LabelSchema,
-    config: EvaluationConfig,
-    candidate: Outputs,
-    baseline: Outputs | None,
-) -> Path:
-    """Evaluates models that return fixed outputs by TFX's Evaluator executor.
-
-    Returns:
-        The directory of the `evaluation` artifact; the blessing is beside it.
-    """
+def _run_evaluator(
+    directory: Path, schema: LabelSchema, config: EvaluationConfig, *, has_baseline: bool
+) -> None:
     from google.protobuf import json_format
     from tfx.components.evaluator.executor import Executor
     from tfx.types import standard_artifacts
 
     from components.evaluator.eval_config import make_eval_config
 
-    examples = standard_artifacts.Examples()
-    examples.uri = str(directory / "examples")
-    examples.split_names = '["test"]'
-    write_examples(directory / "examples" / "Split-test", candidate.labels)
+    def artifact(artifact_type: Any, name: str) -> list[Any]:
+        result = artifact_type()
+        result.uri = str(directory / name)
+        return [result]
 
-    inputs = {"examples": [examples], "model": [_model(directory / "candidate", candidate)]}
-    if baseline is not None:
-        inputs["baseline_model"] = [_model(directory / "pushed", baseline)]
-    evaluation = standard_artifacts.ModelEvaluation()
-    evaluation.uri = str(directory / "evaluation")
-    blessing = standard_artifacts.ModelBlessing()
-    blessing.uri = str(directory / "blessing")
-
-    beam_args = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
-    context = Executor.Context(beam_pipeline_args=beam_args, tmp_dir=str(directory / "tmp"))
-    Executor(context).Do(
-        inputs,
-        {"evaluation": [evaluation], "blessing": [blessing]},
-        {
-            "eval_config": json_format.MessageToJson(make_eval_config(schema, config)),
-            "example_splits": '["test"]',
-            "fairness_indicator_thresholds": "null",
-        },
-    )
-    return directory / "evaluation"
+    inputs = {
+        "examples": artifact(standard_artifacts.Examples, "examples"),
+        "model": artifact(standard_artifacts.Model, "candidate"),
+    }
+    inputs["examples"][0].split_names = f'["{TEST_SPLIT}"]'
+    if has_baseline:
+        inputs["baseline_model"] = artifact(standard_artifacts.Model, "baseline")
+    outputs = {
+        "evaluation": artifact(standard_artifacts.ModelEvaluation, "evaluation"),
+        "blessing": artifact(standard_artifacts.ModelBlessing, "blessing"),
+    }
+    properties = {
+        "eval_config": json_format.MessageToJson(make_eval_config(schema, config)),
+        "example_splits": f'["{TEST_SPLIT}"]',
+        "fairness_indicator_thresholds": "null",
+    }
+    context = Executor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(directory / "tmp"))
+    Executor(context).Do(inputs, outputs, properties)
 
 
-def write_examples(directory: Path, labels: npt.NDArray[np.float32]) -> None:
-    """Writes one compressed file of examples; `image/id` is the row, as text."""
+def _write_examples(
+    directory: Path, labels: npt.NDArray[np.float32], genres: tuple[str, ...]
+) -> None:
+    """Writes one file of examples as TFX does; `image/id` is the row, as text."""
     import tensorflow as tf
 
     def feature(values: list[bytes]) -> tf.train.Feature:
@@ -135,34 +138,28 @@ def write_examples(directory: Path, labels: npt.NDArray[np.float32]) -> None:
     path = str(directory / "data_tfrecord-00000-of-00001.gz")
     with tf.io.TFRecordWriter(path, options="GZIP") as writer:
         for row, label in enumerate(labels):
-            genres = [name.encode() for name, on in zip(GENRE_NAMES, label, strict=True) if on]
+            names = [name.encode() for name, on in zip(genres, label, strict=True) if on]
             features = {
                 IMAGE_ID: feature([str(row).encode()]),
-                GENRES: feature(genres),
+                GENRES: feature(names),
                 LABEL: tf.train.Feature(float_list=tf.train.FloatList(value=label)),
             }
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
 
 
-def _model(directory: Path, outputs: Outputs) -> object:
+def _write_model(directory: Path, outputs: Outputs) -> None:
+    """Saves a model that looks its outputs up by the row in `image/id`."""
     import tensorflow as tf
-    from tfx.types import standard_artifacts
-
-    module = tf.Module()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         spec = {IMAGE_ID: tf.io.FixedLenFeature([], tf.string)}
-        ids = tf.io.parse_example(examples, spec)[IMAGE_ID]
-        rows = tf.strings.to_number(ids, tf.int32)
+        rows = tf.strings.to_number(tf.io.parse_example(examples, spec)[IMAGE_ID], tf.int32)
         return {
             PROBABILITIES: tf.gather(tf.constant(outputs.probabilities), rows),
             DECISIONS: tf.gather(tf.constant(outputs.decisions), rows),
         }
 
     path = str(directory / "Format-Serving")
-    tf.saved_model.save(module, path, signatures={EXAMPLES_SIGNATURE: serve_examples})
-    model = standard_artifacts.Model()
-    model.uri = str(directory)
-    return model
+    tf.saved_model.save(tf.Module(), path, signatures={EXAMPLES_SIGNATURE: serve_examples})

@@ -1,0 +1,220 @@
+"""The real pipeline on this machine: from covers to a pushed model, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+name: tiny
+schema: {schema}
+trainer:
+  image_size: 48
+  epochs: 2
+  early_stopping: null
+  layers:
+    - Rescaling: {{scale: 0.00784313725490196, offset: -1.0}}
+    - Conv2D: {{filters: 8, kernel_size: 3, strides: 2}}
+    - ReLU
+    - GlobalAveragePooling2D
+evaluation:
+  gate:
+    overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
+    per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
+"""
+STAGES = (
+    "ImportSchemaGen",
+    "CoverExampleGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "Trainer",
+    "BaselineModel",
+    "Evaluator",
+    "Pusher",
+)
+
+Run = Callable[..., tuple[dict[str, Any], str]]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, schema_path: Path) -> Path:
+    root = tmp_path_factory.mktemp("workspace")
+    (root / "tiny.yaml").write_text(CONFIG.format(schema=schema_path))
+    arguments = ["sample", str(root / "covers"), "--images", "200", "--seed", "3"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(workspace: Path) -> Run:
+    """Returns a function that runs the pipeline: its result, and what a person saw."""
+
+    def start(*arguments: str, data: Path = workspace / "covers") -> tuple[dict[str, Any], str]:
+        command = ["run", "--json", "--config", str(workspace / "tiny.yaml")]
+        command += ["--data", str(data), "--pipeline-root", str(workspace / "root"), *arguments]
+        outcome = CliRunner().invoke(main, command)
+        assert outcome.exception is None or isinstance(outcome.exception, SystemExit)
+        result = json.loads(outcome.stdout.strip().splitlines()[-1])
+        assert outcome.exit_code == result["exit_code"]
+        assert "Traceback" not in outcome.output
+        return result, outcome.stderr
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def first(run: Run) -> tuple[dict[str, Any], str]:
+    return run()
+
+
+def _copy(workspace: Path, name: str) -> Path:
+    return Path(shutil.copytree(workspace / "covers", workspace / name))
+
+
+def test_a_first_run_pushes_a_model(first: tuple[dict[str, Any], str]) -> None:
+    result, seen = first
+    assert result["outcome"] == "pushed"
+    assert result["stages"] == dict.fromkeys(STAGES, "done")
+    ingest = result["ingest"]
+    assert ingest["rows_given"] == ingest["rows_ingested"] + ingest["rows_quarantined"] == 200
+    assert "200 rows = 200 ingested + 0 quarantined" in seen
+    assert f"PUSHED to {result['pushed_model']}" in seen
+    assert "no pushed model to compare with" in seen
+    assert len(seen.splitlines()) < 40
+
+
+def test_the_pushed_model_answers_through_both_signatures(
+    first: tuple[dict[str, Any], str], workspace: Path
+) -> None:
+    import tensorflow as tf
+
+    result, _ = first
+    image = workspace / "covers" / "images" / "00000.jpg"
+    predicted = CliRunner().invoke(
+        main, ["predict", str(image), "--pipeline-root", str(workspace / "root"), "--json"]
+    )
+    assert predicted.exit_code == 0
+    (prediction,) = json.loads(predicted.stdout)
+    model = tf.saved_model.load(result["pushed_model"])
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.read_bytes()]))
+    example = tf.train.Example(
+        features=tf.train.Features(feature={"image/encoded": feature})
+    ).SerializeToString()
+    for_evaluation = model.signatures["serve_examples"](examples=tf.constant([example]))
+    assert list(prediction["probabilities"].values()) == pytest.approx(
+        for_evaluation["probabilities"].numpy()[0].tolist(), abs=1e-5
+    )
+    served = model.signatures["serving_default"](image_bytes=tf.constant([image.read_bytes()]))
+    assert [name.decode() for name in served["genres"].numpy()[0]] == result["evaluation"]["genres"]
+
+
+def test_an_undecodable_image_is_refused_by_predict(
+    first: tuple[dict[str, Any], str], workspace: Path
+) -> None:
+    page = workspace / "page.jpg"
+    page.write_text("<html></html>")
+    outcome = CliRunner().invoke(
+        main, ["predict", str(page), "--pipeline-root", str(workspace / "root")]
+    )
+    assert outcome.exit_code == 3
+    assert "Expected JPEG or PNG images" in outcome.output
+
+
+def test_running_again_runs_nothing_and_gives_the_same_verdict(
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path
+) -> None:
+    again, _ = run()
+    assert again["stages"] == dict.fromkeys(STAGES, "cached")
+    assert again["evaluation"] == first[0]["evaluation"]
+    assert again["pushed_model"] == first[0]["pushed_model"]
+    assert len(list((workspace / "root" / "tiny" / "serving").iterdir())) == 1
+
+
+def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
+    first: tuple[dict[str, Any], str], run: Run
+) -> None:
+    result, seen = run(
+        "--set", "trainer.seed=7", "--set", "evaluation.gate.per_genre.roc_auc.at_least=0.999"
+    )
+    assert result["outcome"] == "not_blessed"
+    assert result["exit_code"] == 4
+    states = [result["stages"][stage] for stage in STAGES]
+    assert states == ["cached"] * 5 + ["done"] * 4
+    assert result["evaluation"]["baseline"] is not None
+    assert result["pushed_model"] is None
+    assert any("rock: roc_auc 0." in r and "needed at least 0.999" in r for r in result["reasons"])
+    assert "NOT PUSHED" in seen
+
+
+def test_a_changed_cover_is_ingested_again(
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path, write_cover: Callable[..., Path]
+) -> None:
+    data = _copy(workspace, "changed")
+    run(data=data)
+    write_cover(data / "images" / "00007.jpg", 7, side=300)
+    result, _ = run(data=data)
+    assert result["stages"]["ImportSchemaGen"] == "cached"
+    assert result["stages"]["CoverExampleGen"] == "done"
+
+
+def test_unknown_genres_stop_the_run_before_training(run: Run, workspace: Path) -> None:
+    data = _copy(workspace, "polka")
+    lines = (data / "labels.csv").read_text().splitlines()
+    lines[10::10] = [f"{line}|polka" for line in lines[10::10]]
+    (data / "labels.csv").write_text("\n".join(lines) + "\n")
+    result, seen = run(data=data)
+    assert result["exit_code"] == 3
+    assert result["stages"]["DataGate"] == "failed"
+    assert result["stages"]["Trainer"] == "not run"
+    assert "Received: 20 of 200 (10.0%): unknown_genre 20" in seen
+
+
+def test_a_truncated_and_an_empty_cover_are_set_aside(run: Run, workspace: Path) -> None:
+    data = _copy(workspace, "broken")
+    cover = data / "images" / "00003.jpg"
+    cover.write_bytes(cover.read_bytes()[:4000])
+    (data / "images" / "00004.jpg").write_bytes(b"")
+    result, seen = run(data=data)
+    assert result["outcome"] == "pushed"
+    assert result["ingest"]["quarantined_by_reason"] == {"undecodable_image": 1, "empty_file": 1}
+    assert "198 ingested + 2 quarantined" in seen
+
+
+def test_an_anomaly_keeps_the_trainer_from_running(
+    run: Run, workspace: Path, schema_path: Path
+) -> None:
+    strict = workspace / "strict.pbtxt"
+    strict.write_text(
+        schema_path.read_text().replace(
+            'domain: "genre"\n  presence { min_fraction: 1.0 min_count: 1 }\n'
+            "  value_count { min: 1 }",
+            'domain: "genre"\n  presence { min_fraction: 1.0 min_count: 1 }\n'
+            "  value_count { min: 1 max: 1 }",
+        )
+    )
+    assert strict.read_text() != schema_path.read_text()
+    result, seen = run("--set", f"schema={strict}")
+    assert result["exit_code"] == 3
+    assert result["stages"]["ExampleValidator"] == "done"
+    assert result["stages"]["DataGate"] == "failed"
+    assert {result["stages"][stage] for stage in STAGES[5:]} == {"not run"}
+    assert "feature 'genres', split 'train'" in seen
+    assert "in the schema" in seen
+
+
+def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: Path) -> None:
+    outcome = CliRunner().invoke(main, ["runs", "--pipeline-root", str(workspace / "root")])
+    assert outcome.exit_code == 0
+    assert "pushed" in outcome.output
+    assert "data stopped" in outcome.output
