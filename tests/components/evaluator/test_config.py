@@ -55,7 +55,9 @@ def test_a_loss_and_a_count_may_exceed_one() -> None:
     GateConfig(overall={"loss": Threshold(at_most=2), "example_count": Threshold(at_least=100)})
 
 
-@pytest.mark.parametrize("values", [{"at_least": 0}, {"at_most": 9}, {"at_least": 5, "tolerance": 0}])
+@pytest.mark.parametrize(
+    "values", [{"at_least": 0}, {"at_most": 9}, {"at_least": 5, "tolerance": 0}]
+)
 def test_an_example_count_is_a_floor(values: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match="example_count"):
         GateConfig.model_validate({"overall": {"example_count": values}})

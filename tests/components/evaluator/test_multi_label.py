@@ -60,9 +60,7 @@ def test_decisions_equal_scikit_learn(make_outputs: Callable[..., Any], weighted
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_probabilities_equal_scikit_learn(
-    make_outputs: Callable[..., Any], weighted: bool
-) -> None:
+def test_probabilities_equal_scikit_learn(make_outputs: Callable[..., Any], weighted: bool) -> None:
     outputs = make_outputs()
     weights = np.random.default_rng(3).random(200) if weighted else np.ones(200)
     y, p = outputs.labels, outputs.probabilities
