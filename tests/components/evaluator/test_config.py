@@ -47,7 +47,7 @@ def test_a_threshold_that_says_nothing_or_nonsense_is_refused(values: dict[str, 
 
 
 def test_a_percentage_is_refused() -> None:
-    with pytest.raises(ValidationError, match="macro_f1 between 0 and 1. Received: 55"):
+    with pytest.raises(ValidationError, match=r"macro_f1 between 0 and 1\. Received: 55"):
         GateConfig(overall={"macro_f1": Threshold(at_least=55)})
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import json_format
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
@@ -23,7 +25,7 @@ GATE = GateConfig(
 
 def thresholds(
     config: config_pb2.EvalConfig, *, has_baseline: bool
-) -> dict[tuple[str, int | None, bool], list[object]]:
+) -> dict[tuple[str, int | None, bool], list[Any]]:
     """Returns slice and threshold by name, class id and whether it is about a change."""
     config = config_util.update_eval_config_with_defaults(
         config, has_baseline=has_baseline, rubber_stamp=True
@@ -62,7 +64,7 @@ def test_thresholds_hold_on_all_examples_only(labels: LabelSchema) -> None:
 
 def test_bounds_and_changes_have_the_direction_of_the_metric(labels: LabelSchema) -> None:
     config = make_eval_config(labels, EvaluationConfig(gate=GATE))
-    found = {key: pairs[0][1] for key, pairs in thresholds(config, has_baseline=True).items()}  # type: ignore[index]
+    found = {key: pairs[0][1] for key, pairs in thresholds(config, has_baseline=True).items()}
 
     assert found[("hamming_loss", None, False)].upper_bound.value == 0.3
     change = found[("hamming_loss", None, True)]
@@ -90,7 +92,7 @@ def test_a_gate_of_comparisons_alone_still_gives_a_verdict(labels: LabelSchema) 
 def test_a_stricter_example_count_replaces_the_least_one(labels: LabelSchema) -> None:
     gate = GateConfig(overall={"example_count": Threshold(at_least=50)})
     config = make_eval_config(labels, EvaluationConfig(gate=gate))
-    [(_, threshold)] = thresholds(config, has_baseline=False)[("example_count", None, False)]  # type: ignore[misc]
+    [(_, threshold)] = thresholds(config, has_baseline=False)[("example_count", None, False)]
     assert threshold.lower_bound.value == 50
 
 

@@ -210,4 +210,5 @@ def test_reading_imports_neither_tensorflow_nor_tfma() -> None:
         "heavy = {'tensorflow', 'tensorflow_model_analysis', 'apache_beam', 'numpy'}; "
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -146,7 +146,13 @@ def test_neither_order_nor_bundles_matter(
     shuffled = random.Random(0).sample(inputs, len(inputs))
     whole = compute(config, inputs)
     assert compute(config, shuffled) == pytest.approx(whole, abs=1e-12)
-    bundles = (shuffled[:1], shuffled[1:90], [], shuffled[90:120], shuffled[120:])
+    bundles: tuple[list[Any], ...] = (
+        shuffled[:1],
+        shuffled[1:90],
+        [],
+        shuffled[90:120],
+        shuffled[120:],
+    )
     assert compute(config, *bundles) == pytest.approx(whole, abs=1e-12)
     assert len(whole) == 4 + 2 * len(genres)
 
