@@ -62,9 +62,9 @@ class DecisionCounts:
         """Counts one example; label and decision are 0/1 of shape (n,)."""
         true, decided = np.asarray(label) > 0.5, np.asarray(decision) > 0.5
         return cls(
-            true_positives=weight * (true & decided),
-            decided=weight * decided,
-            positives=weight * true,
+            true_positives=(true & decided).astype(np.float64) * weight,
+            decided=decided.astype(np.float64) * weight,
+            positives=true.astype(np.float64) * weight,
             exact_matches=weight * bool(np.array_equal(true, decided)),
             examples=weight,
         )
