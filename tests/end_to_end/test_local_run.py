@@ -180,6 +180,16 @@ def test_unknown_genres_stop_the_run_before_training(run: Run, workspace: Path) 
     assert "Received: 20 of 200 (10.0%): unknown_genre 20" in seen
 
 
+def test_data_without_a_single_usable_row_stop_at_the_gate(run: Run, workspace: Path) -> None:
+    data = workspace / "covers" / "polka.csv"
+    data.write_text("image,genres\nimages/00000.jpg,polka\nimages/00001.jpg,polka\n")
+    result, seen = run(data=data)
+    data.unlink()
+    assert result["exit_code"] == 3
+    assert result["ingest"]["rows_quarantined"] == result["ingest"]["rows_given"] == 2
+    assert "Received: 2 of 2 (100.0%): unknown_genre 2" in seen
+
+
 def test_a_truncated_and_an_empty_cover_are_set_aside(run: Run, workspace: Path) -> None:
     data = _copy(workspace, "broken")
     cover = data / "images" / "00003.jpg"
