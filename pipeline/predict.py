@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
     description = read_model_description(model_directory)
     encoded = [_read(image) for image in images]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # third parties warn of the future at import
+        import tensorflow as tf
 
     model = tf.saved_model.load(str(model_directory))
     signature = model.signatures[SERVING_SIGNATURE]
@@ -89,9 +92,13 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
         try:
             outputs = signature(**{IMAGE_BYTES: tf.constant(encoded[batch])})
         except tf.errors.InvalidArgumentError as error:
+            refused = [
+                str(image)
+                for image, content in zip(images[batch], encoded[batch], strict=True)
+                if not _is_accepted(signature, content)
+            ]
             raise DataError(
-                f"Expected JPEG or PNG images. Received: {_undecodable(images[batch])}: "
-                f"{error.message.splitlines()[0]}"
+                f"Expected complete JPEG or PNG images. Received: {', '.join(refused)}."
             ) from error
         probabilities = outputs[PROBABILITIES].numpy().tolist()
         decisions = outputs[DECISIONS].numpy().tolist()
@@ -117,5 +124,11 @@ def _read(image: Path) -> bytes:
         ) from error
 
 
-def _undecodable(images: Sequence[Path]) -> str:
-    return ", ".join(str(image) for image in images[:3]) + (" ..." if len(images) > 3 else "")
+def _is_accepted(signature: Any, encoded: bytes) -> bool:
+    import tensorflow as tf
+
+    try:
+        signature(**{IMAGE_BYTES: tf.constant([encoded])})
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True

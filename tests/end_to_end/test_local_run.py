@@ -122,13 +122,13 @@ def test_the_pushed_model_answers_through_both_signatures(
 def test_an_undecodable_image_is_refused_by_predict(
     first: tuple[dict[str, Any], str], workspace: Path
 ) -> None:
-    page = workspace / "page.jpg"
+    page, image = workspace / "page.jpg", workspace / "covers" / "images" / "00000.jpg"
     page.write_text("<html></html>")
     outcome = CliRunner().invoke(
-        main, ["predict", str(page), "--pipeline-root", str(workspace / "root")]
+        main, ["predict", str(image), str(page), "--pipeline-root", str(workspace / "root")]
     )
     assert outcome.exit_code == 3
-    assert "Expected JPEG or PNG images" in outcome.output
+    assert f"Expected complete JPEG or PNG images. Received: {page}." in outcome.output
 
 
 def test_running_again_runs_nothing_and_gives_the_same_verdict(
