@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from components.errors import CoversError
+from pipeline.workspace import DEFAULT_PIPELINE_ROOT
 
 _PATH = click.Path(path_type=Path)
 _pipeline_root = click.option(
     "--pipeline-root",
     type=_PATH,
-    default=Path("pipeline_root"),
+    default=DEFAULT_PIPELINE_ROOT,
     show_default=True,
     help="Folder in which runs, metadata and pushed models land.",
 )

@@ -89,14 +89,11 @@ class _Run:
 
             history = RunHistory(self._workspace.root)
             self._execute(ir, history)
-        except ConfigError:
-            self._console.close()
-            if not history:
-                raise
-            error = sys.exc_info()[1]
         except (Exception, KeyboardInterrupt) as caught:
+            self._console.close()
+            if isinstance(caught, ConfigError) and not history:
+                raise
             error = caught
-        self._console.close()
         result = self._result(data, history, error)
         if history:
             history.record(result)
