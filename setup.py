@@ -27,6 +27,8 @@ INSTALL_REQUIRES = [
     "pillow",
     "scikit-learn",
     "scipy",
+    # Local folders and object stores.
+    "fsspec",
     # Configuration and command line.
     "click",
     "pydantic>=2",
@@ -35,9 +37,12 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
-    # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16 (its own extra only below Python 3.12).
-    "kubeflow": ["kfp>=2.5,<2.17", "kfp-pipeline-spec>=0.2.2,<2.17"],
-    "test": ["pytest"],
+    # s3:// and gs:// for data and pushed models.
+    "object-store": ["gcsfs>=2024.6", "s3fs>=2024.6"],
+    # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16, below Python 3.12 only. Compiling needs the
+    # second package alone.
+    "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
+    "test": ["pytest", "moto[server]"],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
 

@@ -76,6 +76,11 @@ class LabelSchema:
         return cls.from_proto(read_schema(path), source=str(path))
 
     @classmethod
+    def from_text(cls, text: str) -> LabelSchema:
+        """Reads the content of such a file; see `from_file`."""
+        return cls.from_proto(parse_schema(text, source="the schema"))
+
+    @classmethod
     def from_proto(cls, schema: schema_pb2.Schema, source: str = "the schema") -> LabelSchema:
         """Reads genres and formats from a schema message; see `from_file`."""
         features = {feature.name: feature for feature in schema.feature}
@@ -131,19 +136,28 @@ def read_schema(path: Path | str) -> schema_pb2.Schema:
     Raises:
         ConfigError: the file is missing or cannot be parsed.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Expected a schema file at {path}. Received: {error}.") from error
+    return parse_schema(text, source=str(path))
+
+
+def parse_schema(text: str, source: str) -> schema_pb2.Schema:
+    """Reads a text-format `tensorflow_metadata.Schema`; `source` names it in messages.
+
+    Raises:
+        ConfigError: it cannot be parsed.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
     try:
         return text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise ConfigError(
-            f"Expected {path} to be a tensorflow_metadata Schema in text format. "
+            f"Expected {source} to be a tensorflow_metadata Schema in text format. "
             f"Received: {error} (line:column). See schema/schema.pbtxt for an example."
         ) from error
 

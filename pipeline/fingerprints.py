@@ -6,7 +6,13 @@ import hashlib
 from pathlib import Path
 
 _COMPONENTS = Path(__file__).parent.parent / "components"
+_PACKAGES = sorted(_COMPONENTS.glob("*/__init__.py"))
 _SHARED_MODULES = ("errors.py", "label_schema.py", "quarantine.py", "signatures.py")
+
+
+def fingerprint_components() -> dict[str, str]:
+    """Returns the hash of each component folder's code by the folder's name."""
+    return {file.parent.name: fingerprint_code(file.parent.name) for file in _PACKAGES}
 
 
 def fingerprint_code(component: str) -> str:
@@ -17,12 +23,4 @@ def fingerprint_code(component: str) -> str:
     for file in files:
         digest.update(file.relative_to(_COMPONENTS).as_posix().encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def fingerprint_texts(*texts: str) -> str:
-    """Returns a hash of several texts, in order."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(hashlib.sha256(text.encode("utf-8")).digest())
     return digest.hexdigest()

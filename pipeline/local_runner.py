@@ -19,7 +19,7 @@ from components.label_schema import LabelSchema
 from components.quarantine import IngestSummary, read_summary
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
-from pipeline.fingerprints import fingerprint_code, fingerprint_texts
+from pipeline.fingerprints import fingerprint_components
 from pipeline.quiet import libraries_log_to
 from pipeline.result import Outcome, RunResult
 from pipeline.stages import StageWatcher
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from pipeline.history import RunHistory
     from pipeline.pipeline import RunInputs
-
-_RECIPE_COMPONENTS = ("cover_example_gen", "trainer")
-_NODE_COMPONENTS = ("cover_example_gen", "data_gate")
 
 
 def run_locally(
@@ -130,7 +127,7 @@ class _Run:
             from pipeline.pipeline import create_pipeline
 
         check_buildable(self._config.trainer, len(labels.genres))
-        inputs = self._inputs(labels, data, data_fingerprint)
+        inputs = self._inputs(data, data_fingerprint)
         tfx_pipeline = create_pipeline(self._config, inputs)
         tfx_pipeline.enable_cache = use_cache
         tfx_pipeline.metadata_connection_config = sqlite_metadata_connection_config(
@@ -142,30 +139,18 @@ class _Run:
         self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
         return ir
 
-    def _inputs(self, labels: LabelSchema, data: Path, data_fingerprint: str) -> RunInputs:
-        from components.baseline_model.pushed import find_baseline
-        from pipeline.pipeline import RunInputs
+    def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
+        from pipeline.pipeline import RunInputs, training_options
 
-        schema_path = self._workspace.snapshot_schema(self._config.schema_path)
-        recipe = fingerprint_texts(
-            data_fingerprint,
-            schema_path.read_text(encoding="utf-8"),
-            self._config.ingest.model_dump_json(),
-            self._config.trainer.model_dump_json(),
-            *(fingerprint_code(component) for component in _RECIPE_COMPONENTS),
-        )
-        destination = self._workspace.push_destination
-        baseline = find_baseline(destination, recipe=recipe, genres=labels.genres)
+        code_fingerprints = fingerprint_components()
         return RunInputs(
             pipeline_root=str(self._workspace.artifacts),
-            push_destination=str(destination),
+            push_destination=str(self._workspace.push_destination),
             data=str(data.resolve()),
-            schema_path=str(schema_path),
-            label_schema=labels,
             data_fingerprint=data_fingerprint,
-            code_fingerprints={name: fingerprint_code(name) for name in _NODE_COMPONENTS},
-            recipe=recipe,
-            baseline_version=str(baseline.version) if baseline else "",
+            schema_text=self._config.schema_path.read_text(encoding="utf-8"),
+            training=training_options(self._config, code_fingerprints),
+            code_fingerprints=code_fingerprints,
         )
 
     def _execute(self, ir: pipeline_pb2.Pipeline, history: RunHistory) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import tensorflow_data_validation as tfdv
-from tfx.components import Evaluator, ExampleValidator, Pusher, StatisticsGen, Trainer
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2
 
 from components.baseline_model.component import BaselineModel
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
 from components.evaluator.eval_config import make_eval_config
 from components.label_schema import PROFILED_FEATURES, TEST_SPLIT, LabelSchema
+from components.label_schema_gen.component import LabelSchemaGen
+from components.pusher.component import Pusher
 from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
@@ -22,29 +24,35 @@ RUN_FN = "components.trainer.run.run_fn"
 
 @dataclasses.dataclass(frozen=True)
 class RunInputs:
-    """What a runner finds out just before a run, and where the run happens.
+    """What differs between runs and runners: where things are, and what caches must know.
+
+    Each is a value, or the runtime parameter that gives it when a compiled pipeline is run.
 
     Attributes:
         pipeline_root: where artifacts land.
-        push_destination: folder of the pushed model versions.
-        data: the CSV manifest or folder to ingest.
-        schema_path: a copy of the label schema at a path that changes with its content.
-        label_schema: what that schema says.
-        data_fingerprint: hash of the data's content.
-        code_fingerprints: component folder -> hash of its code.
-        recipe: hash of all that makes the model: data, schema, code and options.
-        baseline_version: the pushed version to compare with, or an empty text; a cache key.
+        push_destination: folder, or URL of an object store, for the pushed model versions.
+        data: the CSV manifest or folder to ingest, or its URL.
+        data_fingerprint: hash of the data's content; a cache key.
+        schema_text: the label schema in text format.
+        training: what the trainer's `run_fn` receives; see `training_options`.
+        code_fingerprints: component folder -> hash of its code; a cache key.
     """
 
     pipeline_root: str
-    push_destination: str
-    data: str
-    schema_path: str
-    label_schema: LabelSchema
-    data_fingerprint: str
+    push_destination: str | RuntimeParameter
+    data: str | RuntimeParameter
+    data_fingerprint: str | RuntimeParameter
+    schema_text: str
+    training: dict[str, Any] | RuntimeParameter
     code_fingerprints: dict[str, str]
-    recipe: str
-    baseline_version: str
+
+
+def training_options(config: PipelineConfig, code_fingerprints: dict[str, str]) -> dict[str, Any]:
+    """Returns the `custom_config` of the Trainer node, ready for JSON."""
+    return {
+        "config": config.trainer.model_dump(mode="json"),
+        "code_fingerprint": code_fingerprints["trainer"],
+    }
 
 
 def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
@@ -54,7 +62,8 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         config: what the pipeline does.
         inputs: what it does it with, and where.
     """
-    schema_gen = ImportSchemaGen(schema_file=inputs.schema_path)
+    labels = LabelSchema.from_text(inputs.schema_text)
+    schema_gen = LabelSchemaGen(content=inputs.schema_text)
     schema = schema_gen.outputs["schema"]
 
     example_gen = CoverExampleGen(
@@ -84,31 +93,25 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         run_fn=RUN_FN,
         examples=examples,
         schema=schema,
-        custom_config={"config": config.trainer.model_dump_json(), "recipe": inputs.recipe},
+        custom_config=inputs.training,
     )
     trainer.add_upstream_node(data_gate)
 
     baseline_model = BaselineModel(
-        schema=schema,
-        push_destination=inputs.push_destination,
-        recipe=inputs.recipe,
-        expected_version=inputs.baseline_version,
+        candidate=trainer.outputs["model"], push_destination=inputs.push_destination
     )
-    baseline_model.add_upstream_node(trainer)
 
     evaluator = Evaluator(
         examples=examples,
         example_splits=[TEST_SPLIT],
         model=trainer.outputs["model"],
         baseline_model=baseline_model.outputs["model"],
-        eval_config=make_eval_config(inputs.label_schema, config.evaluation),
+        eval_config=make_eval_config(labels, config.evaluation),
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=inputs.push_destination)
-        ),
+        push_destination=inputs.push_destination,
     )
 
     return Pipeline(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.baseline_model.pushed import PushedVersion, pushed_versions
 from components.errors import DataError, DeploymentError
+from components.pushed_models import PushedVersion, pushed_versions
 from components.signatures import (
     DECISIONS,
     IMAGE_BYTES,
@@ -67,7 +67,7 @@ def find_model(pipeline_root: Path) -> Path:
             f"Expected a pushed model below {pipeline_root}. Received: none. Run the pipeline "
             "with `covers run`, or name a model with --model."
         )
-    return newest.directory
+    return Path(newest.location)
 
 
 def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Prediction]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import ConfigError
-from components.label_schema import SCHEMA_FILE_NAME
 
 DEFAULT_PIPELINE_ROOT = Path("pipeline_root")
 
@@ -45,18 +44,6 @@ class Workspace:
         """Where a generated sample with these properties lies."""
         digest = hashlib.sha256("|".join(genres).encode()).hexdigest()[:8]
         return self.root / "samples" / f"{images}-covers-seed-{seed}-{digest}"
-
-    def snapshot_schema(self, schema_path: Path) -> Path:
-        """Copies a schema to a path that changes with its content, so that caches see edits."""
-        content = schema_path.read_bytes()
-        folder = self.artifacts / "schemas" / hashlib.sha256(content).hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / SCHEMA_FILE_NAME
-        if not copy.exists():
-            partial = copy.with_suffix(".partial")
-            partial.write_bytes(content)
-            partial.rename(copy)
-        return copy
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -7,19 +7,20 @@ and never compares a model with itself, so that a repeated run re-evaluates noth
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tfx import types
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.baseline_model.pushed import find_baseline
-from components.label_schema import SCHEMA_FILE_NAME, LabelSchema
+from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
+from components.baseline_model.find import baseline_of
+from components.file_systems import local_copy
 
 MODEL_KEY = "model"
 
@@ -27,12 +28,11 @@ MODEL_KEY = "model"
 class BaselineModelSpec(ComponentSpec):
     """Inputs, outputs and parameters of `BaselineModel`."""
 
-    INPUTS: ClassVar = {"schema": ChannelParameter(type=standard_artifacts.Schema)}
+    INPUTS: ClassVar = {"candidate": ChannelParameter(type=standard_artifacts.Model)}
     OUTPUTS: ClassVar = {MODEL_KEY: ChannelParameter(type=standard_artifacts.Model)}
     PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
-        "recipe": ExecutionParameter(type=str),
-        "expected_version": ExecutionParameter(type=str),
+        EXPECTED_VERSION: ExecutionParameter(type=str, optional=True),
     }
 
 
@@ -45,49 +45,42 @@ class BaselineModelExecutor(BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Fills or empties `output_dict['model']`."""
-        schema_uri = artifact_utils.get_single_uri(input_dict["schema"])
-        labels = LabelSchema.from_file(Path(schema_uri) / SCHEMA_FILE_NAME)
-        found = find_baseline(
-            exec_properties["push_destination"],
-            recipe=exec_properties["recipe"],
-            genres=labels.genres,
-        )
+        """Fills or empties `output_dict['model']`.
+
+        Raises:
+            DeploymentError: the push destination cannot be read.
+        """
+        candidate = artifact_utils.get_single_uri(input_dict["candidate"])
+        found = baseline_of(candidate, exec_properties["push_destination"])
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         if found is None:
             output_dict[MODEL_KEY] = []
             return
-        shutil.copytree(found.directory, path_utils.serving_model_dir(model.uri))
-        model.set_string_custom_property("pushed_version", found.directory.name)
+        with local_copy(found.location) as version:
+            shutil.copytree(version, path_utils.serving_model_dir(model.uri))
+        model.set_string_custom_property("pushed_version", str(found.version))
 
 
 class BaselineModel(BaseComponent):
     """The latest pushed model.
 
     Args:
-        schema: the label schema; a pushed model for other genres is no baseline.
-        push_destination: folder of the pushed versions.
-        recipe: fingerprint of all that makes the candidate: data, schema, code and options.
-        expected_version: the version that the runner found just before the run, or an empty text;
-            a cache key only, so that the search is repeated when its answer changes.
+        candidate: the model to compare; a version of its recipe, or for other genres, is no
+            baseline.
+        push_destination: a folder, or a URL of an object store, with the pushed versions.
     """
 
     SPEC_CLASS = BaselineModelSpec
     EXECUTOR_SPEC = ExecutorClassSpec(BaselineModelExecutor)
+    DRIVER_CLASS = BaselineModelDriver
 
     def __init__(
-        self,
-        schema: types.BaseChannel,
-        push_destination: str,
-        recipe: str,
-        expected_version: str,
+        self, candidate: types.BaseChannel, push_destination: str | RuntimeParameter
     ) -> None:
         super().__init__(
             BaselineModelSpec(
-                schema=schema,
+                candidate=candidate,
                 push_destination=push_destination,
-                recipe=recipe,
-                expected_version=expected_version,
                 model=types.Channel(type=standard_artifacts.Model),
             )
         )

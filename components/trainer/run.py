@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.dataset import eval_dataset, read_split, train_dataset
 from components.trainer.export import export_model
 from components.trainer.model import build_model, compile_model
+from components.trainer.recipe import make_recipe
 from components.trainer.thresholds import decision_thresholds
 
 if TYPE_CHECKING:
@@ -26,15 +28,15 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains on `train_files`, stops and tunes thresholds on `eval_files`, exports.
 
     Args:
-        fn_args: TFX's arguments. `custom_config` holds `config`, a TrainerConfig as JSON, and
-            `recipe`, the fingerprint to note in the exported model. The model goes to
-            `serving_model_dir`, the history and TensorBoard logs to `model_run_dir`.
+        fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig, and
+            `code_fingerprint`, part of the recipe that the exported model notes. The model goes
+            to `serving_model_dir`, the history and TensorBoard logs to `model_run_dir`.
 
     Raises:
         ConfigError: the configuration or schema is wrong, or training diverged.
         DataError: a split has no examples, no labels, or covers that do not decode.
     """
-    config = TrainerConfig.from_json(fn_args.custom_config["config"])
+    config = TrainerConfig.from_json(json.dumps(fn_args.custom_config["config"]))
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(fn_args.eval_files, schema, EVAL_SPLIT)
@@ -60,7 +62,12 @@ def run_fn(fn_args: FnArgs) -> None:
             model.network,
             schema.genres,
             thresholds,
-            fn_args.custom_config.get("recipe", ""),
+            make_recipe(
+                (train, evaluation),
+                Path(fn_args.schema_path).read_text(encoding="utf-8"),
+                config,
+                fn_args.custom_config["code_fingerprint"],
+            ),
             fn_args.serving_model_dir,
         )
     except tf.errors.InvalidArgumentError as error:

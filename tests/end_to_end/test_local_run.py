@@ -33,7 +33,7 @@ evaluation:
     per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
 """
 STAGES = (
-    "ImportSchemaGen",
+    "LabelSchemaGen",
     "CoverExampleGen",
     "StatisticsGen",
     "ExampleValidator",
@@ -164,7 +164,7 @@ def test_a_changed_cover_is_ingested_again(
     run(data=data)
     write_cover(data / "images" / "00007.jpg", 7, side=300)
     result, _ = run(data=data)
-    assert result["stages"]["ImportSchemaGen"] == "cached"
+    assert result["stages"]["LabelSchemaGen"] == "cached"
     assert result["stages"]["CoverExampleGen"] == "done"
 
 

@@ -22,7 +22,7 @@ def fn_args(covers, config, folder: Path, **changes) -> SimpleNamespace:
         "schema_path": str(covers.schema_path),
         "serving_model_dir": str(folder / "Format-Serving"),
         "model_run_dir": str(folder / "model_run"),
-        "custom_config": {"config": config.model_dump_json(), "recipe": "recipe-1"},
+        "custom_config": {"config": config.model_dump(mode="json"), "code_fingerprint": "1"},
     }
     return SimpleNamespace(**{**arguments, **changes})
 
@@ -38,7 +38,7 @@ def test_trains_exports_and_reports(covers, schema, small_config, tmp_path):
 
     description = signatures.read_model_description(tmp_path / "Format-Serving")
     assert description.genres == schema.genres
-    assert description.recipe == "recipe-1"
+    assert len(description.recipe) == 64
     serve = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures
     served = serve[signatures.SERVING_SIGNATURE](
         image_bytes=tf.constant(covers.encoded["eval"][:3])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.baseline_model.pushed import find_baseline, pushed_versions
+from components.pushed_models import find_baseline, pushed_versions
 from components.signatures import ModelDescription, write_model_description
 
 GENRES = ("pop", "rock")

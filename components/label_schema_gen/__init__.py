@@ -1,0 +1,1 @@
+"""The curated label schema, as the first artifact of the pipeline."""

@@ -1,0 +1,1 @@
+"""Delivers a blessed model to the push destination."""

@@ -1,0 +1,104 @@
+"""Pusher: delivers a blessed model to the push destination.
+
+It takes the place of TFX's Pusher, whose destination is a JSON message that a person cannot type as
+a parameter of a run, whose file systems leave out S3 without a TensorFlow plug-in, and which pushes
+an unchanged model again under a new version whenever it is evaluated again.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import path_utils
+
+from components.pushed_models import push_model, pushed_versions
+from components.signatures import read_model_description
+
+_logger = logging.getLogger(__name__)
+
+
+class PusherSpec(ComponentSpec):
+    """Inputs, outputs and parameters of `Pusher`."""
+
+    INPUTS: ClassVar = {
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS: ClassVar = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
+    PARAMETERS: ClassVar = {"push_destination": ExecutionParameter(type=str)}
+
+
+class PusherExecutor(BaseExecutor):
+    """Pushes, unless the model was not blessed or the newest version has its recipe."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Sets `pushed`, 0 or 1, and if 1 `pushed_destination` and `pushed_version`.
+
+        Raises:
+            DeploymentError: the destination cannot be written.
+        """
+        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+        if not model_utils.is_model_blessed(blessing):
+            pushed_model.set_int_custom_property("pushed", 0)
+            return
+        model = Path(
+            path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        )
+        destination = exec_properties["push_destination"]
+        recipe = read_model_description(model).recipe
+        version = next(pushed_versions(destination), None)
+        if version and version.description.recipe == recipe:
+            _logger.info("The newest version, %s, has the same recipe.", version.location)
+        else:
+            version = push_model(model, destination)
+            _logger.info("Pushed to %s.", version.location)
+        # TFX keeps a copy of what was pushed as the artifact.
+        shutil.copytree(model, pushed_model.uri, dirs_exist_ok=True)
+        pushed_model.set_int_custom_property("pushed", 1)
+        pushed_model.set_string_custom_property("pushed_destination", version.location)
+        pushed_model.set_string_custom_property("pushed_version", str(version.version))
+
+
+class Pusher(BaseComponent):
+    """Delivers a blessed model.
+
+    Args:
+        model: the model.
+        model_blessing: the verdict of the evaluation.
+        push_destination: a folder, or a URL of an object store, for the numbered versions.
+    """
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(PusherExecutor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        push_destination: str | RuntimeParameter,
+    ) -> None:
+        super().__init__(
+            PusherSpec(
+                model=model,
+                model_blessing=model_blessing,
+                push_destination=push_destination,
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

@@ -1,0 +1,42 @@
+"""The recipe of a model: a fingerprint of all that makes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import Split
+
+_CHUNK = 1 << 20
+
+
+def make_recipe(
+    splits: Iterable[Split], schema_text: str, config: TrainerConfig, code_fingerprint: str
+) -> str:
+    """Returns a hash of the examples' bytes, the schema, the options and the code.
+
+    Two models of one recipe are the same model, up to the order of floating-point additions.
+
+    Args:
+        splits: what the model is trained on and chosen by.
+        schema_text: the label schema.
+        config: the training options.
+        code_fingerprint: hash of the training code.
+    """
+    digest = hashlib.sha256()
+    for text in (schema_text, config.model_dump_json(), code_fingerprint):
+        digest.update(hashlib.sha256(text.encode("utf-8")).digest())
+    for split in splits:
+        for file in split.files:
+            digest.update(_file_digest(file))
+    return digest.hexdigest()
+
+
+def _file_digest(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.digest()
