@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from components.errors import CoversError
+from pipeline.quiet import third_parties_quiet
 from pipeline.workspace import DEFAULT_PIPELINE_ROOT
 
 _PATH = click.Path(path_type=Path)
@@ -28,7 +29,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with third_parties_quiet():
+                return super().invoke(ctx)
         except CoversError as error:
             click.secho(f"Error: {error}", fg="red", err=True)
             sys.exit(error.exit_code)

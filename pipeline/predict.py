@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,10 +77,7 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
     """
     description = read_model_description(model_directory)
     encoded = [_read(image) for image in images]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # third parties warn of the future at import
-        import tensorflow as tf
+    import tensorflow as tf
 
     model = tf.saved_model.load(str(model_directory))
     signature = model.signatures[SERVING_SIGNATURE]

@@ -1,4 +1,4 @@
-"""Keeps the console for the user: what libraries print or log goes to a file."""
+"""Keeps the console for the user: what libraries print, log or warn of goes elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,69 @@ import contextlib
 import io
 import logging
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_FILTER = r"""
+import re, sys
+chatter = re.compile(
+    rb"[IW]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl::InitializeLog"
+    rb"|To enable the following instructions:"
+)
+for line in sys.stdin.buffer:
+    if not chatter.match(line):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+"""
+_FILTER_ENDS_WITHIN = 5.0
+
+
+@contextlib.contextmanager
+def third_parties_quiet() -> Iterator[None]:
+    """Keeps libraries' warnings and TensorFlow's start-up lines off standard error.
+
+    The C++ code of TensorFlow 2.21 writes information and warnings to descriptor 2 before it
+    knows of TF_CPP_MIN_LOG_LEVEL. Another process leaves them out, so that all else gets
+    through, even the last words of a process that aborts. Where the variable is set already,
+    somebody wants to see everything, and does.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "3"
+    try:
+        with warnings.catch_warnings(), _filtered_descriptor_2():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        del os.environ[_LOG_LEVEL]
+
+
+@contextlib.contextmanager
+def _filtered_descriptor_2() -> Iterator[None]:
+    sys.stderr.flush()
+    stderr, original = sys.stderr, os.dup(2)
+    command = [sys.executable, "-I", "-S", "-c", _FILTER]
+    # In a session of its own, Ctrl-C does not end it before it has passed on what there is.
+    chatter = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    assert chatter.stdin is not None
+    try:
+        os.dup2(chatter.stdin.fileno(), 2)
+        sys.stderr = _kept_open(stderr, {2: original})
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = stderr
+        os.dup2(original, 2)
+        os.close(original)
+        chatter.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of ours keeps the pipe open
+            chatter.wait(_FILTER_ENDS_WITHIN)
 
 
 @contextlib.contextmanager
@@ -44,6 +102,7 @@ def libraries_log_to(log_file: Path, for_user: TextIO) -> Iterator[TextIO]:
             root.handlers[:], root.level = [handler], logging.INFO
             logging.captureWarnings(True)
             with warnings.catch_warnings():
+                warnings.simplefilter("default")
                 yield for_user
         finally:
             logging.captureWarnings(False)

@@ -14,6 +14,14 @@ from components.label_schema import LabelSchema
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--other-line",
+        metavar="DIR",
+        help="The pipeline root of `make run` on the other dependency line, see .ci/run.",
+    )
+
+
 @pytest.fixture(scope="session")
 def schema_path() -> Path:
     return ROOT / "schema" / "schema.pbtxt"
