@@ -8,7 +8,8 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
 UV = $(or $(wildcard .venv/bin/uv),$(shell command -v uv))
-PIP_COMPILE = "$(UV)" pip compile setup.py --extra kubeflow --extra object-store --extra test --extra dev --generate-hashes --quiet \
+EXTRAS = --extra kubeflow --extra object-store --extra test --extra dev
+PIP_COMPILE = "$(UV)" pip compile setup.py $(EXTRAS) --generate-hashes --quiet \
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
 
 help: ## list the targets

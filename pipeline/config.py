@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from components.compat import LOCAL_BEAM_ARGS
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.errors import ConfigError
@@ -60,10 +61,7 @@ class PipelineConfig(BaseModel):
     data_gate: DataGateConfig = Field(default_factory=DataGateConfig)
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
-    beam_pipeline_args: tuple[str, ...] = (
-        "--runner=DirectRunner",
-        "--direct_running_mode=in_memory",
-    )
+    beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components import label_schema
+from components.compat import input_options
 from components.errors import DataError
 from components.trainer.config import TrainerConfig
 from components.trainer.preprocessing import decode_and_resize
@@ -115,11 +116,7 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
     plain = [file for file in files if not file.endswith(".gz")]
     records = tf.data.TFRecordDataset(zipped, compression_type="GZIP")
     records = records.concatenate(tf.data.TFRecordDataset(plain))
-    # With autotuning on, a finished iterator waits for the tuning thread (TF 2.16).
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    return records.with_options(options)
+    return records.with_options(input_options())
 
 
 def _decoded(

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from components.compat import has_no_output_left
 from components.errors import ConfigError
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.metrics import ExactMatchRatio, HammingLoss, MacroRocAuc
@@ -169,7 +170,7 @@ def _apply(place: str, layer: keras.Layer, features: Any) -> Any:
         output = layer(features)
     except Exception as error:  # Layers raise many types for inputs they do not take.
         reason = _first_line(error)
-        if "output size would be" in reason:  # Keras 3.15; earlier, a side of 0 comes back.
+        if has_no_output_left(reason):
             raise _too_small(place, before, reason) from error
         raise ConfigError(
             f"Expected {place} to take an input of shape {before}. Received: {reason}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,3 +230,30 @@ def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: 
     assert outcome.exit_code == 0
     assert "pushed" in outcome.output
     assert "data stopped" in outcome.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--config", "{root}/tiny.yaml", "--data", "{root}/covers"),
+        ("predict", "{root}/covers/images/00000.jpg"),
+        ("runs",),
+        ("schema", "infer", "{root}/covers"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_person_sees_no_warning_of_a_library(
+    first: tuple[dict[str, Any], str], workspace: Path, arguments: tuple[str, ...]
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        *(part.format(root=workspace) for part in arguments),
+    ]
+    if arguments[0] != "schema":
+        command += ["--pipeline-root", str(workspace / "root")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "arning" not in done.stdout

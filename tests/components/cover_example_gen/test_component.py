@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.artifacts import Quarantine
+from components.compat import LOCAL_BEAM_ARGS
 from components.cover_example_gen.component import CoverExampleGen
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
@@ -38,7 +39,7 @@ def _ingest(
         config=IngestConfig(examples_per_shard=20).model_dump_json(),
         data_fingerprint="",
         code_fingerprint="",
-        beam_pipeline=beam.Pipeline(),
+        beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
     )
     examples = {}
     for split in SPLITS:

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from components.compat import LOCAL_BEAM_ARGS
 from components.evaluator.config import EvaluationConfig
 from components.label_schema import GENRES, IMAGE_ID, LABEL, TEST_SPLIT, LabelSchema
 from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
 
 _GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
-_BEAM_ARGS = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
+_BEAM_ARGS = list(LOCAL_BEAM_ARGS)
 
 
 @dataclasses.dataclass(frozen=True)

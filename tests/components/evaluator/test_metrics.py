@@ -14,6 +14,7 @@ from sklearn import metrics as sk
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.compat import LOCAL_BEAM_ARGS
 from components.evaluator.combiners import DecisionsCombineFn, ProbabilitiesCombineFn
 from components.evaluator.metrics import MultiLabelMetric, metric_config
 from components.signatures import DECISIONS, PROBABILITIES
@@ -123,11 +124,7 @@ def test_beam_combines_them_to_the_values_of_scikit_learn(
             assert metrics[("roc_auc", i)] == pytest.approx(sk.roc_auc_score(y[:, i], p[:, i]))
             assert metrics[("f1", i)] == pytest.approx(sk.f1_score(y[:, i], d[:, i]))
 
-    with beam.Pipeline(
-        options=beam.options.pipeline_options.PipelineOptions(
-            ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
-        )
-    ) as pipeline:
+    with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
         inputs = pipeline | beam.Create([("", row) for row in to_inputs(outputs)])
         combined = [
             inputs
