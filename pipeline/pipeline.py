@@ -20,6 +20,7 @@ from components.pusher.component import Pusher
 from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
+EXTRACTORS_MODULE = "components.evaluator.extractors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,10 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         example_splits=[TEST_SPLIT],
         model=trainer.outputs["model"],
         baseline_model=baseline_model.outputs["model"],
-        eval_config=make_eval_config(labels, config.evaluation),
+        eval_config=make_eval_config(
+            labels, config.evaluation, inputs.code_fingerprints["evaluator"]
+        ),
+        module_path=EXTRACTORS_MODULE,
     )
     pusher = Pusher(
         model=trainer.outputs["model"],

@@ -1,8 +1,8 @@
-"""Beam combiners behind the metrics: from examples to metric values by name."""
+"""The Beam combiner behind the metrics: from examples to estimates by model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -10,126 +10,129 @@ import numpy.typing as npt
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.multi_label import (
-    DecisionCounts,
-    MetricValues,
-    decision_metrics,
-    probability_metrics,
-)
+from components.evaluator.bootstrap import ModelEstimates, estimate
+from components.evaluator.config import Intervals
+from components.evaluator.multi_label import Table
 from components.signatures import DECISIONS, PROBABILITIES
 
-_Row = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]
-_Table = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.float32]
 
 
-class DecisionsCombineFn(beam.CombineFn):
-    """Counts decisions and returns the metrics of `decision_metrics` under its key."""
+class EstimatesCombineFn(beam.CombineFn):
+    """Collects the outputs of all models and returns their estimates under its key.
 
-    def __init__(
-        self,
-        key: metric_types.MetricKey,
-        eval_config: config_pb2.EvalConfig,
-        genre_count: int,
-    ) -> None:
-        self._key = key
-        self._eval_config = _with_prediction_key(eval_config, DECISIONS)
-        self._genre_count = genre_count
+    Exact ranking metrics and intervals need every score: the accumulator is a list of tables
+    with a row of label, weight and, per model, probabilities and decisions for each example,
+    4 * (n + 1 + 2nm) bytes each, that is 64 MB for a million examples of five genres and one
+    model.
 
-    def create_accumulator(self) -> DecisionCounts:
-        return DecisionCounts.zeros(self._genre_count)
-
-    def add_input(
-        self, accumulator: DecisionCounts, element: metric_types.StandardMetricInputs
-    ) -> DecisionCounts:
-        row = _read_row(element, self._key, self._eval_config, self._genre_count)
-        return accumulator + DecisionCounts.of_example(*row)
-
-    def merge_accumulators(self, accumulators: Iterable[DecisionCounts]) -> DecisionCounts:
-        return sum(accumulators, self.create_accumulator())
-
-    def extract_output(
-        self, accumulator: DecisionCounts
-    ) -> dict[metric_types.MetricKey, MetricValues]:
-        return {self._key: decision_metrics(accumulator)}
-
-
-class ProbabilitiesCombineFn(beam.CombineFn):
-    """Collects probabilities and returns the metrics of `probability_metrics`.
-
-    Exact ranking metrics need every score: the accumulator is a list of tables with a
-    row of label, probabilities and weight per example, 4 * (2n + 1) bytes each, that is
-    44 MB for a million examples of five genres.
+    Args:
+        key: where the estimates go: model name -> `ModelEstimates`.
+        eval_config: names the model outputs, and the baseline.
+        model_names: the models to compare.
+        genre_count: number of genres, n.
+        intervals: see `estimate`.
     """
 
     def __init__(
         self,
         key: metric_types.MetricKey,
         eval_config: config_pb2.EvalConfig,
+        model_names: Sequence[str],
         genre_count: int,
+        intervals: Intervals,
     ) -> None:
         self._key = key
-        self._eval_config = _with_prediction_key(eval_config, PROBABILITIES)
+        self._configs = [
+            with_prediction_key(eval_config, output) for output in (PROBABILITIES, DECISIONS)
+        ]
+        self._model_names = tuple(model_names)
+        self._baseline = baseline_name(eval_config)
         self._genre_count = genre_count
+        self._intervals = intervals
 
-    def create_accumulator(self) -> list[_Table]:
+    def create_accumulator(self) -> list[_Rows]:
         return []
 
     def add_input(
-        self, accumulator: list[_Table], element: metric_types.StandardMetricInputs
-    ) -> list[_Table]:
-        row = _read_row(element, self._key, self._eval_config, self._genre_count)
-        accumulator.append(np.hstack(row, dtype=np.float32)[np.newaxis, :])
+        self, accumulator: list[_Rows], element: metric_types.StandardMetricInputs
+    ) -> list[_Rows]:
+        parts: list[npt.NDArray[np.float32]] = []
+        for model_name in self._model_names:
+            for config in self._configs:
+                label, prediction, weight = self._read(element, model_name, config)
+                if not parts:
+                    parts = [label, weight]
+                parts.append(prediction)
+        accumulator.append(np.concatenate(parts, dtype=np.float32)[np.newaxis, :])
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[list[_Table]]) -> list[_Table]:
-        return [table for accumulator in accumulators for table in accumulator]
+    def merge_accumulators(self, accumulators: Iterable[list[_Rows]]) -> list[_Rows]:
+        return [rows for accumulator in accumulators for rows in accumulator]
 
-    def compact(self, accumulator: list[_Table]) -> list[_Table]:
-        return [self._table(accumulator)]
+    def compact(self, accumulator: list[_Rows]) -> list[_Rows]:
+        return [self._rows(accumulator)]
 
     def extract_output(
-        self, accumulator: list[_Table]
-    ) -> dict[metric_types.MetricKey, MetricValues]:
-        n = self._genre_count
-        table = self._table(accumulator)
-        return {self._key: probability_metrics(table[:, :n], table[:, n:-1], table[:, -1])}
+        self, accumulator: list[_Rows]
+    ) -> dict[metric_types.MetricKey, dict[str, ModelEstimates]]:
+        n, rows = self._genre_count, self._rows(accumulator)
+        # Beam fixes no order; the resamples of an example must not depend on it.
+        rows = rows[np.lexsort(rows.T)]
+        label, weights, outputs = rows[:, :n], rows[:, n], rows[:, n + 1 :]
+        tables = {
+            name: Table.of(
+                label,
+                outputs[:, 2 * i * n : (2 * i + 1) * n],
+                outputs[:, (2 * i + 1) * n : (2 * i + 2) * n],
+            )
+            for i, name in enumerate(self._model_names)
+        }
+        return {self._key: estimate(tables, weights, self._intervals, self._baseline)}
 
-    def _table(self, accumulator: list[_Table]) -> _Table:
-        empty = np.zeros((0, 2 * self._genre_count + 1), np.float32)
-        return np.concatenate([empty, *accumulator])
+    def _rows(self, accumulator: list[_Rows]) -> _Rows:
+        width = self._genre_count + 1 + 2 * self._genre_count * len(self._model_names)
+        return np.concatenate([np.zeros((0, width), np.float32), *accumulator])
+
+    def _read(
+        self,
+        element: metric_types.StandardMetricInputs,
+        model_name: str,
+        eval_config: config_pb2.EvalConfig,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Returns label (n,), prediction (n,) and weight (1,) of one example."""
+        label, prediction, weight = next(
+            metric_util.to_label_prediction_example_weight(
+                element,
+                eval_config=eval_config,
+                model_name=model_name,
+                example_weighted=self._key.example_weighted,
+                flatten=False,
+                require_single_example_weight=True,
+            )
+        )
+        expected = (self._genre_count,)
+        if label.shape != expected or prediction.shape != expected:
+            raise ValueError(
+                f"Expected label and prediction of shape {expected}, one value per genre. "
+                f"Received: {label.shape} and {prediction.shape} (model {model_name!r}). "
+                "Examples and models have to be of the genres of the schema."
+            )
+        return label, prediction, np.reshape(weight, (1,))
 
 
-def _with_prediction_key(
+def baseline_name(eval_config: config_pb2.EvalConfig) -> str | None:
+    """Returns the name of the model that the others are compared with, if there is one."""
+    names = [spec.name for spec in eval_config.model_specs if spec.is_baseline]
+    return names[0] if names else None
+
+
+def with_prediction_key(
     eval_config: config_pb2.EvalConfig, prediction_key: str
 ) -> config_pb2.EvalConfig:
+    """Returns a copy that evaluates another output of the models."""
     changed = config_pb2.EvalConfig()
     changed.CopyFrom(eval_config)
     for model_spec in changed.model_specs:
         model_spec.prediction_key = prediction_key
     return changed
-
-
-def _read_row(
-    element: metric_types.StandardMetricInputs,
-    key: metric_types.MetricKey,
-    eval_config: config_pb2.EvalConfig,
-    genre_count: int,
-) -> _Row:
-    """Returns label (n,), prediction (n,) and weight of one example."""
-    label, prediction, weight = next(
-        metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=eval_config,
-            model_name=key.model_name,
-            example_weighted=key.example_weighted,
-            flatten=False,
-            require_single_example_weight=True,
-        )
-    )
-    if label.shape != (genre_count,) or prediction.shape != (genre_count,):
-        raise ValueError(
-            f"Expected label and prediction of shape ({genre_count},), one value per genre. "
-            f"Received: {label.shape} and {prediction.shape} (model {key.model_name!r}). "
-            "Examples and models have to be of the genres of the schema."
-        )
-    return label, prediction, float(weight.item())

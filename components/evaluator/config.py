@@ -9,7 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 EXAMPLE_COUNT = "example_count"
 LOSS = "loss"
 
-PER_GENRE_METRICS = ("roc_auc", "average_precision", "precision", "recall", "f1")
+PER_GENRE_METRICS = (
+    "roc_auc",
+    "average_precision",
+    "precision",
+    "recall",
+    "f1",
+    "brier_score",
+    "calibration_error",
+)
+PER_GENRE_COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 OVERALL_METRICS = (
     EXAMPLE_COUNT,
     "macro_roc_auc",
@@ -23,11 +32,29 @@ OVERALL_METRICS = (
     "micro_recall",
     "micro_f1",
     "hamming_loss",
+    "jaccard",
     "exact_match_ratio",
+    "macro_brier_score",
+    "macro_calibration_error",
     LOSS,
 )
-LOWER_IS_BETTER = frozenset({"hamming_loss", LOSS})
+LOWER_IS_BETTER = frozenset(
+    {
+        "hamming_loss",
+        LOSS,
+        "brier_score",
+        "macro_brier_score",
+        "calibration_error",
+        "macro_calibration_error",
+    }
+)
 """The metrics in which a smaller value is a better one; of all others, a greater."""
+
+CALIBRATION_BINS = 10
+"""Bins of probability, equally wide, of calibration errors and calibration curves."""
+
+CONFUSION_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Probabilities at which TFMA's `ConfusionMatrixAtThresholds` is computed for each genre."""
 
 _NOT_A_FRACTION = frozenset({EXAMPLE_COUNT, LOSS})
 
@@ -39,7 +66,8 @@ class Threshold(BaseModel):
         at_least: smallest value allowed; None is no bound.
         at_most: greatest value allowed; None is no bound.
         tolerance: how much worse than the latest pushed model the value may be, as an
-            absolute change; None is no comparison. Ignored while no model was pushed.
+            absolute change; None is no comparison. What chance explains, by the confidence
+            interval of the change, is allowed too. Ignored while no model was pushed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,17 +95,20 @@ class GateConfig(BaseModel):
     """The thresholds a model has to hold to be pushed: all of them.
 
     Attributes:
+        min_support: a genre with fewer test covers that have it, or that do not, warns
+            instead of deciding; with none at all it refuses, as nothing is known of it.
         overall: thresholds on metrics of all genres together, by metric name.
         per_genre: thresholds each genre has to hold by itself, by metric name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    min_support: int = Field(default=20, ge=1)
     overall: dict[str, Threshold] = Field(
-        default_factory=lambda: {"macro_roc_auc": Threshold(at_least=0.55, tolerance=0.02)}
+        default_factory=lambda: {"macro_roc_auc": Threshold(at_least=0.55, tolerance=0.01)}
     )
     per_genre: dict[str, Threshold] = Field(
-        default_factory=lambda: {"roc_auc": Threshold(at_least=0.5, tolerance=0.05)}
+        default_factory=lambda: {"roc_auc": Threshold(at_least=0.5, tolerance=0.02)}
     )
 
     @field_validator("overall")
@@ -92,16 +123,33 @@ class GateConfig(BaseModel):
         return _checked(thresholds, PER_GENRE_METRICS)
 
 
+class Intervals(BaseModel):
+    """How confidence intervals are computed: by a Poisson bootstrap over examples.
+
+    Attributes:
+        confidence: the probability that an interval covers the true value.
+        resamples: how often the examples are drawn anew; 0 computes no intervals, and then
+            comparisons allow for nothing but their tolerance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+    resamples: int = Field(default=500, ge=0, le=100_000)
+
+
 class EvaluationConfig(BaseModel):
     """Configuration of the evaluation.
 
     Attributes:
         gate: the thresholds a model has to hold to be pushed.
+        intervals: confidence intervals of all metrics.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: GateConfig = Field(default_factory=GateConfig)
+    intervals: Intervals = Field(default_factory=Intervals)
 
 
 def _checked(thresholds: dict[str, Threshold], allowed: Iterable[str]) -> dict[str, Threshold]:

@@ -1,7 +1,7 @@
 """Reads the result files of TFMA without importing TFMA or TensorFlow.
 
 Importing TFMA takes 15 seconds, its result messages a few kilobytes. The messages below
-are the part of TFMA's `metrics_for_slice.proto` and `validation_result.proto` that the
+are the parts of TFMA's `metrics_for_slice.proto` and `validation_result.proto` that the
 evaluation uses: same field numbers and types, hence the same bytes. Unknown fields are
 skipped.
 """
@@ -53,6 +53,28 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "metric_threshold": (2, "MetricThreshold"),
         "metric_value": (3, "MetricValue"),
     },
+    "MultiLabelConfusionMatrixEntry": {
+        "actual_class_id": (1, "int32"),
+        "predicted_class_id": (2, "int32"),
+        "false_negatives": (3, "double"),
+        "true_negatives": (4, "double"),
+        "false_positives": (5, "double"),
+        "true_positives": (6, "double"),
+    },
+    "MultiLabelConfusionMatrix": {"entries": (2, "MultiLabelConfusionMatrixEntry*")},
+    "MultiLabelConfusionMatrixAtThresholds": {"matrices": (1, "MultiLabelConfusionMatrix*")},
+    "PlotKey": {"model_name": (4, "string"), "name": (6, "string")},
+    "PlotData": {
+        "multi_label_confusion_matrix_at_thresholds": (
+            5,
+            "MultiLabelConfusionMatrixAtThresholds",
+        )
+    },
+    "PlotKeyAndValue": {"key": (1, "PlotKey"), "value": (2, "PlotData")},
+    "PlotsForSlice": {
+        "slice_key": (1, "SliceKey"),
+        "plot_keys_and_values": (8, "PlotKeyAndValue*"),
+    },
     "MetricsValidationForSlice": {"failures": (3, "ValidationFailure*")},
     "ValidationResult": {
         "validation_ok": (1, "bool"),
@@ -71,18 +93,23 @@ _SCALARS = {
 
 def read_metrics(directory: Path) -> list[Any]:
     """Returns the `MetricsForSlice` messages of an evaluation, one per slice."""
-    message = _message_class("MetricsForSlice")
-    paths = sorted(directory.glob("metrics*.tfrecord"))
-    return [message.FromString(record) for path in paths for record in _records(path)]
+    return list(_read(directory, "metrics", "MetricsForSlice"))
+
+
+def read_plots(directory: Path) -> list[Any]:
+    """Returns the `PlotsForSlice` messages of an evaluation, one per slice."""
+    return list(_read(directory, "plots", "PlotsForSlice"))
 
 
 def read_validation(directory: Path) -> Any | None:
     """Returns the `ValidationResult` message of an evaluation; None if there is none."""
-    message = _message_class("ValidationResult")
-    for path in sorted(directory.glob("validations*.tfrecord")):
+    return next(_read(directory, "validations", "ValidationResult"), None)
+
+
+def _read(directory: Path, prefix: str, message: str) -> Iterator[Any]:
+    for path in sorted(directory.glob(f"{prefix}*.tfrecord")):
         for record in _records(path):
-            return message.FromString(record)
-    return None
+            yield _message_class(message).FromString(record)
 
 
 def _records(path: Path) -> Iterator[bytes]:

@@ -31,6 +31,7 @@ trainer:
     - GlobalAveragePooling2D
 evaluation:
   gate:
+    min_support: 1
     overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
     per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
 """

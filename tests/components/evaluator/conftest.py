@@ -18,7 +18,15 @@ import pytest
 
 from components.compat import LOCAL_BEAM_ARGS
 from components.evaluator.config import EvaluationConfig
-from components.label_schema import GENRES, IMAGE_ID, LABEL, TEST_SPLIT, LabelSchema
+from components.label_schema import (
+    GENRES,
+    IMAGE_HEIGHT,
+    IMAGE_ID,
+    IMAGE_WIDTH,
+    LABEL,
+    TEST_SPLIT,
+    LabelSchema,
+)
 from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
 
 _GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
@@ -121,6 +129,7 @@ def _run_evaluator(
         "eval_config": json_format.MessageToJson(make_eval_config(schema, config)),
         "example_splits": f'["{TEST_SPLIT}"]',
         "fairness_indicator_thresholds": "null",
+        "module_path": "components.evaluator.extractors",
     }
     context = Executor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(directory / "tmp"))
     Executor(context).Do(inputs, outputs, properties)
@@ -129,11 +138,17 @@ def _run_evaluator(
 def _write_examples(
     directory: Path, labels: npt.NDArray[np.float32], genres: tuple[str, ...]
 ) -> None:
-    """Writes one file of examples as TFX does; `image/id` is the row, as text."""
+    """Writes one file of examples as TFX does; `image/id` is the row, as text.
+
+    Every other image is 200 pixels wide, the others are 300.
+    """
     import tensorflow as tf
 
     def feature(values: list[bytes]) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    def pixels(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     directory.mkdir(parents=True)
     path = str(directory / "data_tfrecord-00000-of-00001.gz")
@@ -143,6 +158,8 @@ def _write_examples(
             features = {
                 IMAGE_ID: feature([str(row).encode()]),
                 GENRES: feature(names),
+                IMAGE_WIDTH: pixels(200 if row % 2 else 300),
+                IMAGE_HEIGHT: pixels(300),
                 LABEL: tf.train.Feature(float_list=tf.train.FloatList(value=label)),
             }
             example = tf.train.Example(features=tf.train.Features(feature=features))

@@ -9,6 +9,7 @@ from tensorflow_model_analysis.utils import config_util
 
 from components.evaluator.config import (
     OVERALL_METRICS,
+    PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
     EvaluationConfig,
     GateConfig,
@@ -39,52 +40,45 @@ def thresholds(
 
 
 def test_all_metrics_are_computed_overall_and_per_genre(labels: LabelSchema) -> None:
-    config = make_eval_config(labels, EvaluationConfig())
+    config = make_eval_config(labels, EvaluationConfig(gate=GateConfig(overall={}, per_genre={})))
     keys = [
         key for key, _, _ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)
     ]
-    assert [key.name for key in keys if key.sub_key is None] == list(OVERALL_METRICS)
-    expected = {(name, i) for name in PER_GENRE_METRICS for i in range(len(labels.genres))}
+    names = [key.name for key in keys if key.sub_key is None]
+    assert names == [*OVERALL_METRICS, "decision_confusion_matrix"]
+    per_genre = (*PER_GENRE_METRICS, *PER_GENRE_COUNTS, "confusion_matrix_at_thresholds")
+    expected = {(name, i) for name in per_genre for i in range(len(labels.genres))}
     assert {(key.name, key.sub_key.class_id) for key in keys if key.sub_key} == expected
 
 
-def test_slices_are_all_examples_and_each_genre(labels: LabelSchema) -> None:
-    overall, by_genre = make_eval_config(labels, EvaluationConfig()).slicing_specs
+def test_slices_are_all_examples_and_three_views(labels: LabelSchema) -> None:
+    overall, *sliced = make_eval_config(labels, EvaluationConfig()).slicing_specs
     assert overall == config_pb2.SlicingSpec()
-    assert by_genre == config_pb2.SlicingSpec(feature_keys=["genres"])
+    assert [list(spec.feature_keys) for spec in sliced] == [
+        ["genres"],
+        ["genre_count"],
+        ["image_side"],
+    ]
 
 
-def test_thresholds_hold_on_all_examples_only(labels: LabelSchema) -> None:
+def test_thresholds_are_margins_of_at_least_zero_on_all_examples(labels: LabelSchema) -> None:
     config = make_eval_config(labels, EvaluationConfig(gate=GATE))
-    found = thresholds(config, has_baseline=True)
-    assert all(
-        slice_ == config_pb2.SlicingSpec() for pairs in found.values() for slice_, _ in pairs
-    )
+    for has_baseline in (False, True):
+        found = thresholds(config, has_baseline=has_baseline)
+        expected = {
+            ("example_count", None, False): 1.0,
+            ("hamming_loss_at_most_margin", None, False): 0.0,
+            ("hamming_loss_change_margin", None, False): 0.0,
+        }
+        for class_id in range(len(labels.genres)):
+            for name in ("roc_auc_at_least", "roc_auc_change", "f1_change"):
+                expected[(f"{name}_margin", class_id, False)] = 0.0
+        assert {key: pairs[0][1].lower_bound.value for key, pairs in found.items()} == expected
+        assert {pairs[0][0].SerializeToString() for pairs in found.values()} == {b""}
 
 
-def test_bounds_and_changes_have_the_direction_of_the_metric(labels: LabelSchema) -> None:
-    config = make_eval_config(labels, EvaluationConfig(gate=GATE))
-    found = {key: pairs[0][1] for key, pairs in thresholds(config, has_baseline=True).items()}
-
-    assert found[("hamming_loss", None, False)].upper_bound.value == 0.3
-    change = found[("hamming_loss", None, True)]
-    assert (change.absolute.value, change.direction) == (0.01, config_pb2.LOWER_IS_BETTER)
-    for class_id in range(len(labels.genres)):
-        assert found[("roc_auc", class_id, False)].lower_bound.value == 0.6
-        change = found[("roc_auc", class_id, True)]
-        assert (change.absolute.value, change.direction) == (-0.05, config_pb2.HIGHER_IS_BETTER)
-        assert found[("f1", class_id, True)].HasField("absolute")
-
-
-def test_without_a_baseline_only_bounds_remain(labels: LabelSchema) -> None:
-    config = make_eval_config(labels, EvaluationConfig(gate=GATE))
-    found = thresholds(config, has_baseline=False)
-    assert {name for name, _, _ in found} == {"example_count", "hamming_loss", "roc_auc"}
-    assert not any(is_diff for _, _, is_diff in found)
-
-
-def test_a_gate_of_comparisons_alone_still_gives_a_verdict(labels: LabelSchema) -> None:
-    gate = GateConfig(overall={"loss": Threshold(tolerance=0.1)}, per_genre={})
+def test_without_thresholds_examples_are_still_required(labels: LabelSchema) -> None:
+    gate = GateConfig(overall={}, per_genre={})
     config = make_eval_config(labels, EvaluationConfig(gate=gate))
     assert set(thresholds(config, has_baseline=False)) == {("example_count", None, False)}
 
@@ -94,6 +88,11 @@ def test_a_stricter_example_count_replaces_the_least_one(labels: LabelSchema) ->
     config = make_eval_config(labels, EvaluationConfig(gate=gate))
     [(_, threshold)] = thresholds(config, has_baseline=False)[("example_count", None, False)]
     assert threshold.lower_bound.value == 50
+
+
+def test_changed_code_changes_the_configuration(labels: LabelSchema) -> None:
+    one, other = (make_eval_config(labels, EvaluationConfig(), code) for code in "ab")
+    assert one != other
 
 
 def test_json_keeps_it_all(labels: LabelSchema) -> None:

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from components.errors import ConfigError
+from components.evaluator.checks import Status
 from components.evaluator.config import (
+    CONFUSION_THRESHOLDS,
     OVERALL_METRICS,
+    PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
     EvaluationConfig,
     GateConfig,
+    Intervals,
     Threshold,
 )
 from components.evaluator.results import read_evaluation
@@ -28,6 +33,7 @@ def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
     y, p, d = outputs.labels[rows], outputs.probabilities[rows], outputs.decisions[rows]
     both = [i for i in range(y.shape[1]) if 0 < y[:, i].sum() < len(y)]
     some = [i for i in range(y.shape[1]) if y[:, i].any()]
+    columns = list(zip(y.T, p.T.astype(np.float64), strict=True))
     clipped = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
     values = {
         "example_count": len(y),
@@ -37,6 +43,9 @@ def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
         "micro_average_precision": sk.average_precision_score(y, p, average="micro"),
         "hamming_loss": sk.hamming_loss(y, d),
         "exact_match_ratio": sk.accuracy_score(y, d),
+        "jaccard": sk.jaccard_score(y, d, average="samples", zero_division=0),
+        "macro_brier_score": np.mean([sk.brier_score_loss(*column) for column in columns]),
+        "macro_calibration_error": np.mean([calibration_error(*column) for column in columns]),
         "loss": sk.log_loss(y.ravel(), clipped.ravel()),
     }
     for average in ("macro", "micro"):
@@ -44,6 +53,12 @@ def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
         for name, score in zip(("precision", "recall", "f1"), scores, strict=False):
             values[f"{average}_{name}"] = score
     return values
+
+
+def calibration_error(y: Any, p: Any) -> float:
+    share, mean = calibration_curve(y, p, n_bins=10)
+    counts = np.bincount(np.searchsorted(np.linspace(0, 1, 11)[1:-1], p))
+    return float(np.sum(np.abs(share - mean) * counts[counts > 0]) / len(y))
 
 
 def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
@@ -54,7 +69,20 @@ def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
         "precision": sk.precision_score(y, d),
         "recall": sk.recall_score(y, d),
         "f1": sk.f1_score(y, d),
+        "brier_score": sk.brier_score_loss(y, p),
+        "calibration_error": calibration_error(y, p.astype(np.float64)),
+        **dict(
+            zip(
+                ("true_negatives", "false_positives", "false_negatives", "true_positives"),
+                sk.confusion_matrix(y, d, labels=[0, 1]).ravel(),
+                strict=True,
+            )
+        ),
     }
+
+
+def without_intervals(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if "_ci_" not in name}
 
 
 def blessing(evaluation: Path) -> list[str]:
@@ -74,18 +102,47 @@ def test_every_number_of_a_first_model(
 
     assert evaluation.blessed
     assert blessing(directory) == ["BLESSED"]
-    assert evaluation.failures == ()
+    assert evaluation.failures == evaluation.warnings == ()
     assert evaluation.baseline is None
+    statuses = {check.kind: check.status for check in evaluation.checks}
+    assert statuses == {"at least": Status.HELD, "change": Status.NOT_COMPARED}
+    assert len(evaluation.checks) == 2 * (1 + len(genres))
     assert evaluation.genres == genres
+    assert evaluation.confidence == 0.95
     assert evaluation.example_count == 200
-    assert list(evaluation.per_genre) == list(evaluation.slices) == list(genres)
-    assert evaluation.overall.keys() == set(OVERALL_METRICS)
-    assert evaluation.overall == pytest.approx(sklearn_overall(outputs), abs=1e-6)
+    assert list(evaluation.per_genre) == list(evaluation.slices["genres"]) == list(genres)
+    plain = without_intervals(evaluation.overall)
+    assert plain.keys() == set(OVERALL_METRICS)
+    assert plain == pytest.approx(sklearn_overall(outputs), abs=1e-6)
     for i, genre in enumerate(genres):
-        assert evaluation.per_genre[genre].keys() == set(PER_GENRE_METRICS)
-        assert evaluation.per_genre[genre] == pytest.approx(sklearn_per_genre(outputs, i), abs=1e-6)
+        plain = without_intervals(evaluation.per_genre[genre])
+        assert plain.keys() == {*PER_GENRE_METRICS, *PER_GENRE_COUNTS}
+        assert plain == pytest.approx(sklearn_per_genre(outputs, i), abs=1e-6)
+        for name in PER_GENRE_METRICS:
+            low, high = (evaluation.per_genre[genre][f"{name}_ci_{end}"] for end in ("low", "high"))
+            assert low < high
+            if name != "calibration_error":  # resampling only adds to a distance
+                assert low <= plain[name] <= high
         expected = sklearn_overall(outputs, outputs.labels[:, i] > 0)
-        assert evaluation.slices[genre] == pytest.approx(expected, abs=1e-6)
+        plain = without_intervals(evaluation.slices["genres"][genre])
+        assert plain == pytest.approx(expected, abs=1e-6)
+    both = outputs.labels[:, :, np.newaxis] * outputs.decisions[:, np.newaxis, :]
+    assert evaluation.confusion == tuple(map(tuple, both.sum(axis=0).astype(int).tolist()))
+
+
+def test_slices_by_number_of_genres_and_by_size(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any]
+) -> None:
+    outputs = make_outputs()
+    evaluation = read_evaluation(evaluate(EvaluationConfig(), outputs))
+    counts = outputs.labels.sum(axis=1)
+    rows = {"1 genre": counts == 1, "2 genres": counts == 2, "3 or more genres": counts >= 3}
+    assert list(evaluation.slices["genre_count"]) == list(rows)
+    for name, chosen in rows.items():
+        plain = without_intervals(evaluation.slices["genre_count"][name])
+        assert plain == pytest.approx(sklearn_overall(outputs, chosen), abs=1e-6)
+    sizes = {name: v["example_count"] for name, v in evaluation.slices["image_side"].items()}
+    assert sizes == {"150 to 299 px": 100, "300 to 599 px": 100}
 
 
 def test_a_model_against_the_pushed_one(
@@ -97,6 +154,7 @@ def test_a_model_against_the_pushed_one(
     jazz = genres.index("jazz")
     recalls = {g: sklearn_per_genre(candidate, i)["recall"] for i, g in enumerate(genres)}
     gate = GateConfig(
+        min_support=1,
         overall={
             "macro_roc_auc": Threshold(at_least=0.5, tolerance=drop - 0.01),
             "hamming_loss": Threshold(tolerance=0.9),
@@ -107,35 +165,61 @@ def test_a_model_against_the_pushed_one(
             "roc_auc": Threshold(tolerance=0.9),
         },
     )
-    directory = evaluate(EvaluationConfig(gate=gate), candidate, pushed)
+    intervals = Intervals(resamples=0)
+    directory = evaluate(EvaluationConfig(gate=gate, intervals=intervals), candidate, pushed)
     evaluation = read_evaluation(directory)
 
     assert not evaluation.blessed
     assert blessing(directory) == ["NOT_BLESSED"]
     assert evaluation.baseline is not None
+    assert evaluation.confidence is None
     assert evaluation.overall == pytest.approx(sklearn_overall(candidate), abs=1e-6)
     assert evaluation.baseline.overall == pytest.approx(sklearn_overall(pushed), abs=1e-6)
     jazz_of_pushed = sklearn_per_genre(pushed, jazz)
     assert evaluation.baseline.per_genre["jazz"] == pytest.approx(jazz_of_pushed, abs=1e-6)
-    assert list(evaluation.baseline.slices) == list(genres)
+    assert list(evaluation.baseline.slices["genres"]) == list(genres)
 
     worst, other, *per_genre = evaluation.failures
     assert (worst.genre, worst.metric, worst.kind) == (None, "macro_roc_auc", "change")
     assert worst.value == pytest.approx(macro)
     assert worst.change == pytest.approx(-drop)
-    assert worst.bound == pytest.approx(drop - 0.01)
+    assert worst.bound == worst.allowed == pytest.approx(drop - 0.01)
     assert (other.genre, other.metric, other.kind) == (None, "exact_match_ratio", "at most")
     short = [genre for genre in genres if recalls[genre] < recalls["jazz"] + 1e-6]
     assert "jazz" in short
     assert [failure.genre for failure in per_genre] == short
     assert {(failure.metric, failure.kind) for failure in per_genre} == {("recall", "at least")}
+    assert per_genre[0].positives == int(candidate.labels[:, genres.index(short[0])].sum())
 
     fields = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert fields["baseline"]["overall"]["loss"] == evaluation.baseline.overall["loss"]
     assert fields["failures"][0]["sentence"].startswith("overall: macro_roc_auc 0.")
 
 
-def test_a_model_within_the_tolerance_of_the_pushed_one_is_blessed(
+def test_noise_does_not_block_but_a_worse_model_is_refused(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any]
+) -> None:
+    gate = GateConfig(
+        overall={"macro_roc_auc": Threshold(tolerance=0.0)},
+        per_genre={"roc_auc": Threshold(tolerance=0.0)},
+    )
+    config = EvaluationConfig(gate=gate)
+    alike = read_evaluation(evaluate(config, make_outputs(0), make_outputs(2)))
+    assert alike.blessed
+    worse = [check for check in alike.checks if check.change is not None and check.change < 0]
+    assert worse, "two draws of one skill differ in some genre"
+    assert all(check.allowed is not None and check.allowed > 0.0 for check in worse)
+
+    refused = read_evaluation(evaluate(config, make_outputs(0), make_outputs(2, skill=0.5)))
+    assert not refused.blessed
+    overall = refused.failures[0]
+    assert (overall.genre, overall.metric, overall.kind) == (None, "macro_roc_auc", "change")
+    change = refused.overall["macro_roc_auc_change_ci_low"]
+    assert change < overall.change < refused.overall["macro_roc_auc_change_ci_high"] < 0.0
+    assert "which chance explains" in overall.sentence()
+
+
+def test_a_model_is_no_worse_than_itself(
     evaluate: Callable[..., Path], make_outputs: Callable[..., Any]
 ) -> None:
     same = make_outputs()
@@ -146,6 +230,7 @@ def test_a_model_within_the_tolerance_of_the_pushed_one_is_blessed(
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), same, same))
     assert evaluation.blessed
     assert evaluation.failures == ()
+    assert {check.status for check in evaluation.checks} == {Status.HELD}
 
 
 def test_genres_without_positives_or_negatives_are_a_refusal_that_names_them(
@@ -160,15 +245,35 @@ def test_genres_without_positives_or_negatives_are_a_refusal_that_names_them(
     evaluation = read_evaluation(directory)
 
     assert not evaluation.blessed
-    assert set(evaluation.slices) == set(genres) - {"inf"}
+    assert set(evaluation.slices["genres"]) == set(genres) - {"inf"}
     assert np.isfinite(evaluation.overall["macro_roc_auc"])
     assert [failure.sentence() for failure in evaluation.failures] == [
         "inf: roc_auc is undefined, as no example has this genre; needed at least 0.5",
+        "inf: roc_auc cannot be compared with the pushed model's, as no example has this genre",
         "naïve: roc_auc is undefined, as every example has this genre; needed at least 0.5",
+        "naïve: roc_auc cannot be compared with the pushed model's, as every example has this "
+        "genre",
     ]
     fields = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert fields["per_genre"]["inf"]["roc_auc"] is None
     assert fields["per_genre"]["inf"]["recall"] == 0.0
+
+
+def test_a_genre_with_few_examples_warns_instead_of_deciding(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any], genres: tuple[str, ...]
+) -> None:
+    outputs = make_outputs()
+    outputs.labels[:, 2] = np.arange(200) < 7
+    outputs.probabilities[:, 2] = 1.0 - outputs.labels[:, 2]  # as wrong as can be
+    gate = GateConfig(min_support=8, overall={}, per_genre={"roc_auc": Threshold(at_least=0.6)})
+    evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), outputs))
+    assert evaluation.blessed
+    assert [warning.sentence() for warning in evaluation.warnings] == [
+        "jazz: roc_auc 0.000 does not decide: 7 test covers with this genre, at least 8 needed"
+    ]
+    enough = GateConfig(min_support=7, overall={}, per_genre={"roc_auc": Threshold(at_least=0.6)})
+    evaluation = read_evaluation(evaluate(EvaluationConfig(gate=enough), outputs))
+    assert [failure.genre for failure in evaluation.failures] == ["jazz"]
 
 
 def test_a_model_that_returns_no_numbers_is_refused(
@@ -176,13 +281,22 @@ def test_a_model_that_returns_no_numbers_is_refused(
 ) -> None:
     outputs = make_outputs()
     outputs.probabilities[7, 3] = np.nan
-    gate = GateConfig(per_genre={})
+    gate = GateConfig(overall={}, per_genre={"roc_auc": Threshold(at_least=0.1)}, min_support=150)
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), outputs))
     assert not evaluation.blessed
-    assert [failure.sentence() for failure in evaluation.failures] == [
-        "overall: macro_roc_auc is undefined, as not all probabilities of the model are "
-        "numbers; needed at least 0.55"
-    ]
+    assert {failure.sentence().partition(": ")[2] for failure in evaluation.failures} == {
+        "roc_auc is undefined, as not all probabilities of the model are numbers; "
+        "needed at least 0.1"
+    }
+
+
+def test_a_pushed_model_that_returns_no_numbers_blocks_no_successor(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any]
+) -> None:
+    broken = make_outputs(1)
+    broken.probabilities[7, 3] = np.nan
+    evaluation = read_evaluation(evaluate(EvaluationConfig(), make_outputs(), broken))
+    assert evaluation.blessed
 
 
 def test_no_examples_are_a_refusal(
@@ -196,11 +310,30 @@ def test_no_examples_are_a_refusal(
     assert failure.sentence() == "overall: example_count 0, needed at least 1 (short by 1)"
 
 
+def test_tfma_reads_the_results_as_its_own(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any], genres: tuple[str, ...]
+) -> None:
+    import tensorflow_model_analysis as tfma
+
+    outputs = make_outputs()
+    directory = evaluate(EvaluationConfig(), outputs)
+    result = tfma.load_eval_result(str(directory))
+    metrics = dict(result.slicing_metrics)
+    jazz = str(genres.index("jazz"))
+    of_jazz = metrics[()][""][f"classId:{jazz}"]
+    expected = sklearn_per_genre(outputs, int(jazz))
+    assert of_jazz["roc_auc"]["doubleValue"] == pytest.approx(expected["roc_auc"], abs=1e-6)
+    matrices = of_jazz["confusion_matrix_at_thresholds"]["confusionMatrixAtThresholds"]["matrices"]
+    assert [matrix["threshold"] for matrix in matrices] == list(CONFUSION_THRESHOLDS)
+    plots = dict(result.plots)[()][""][""]
+    assert "multiLabelConfusionMatrixAtThresholds" in plots
+
+
 def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"eval_config\.json.*FileNotFoundError"):
         read_evaluation(tmp_path)
     (tmp_path / "eval_config.json").write_text('{"evalConfig": {"metricsSpecs": []}}')
-    with pytest.raises(ConfigError, match="metrics without genres"):
+    with pytest.raises(ConfigError, match="metrics without genres and intervals"):
         read_evaluation(tmp_path)
 
 

@@ -15,7 +15,7 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.compat import LOCAL_BEAM_ARGS
-from components.evaluator.combiners import DecisionsCombineFn, ProbabilitiesCombineFn
+from components.evaluator.combiners import EstimatesCombineFn
 from components.evaluator.metrics import MultiLabelMetric, metric_config
 from components.signatures import DECISIONS, PROBABILITIES
 
@@ -28,20 +28,29 @@ def make_config(
     *,
     models: Sequence[str] = ("",),
     weight_key: str = "",
+    resamples: int = 0,
 ) -> config_pb2.EvalConfig:
     """Returns a configuration of overall metrics, and of ROC AUC and F1 per genre."""
+
+    def metric(name: str) -> config_pb2.MetricConfig:
+        intervals = {"resamples": resamples}
+        return metric_config(MultiLabelMetric, name, genres=list(genres), intervals=intervals)
+
     class_ids = config_pb2.RepeatedInt32Value(values=range(len(genres)))
     return config_pb2.EvalConfig(
         model_specs=[
-            config_pb2.ModelSpec(name=model, label_key="label", example_weight_key=weight_key)
+            config_pb2.ModelSpec(
+                name=model,
+                label_key="label",
+                example_weight_key=weight_key,
+                is_baseline=model == "baseline",
+            )
             for model in models
         ],
         metrics_specs=[
+            config_pb2.MetricsSpec(metrics=[metric(name) for name in names], model_names=models),
             config_pb2.MetricsSpec(
-                metrics=[metric_config(name, genres) for name in names], model_names=models
-            ),
-            config_pb2.MetricsSpec(
-                metrics=[metric_config(name, genres) for name in ("roc_auc", "f1")],
+                metrics=[metric(name) for name in ("roc_auc", "f1")],
                 model_names=models,
                 binarize=config_pb2.BinarizationOptions(class_ids=class_ids),
             ),
@@ -101,12 +110,11 @@ def compute(config: config_pb2.EvalConfig, *bundles: Iterable[Any]) -> Metrics:
     return by_name(derive(config, [combine(fn, bundles) for fn in combine_fns(config)]))
 
 
-def test_all_metrics_share_two_computations_per_model(genres: tuple[str, ...]) -> None:
-    config = make_config(["hamming_loss", "macro_roc_auc", "loss"], genres)
-    kinds = [type(combine_fn) for combine_fn in combine_fns(config)]
-    assert sorted(kinds, key=str) == [DecisionsCombineFn, ProbabilitiesCombineFn]
-    compared = make_config(["hamming_loss"], genres, models=("candidate", "baseline"))
-    assert len(combine_fns(compared)) == 4
+def test_all_metrics_of_all_models_share_one_computation(genres: tuple[str, ...]) -> None:
+    names = ["hamming_loss", "macro_roc_auc", "loss"]
+    for models in (("",), ("candidate", "baseline")):
+        [combine_fn] = combine_fns(make_config(names, genres, models=models))
+        assert isinstance(combine_fn, EstimatesCombineFn)
 
 
 def test_beam_combines_them_to_the_values_of_scikit_learn(
@@ -185,6 +193,27 @@ def test_a_model_is_read_by_its_name(
         assert metrics[key] == pytest.approx(expected)
 
 
+def test_intervals_and_changes_are_beside_the_values(
+    make_outputs: Callable[..., Any], genres: tuple[str, ...]
+) -> None:
+    models = {"candidate": make_outputs(0), "baseline": make_outputs(1, skill=0.5)}
+    config = make_config(["hamming_loss"], genres, models=tuple(models), resamples=50)
+    rows = zip(*(to_inputs(outputs) for outputs in models.values()), strict=True)
+    inputs = [
+        metric_types.StandardMetricInputs(
+            labels=row[0].labels,
+            predictions=dict(zip(models, [each.predictions for each in row], strict=True)),
+        )
+        for row in rows
+    ]
+    metrics = derive(config, [combine(fn, [inputs]) for fn in combine_fns(config)])
+    found = {(key.model_name, key.name) for key in metrics if key.sub_key is None}
+    ends = ("_ci_low", "_ci_high")
+    expected = {(model, f"hamming_loss{end}") for model in models for end in ("", *ends)}
+    expected |= {("candidate", f"hamming_loss_change{end}") for end in ends}
+    assert found == expected
+
+
 def test_other_genres_than_the_schemas_are_refused(make_outputs: Callable[..., Any]) -> None:
     config = make_config(["macro_roc_auc"], ["pop", "rock"])
     with pytest.raises(ValueError, match=r"Expected label and prediction of shape \(2,\)"):
@@ -193,4 +222,4 @@ def test_other_genres_than_the_schemas_are_refused(make_outputs: Callable[..., A
 
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="Received: 'accuracy'"):
-        MultiLabelMetric("accuracy", ["pop", "rock"])
+        MultiLabelMetric("accuracy", ["pop", "rock"], {})

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
-from components.evaluator.config import EXAMPLE_COUNT, OVERALL_METRICS, PER_GENRE_METRICS
+from components.evaluator.config import (
+    CALIBRATION_BINS,
+    EXAMPLE_COUNT,
+    OVERALL_METRICS,
+    PER_GENRE_COUNTS,
+    PER_GENRE_METRICS,
+)
 from components.evaluator.multi_label import (
-    DecisionCounts,
     MetricValues,
+    Table,
+    compute_metrics,
     decision_metrics,
     probability_metrics,
 )
@@ -22,19 +29,28 @@ from components.evaluator.multi_label import (
 SCORES = ("precision", "recall", "f1")
 
 
-def of_decisions(
-    labels: npt.ArrayLike, decisions: npt.ArrayLike, weights: npt.ArrayLike | None = None
-) -> MetricValues:
-    labels, decisions = np.asarray(labels), np.asarray(decisions)
-    weight = np.ones(len(labels)) if weights is None else np.asarray(weights)
-    examples = map(DecisionCounts.of_example, labels, decisions, weight)
-    return decision_metrics(
-        functools.reduce(operator.add, examples, DecisionCounts.zeros(labels.shape[1]))
+def only(values: MetricValues) -> MetricValues:
+    """Returns the values of the only set of weights."""
+    return MetricValues(
+        {name: value[0] for name, value in values.overall.items()},
+        {name: value[0] for name, value in values.per_genre.items()},
     )
 
 
-def of_probabilities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> MetricValues:
-    return probability_metrics(labels, probabilities, np.ones(len(np.asarray(labels))))
+def of_decisions(
+    labels: npt.ArrayLike, decisions: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> MetricValues:
+    true, decided = np.asarray(labels) > 0.5, np.asarray(decisions) > 0.5
+    weight = np.ones(len(true)) if weights is None else np.asarray(weights)
+    return only(decision_metrics(true, decided, weight[np.newaxis, :]))
+
+
+def of_probabilities(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> MetricValues:
+    true, scores = np.asarray(labels) > 0.5, np.asarray(probabilities, np.float64)
+    weight = np.ones(len(true)) if weights is None else np.asarray(weights)
+    return only(probability_metrics(true, scores, weight[np.newaxis, :]))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -49,8 +65,20 @@ def test_decisions_equal_scikit_learn(make_outputs: Callable[..., Any], weighted
     )
     for name, expected in zip(SCORES, scores(average=None), strict=False):
         np.testing.assert_allclose(values.per_genre[name], expected, atol=1e-12)
+    matrices = sk.multilabel_confusion_matrix(y, d, sample_weight=weights)
+    cells = {
+        "true_negatives": matrices[:, 0, 0],
+        "false_positives": matrices[:, 0, 1],
+        "false_negatives": matrices[:, 1, 0],
+        "true_positives": matrices[:, 1, 1],
+    }
+    for name, expected in cells.items():
+        np.testing.assert_allclose(values.per_genre[name], expected, atol=1e-9)
     expected_overall = {
         "hamming_loss": sk.hamming_loss(y, d, sample_weight=weights),
+        "jaccard": sk.jaccard_score(
+            y, d, average="samples", sample_weight=weights, zero_division=0
+        ),
         "exact_match_ratio": sk.accuracy_score(y, d, sample_weight=weights),
     }
     for average in ("macro", "micro"):
@@ -64,7 +92,7 @@ def test_probabilities_equal_scikit_learn(make_outputs: Callable[..., Any], weig
     outputs = make_outputs()
     weights = np.random.default_rng(3).random(200) if weighted else np.ones(200)
     y, p = outputs.labels, outputs.probabilities
-    values = probability_metrics(y, p, weights)
+    values = of_probabilities(y, p, weights)
 
     functions = {"roc_auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}
     for name, function in functions.items():
@@ -76,15 +104,51 @@ def test_probabilities_equal_scikit_learn(make_outputs: Callable[..., Any], weig
     clipped = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
     losses = [sk.log_loss(y[:, i], clipped[:, i], sample_weight=weights) for i in range(5)]
     assert values.overall["loss"] == pytest.approx(np.mean(losses), abs=1e-12)
+    scores = [sk.brier_score_loss(y[:, i], p[:, i], sample_weight=weights) for i in range(5)]
+    np.testing.assert_allclose(values.per_genre["brier_score"], scores, atol=1e-12)
+    assert values.overall["macro_brier_score"] == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+def test_the_calibration_error_is_the_distance_to_scikit_learns_curve(
+    make_outputs: Callable[..., Any],
+) -> None:
+    outputs = make_outputs()
+    values = of_probabilities(outputs.labels, outputs.probabilities)
+    for i in range(5):
+        y, p = outputs.labels[:, i], outputs.probabilities[:, i].astype(np.float64)
+        share, mean = calibration_curve(y, p, n_bins=CALIBRATION_BINS)
+        edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+        counts = np.bincount(np.searchsorted(edges[1:-1], p), minlength=CALIBRATION_BINS)
+        expected = np.sum(np.abs(share - mean) * counts[counts > 0]) / len(y)
+        assert values.per_genre["calibration_error"][i] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_set_of_weights_is_as_good_as_repeated_examples(make_outputs: Callable[..., Any]) -> None:
+    outputs = make_outputs()
+    table = Table.of(outputs.labels, outputs.probabilities, outputs.decisions)
+    counts = np.random.default_rng(1).poisson(1.0, (3, 200))
+    weighted = compute_metrics(table, counts.astype(np.float64))
+    for row, repeats in enumerate(counts):
+        drawn = np.repeat(np.arange(200), repeats)
+        again = Table.of(
+            outputs.labels[drawn], outputs.probabilities[drawn], outputs.decisions[drawn]
+        )
+        expected = compute_metrics(again, np.ones((1, len(drawn))))
+        for level in (0, 1):
+            for name, values in weighted[level].items():
+                np.testing.assert_allclose(values[row], expected[level][name][0], atol=1e-12)
 
 
 def test_a_perfect_model_has_the_best_values() -> None:
     labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.float32)
     values = of_decisions(labels, labels)
     assert values.overall.pop("hamming_loss") == 0.0
+    assert values.overall.pop("jaccard") == 0.75  # one cover has no genre to share
     assert set(values.overall.values()) == {1.0}
     values = of_probabilities(labels, labels)
     assert values.overall.pop("loss") == pytest.approx(0.0, abs=1e-6)
+    for name in ("macro_brier_score", "macro_calibration_error"):
+        assert values.overall.pop(name) == 0.0
     assert set(values.overall.values()) == {1.0}
 
 
@@ -95,6 +159,7 @@ def test_an_inverted_model_has_the_worst_values() -> None:
     assert set(values.overall.values()) == {0.0}
     values = of_probabilities(labels, 1.0 - labels)
     assert values.overall["macro_roc_auc"] == values.overall["micro_roc_auc"] == 0.0
+    assert values.overall["macro_brier_score"] == values.overall["macro_calibration_error"] == 1.0
     assert values.overall["loss"] == pytest.approx(-np.log(1e-7))
 
 
@@ -141,8 +206,8 @@ def test_probabilities_that_are_no_numbers_leave_nothing_defined() -> None:
 def test_no_examples_give_zeros_and_undefined_values_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        decided = decision_metrics(DecisionCounts.zeros(3))
-        ranked = probability_metrics(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+        decided = of_decisions(np.zeros((0, 3)), np.zeros((0, 3)))
+        ranked = of_probabilities(np.zeros((0, 3)), np.zeros((0, 3)))
     assert set(decided.overall.values()) == {0.0}
     assert np.isnan(ranked.overall["macro_roc_auc"])
 
@@ -152,6 +217,9 @@ def test_the_metrics_are_those_the_configuration_names() -> None:
     decided, ranked = of_decisions(labels, labels), of_probabilities(labels, labels)
     undefined = of_probabilities(labels, np.full((2, 2), np.nan))
     assert decided.overall.keys() | ranked.overall.keys() == set(OVERALL_METRICS) - {EXAMPLE_COUNT}
-    assert decided.per_genre.keys() | ranked.per_genre.keys() == set(PER_GENRE_METRICS)
+    assert decided.per_genre.keys() | ranked.per_genre.keys() == {
+        *PER_GENRE_METRICS,
+        *PER_GENRE_COUNTS,
+    }
     assert undefined.overall.keys() == ranked.overall.keys()
     assert undefined.per_genre.keys() == ranked.per_genre.keys()

@@ -21,8 +21,12 @@ def find_descriptor(name: str):  # type: ignore[no-untyped-def]
     for file in [wrappers, *(module.DESCRIPTOR for module in files)]:
         if name in file.message_types_by_name:
             return file.message_types_by_name[name]
-    nested = metrics_for_slice_pb2.MetricsForSlice.DESCRIPTOR.nested_types_by_name
-    return nested[name]
+    outer = ("MetricsForSlice", "PlotsForSlice", "MultiLabelConfusionMatrixAtThresholds")
+    for message in outer:
+        nested = getattr(metrics_for_slice_pb2, message).DESCRIPTOR.nested_types_by_name
+        if name in nested:
+            return nested[name]
+    raise KeyError(name)
 
 
 @pytest.mark.parametrize("name", sorted(records._MESSAGES))

@@ -1,0 +1,75 @@
+"""What TFMA slices on: features of the examples, and two that are derived from them.
+
+TFX's Evaluator finds `custom_extractors` through its `module_path`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.extractors import extractor, slice_key_extractor
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.label_schema import GENRES, IMAGE_ENCODED, IMAGE_HEIGHT, IMAGE_WIDTH
+
+GENRE_COUNT = "genre_count"
+IMAGE_SIDE = "image_side"
+SLICED_FEATURES = (GENRES, GENRE_COUNT, IMAGE_SIDE)
+
+_STAGE = "DeriveSlicedFeatures"
+_MANY_GENRES = 3
+_SIDES = (150, 300, 600)
+
+
+def custom_extractors(
+    eval_shared_model: Any,
+    eval_config: config_pb2.EvalConfig,
+    tensor_adapter_config: Any,
+) -> list[extractor.Extractor]:
+    """Returns TFMA's own extractors, with ours before the slice keys are made."""
+    extractors = tfma.default_extractors(
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
+    )
+    names = [each.stage_name for each in extractors]
+    place = names.index(slice_key_extractor.SLICE_KEY_EXTRACTOR_STAGE_NAME)
+    derive = extractor.Extractor(stage_name=_STAGE, ptransform=beam.Map(add_sliced_features))
+    return [*extractors[:place], derive, *extractors[place:]]
+
+
+def add_sliced_features(extracts: dict[str, Any]) -> dict[str, Any]:
+    """Adds the derived features to the extracts of one example, and drops its image.
+
+    The encoded image has served its purpose: predictions are made.
+    """
+    features = dict(extracts[constants.FEATURES_KEY])
+    features.pop(IMAGE_ENCODED, None)
+    genres = np.size(features[GENRES])
+    features[GENRE_COUNT] = np.array([describe_genre_count(genres)])
+    sides = [np.ravel(features[key]) for key in (IMAGE_WIDTH, IMAGE_HEIGHT) if key in features]
+    if sides:
+        features[IMAGE_SIDE] = np.array([describe_side(int(np.min(sides)))])
+    return {**extracts, constants.FEATURES_KEY: features}
+
+
+def describe_genre_count(genres: int) -> str:
+    """Returns the slice of covers with this many genres."""
+    if genres >= _MANY_GENRES:
+        return f"{_MANY_GENRES} or more genres"
+    return "1 genre" if genres == 1 else f"{genres} genres"
+
+
+def describe_side(pixels: int) -> str:
+    """Returns the slice of covers whose shorter side has this many pixels."""
+    if pixels < _SIDES[0]:
+        return f"below {_SIDES[0]} px"
+    for low, high in itertools.pairwise(_SIDES):
+        if pixels < high:
+            return f"{low} to {high - 1} px"
+    return f"{_SIDES[-1]} px or more"
