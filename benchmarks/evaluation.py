@@ -135,7 +135,9 @@ def evaluate(
             "fairness_indicator_thresholds": "null",
             "module_path": "components.evaluator.extractors",
         }
-        context = Executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=f"{scratch}/tmp")
+        context = Executor.Context(
+            beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=f"{scratch}/tmp"
+        )
         Executor(context).Do(inputs, outputs, properties)
 
 
