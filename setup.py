@@ -27,6 +27,7 @@ INSTALL_REQUIRES = [
     "pillow",
     "scikit-learn",
     "scipy",
+    "simplejpeg>=1.8",
     # Local folders and object stores.
     "fsspec",
     # Configuration and command line.

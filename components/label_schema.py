@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ IMAGE_FORMAT = "image/format"
 IMAGE_WIDTH = "image/width"
 IMAGE_HEIGHT = "image/height"
 IMAGE_SIZE = "image/size"
+IMAGE_ORIENTATION = "image/orientation"
+IMAGE_BRIGHTNESS = "image/brightness"
 GENRES = "genres"
 LABEL = "label"
 
@@ -34,6 +37,8 @@ FEATURE_KEYS = (
     IMAGE_WIDTH,
     IMAGE_HEIGHT,
     IMAGE_SIZE,
+    IMAGE_ORIENTATION,
+    IMAGE_BRIGHTNESS,
     GENRES,
     LABEL,
 )
@@ -44,10 +49,20 @@ EVAL_SPLIT = "eval"
 TEST_SPLIT = "test"
 SPLITS = (TRAIN_SPLIT, EVAL_SPLIT, TEST_SPLIT)
 
-_LARGEST_SIDE = 10_000
+# Covers without their images, for statistics alone: whether a new span drifted from the last.
+NEWEST_SPAN_SPLIT = "newest_span"
+PREVIOUS_SPAN_SPLIT = "previous_span"
+DRIFT_SPLITS = (NEWEST_SPAN_SPLIT, PREVIOUS_SPAN_SPLIT)
 
 SCHEMA_FILE_NAME = "schema.pbtxt"
 GENRE_SEPARATOR = "|"
+
+# What `components.trainer.preprocessing` decodes.
+DECODABLE_FORMATS = ("JPEG", "PNG")
+
+_LARGEST_SIDE = 10_000
+_LARGEST_FILE = 32 << 20
+_OTHER_SEPARATORS = re.compile(r"[;,/]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +74,14 @@ class LabelSchema:
         image_formats: names of the accepted image formats (`JPEG`, `PNG`).
         smallest_side: least accepted width and height, pixels.
         largest_side: greatest accepted width and height, pixels.
+        largest_file: greatest accepted size of an encoded file, bytes.
     """
 
     genres: tuple[str, ...]
     image_formats: tuple[str, ...]
     smallest_side: int
     largest_side: int
+    largest_file: int
 
     @classmethod
     def from_file(cls, path: Path | str) -> LabelSchema:
@@ -104,12 +121,20 @@ class LabelSchema:
                 f"{len(genres)} }} }}, one value per genre ({', '.join(genres)}). "
                 f"Received: {sizes}. Edit the size of '{LABEL}' with the genres."
             )
+        formats = _domain_values(schema, features[IMAGE_FORMAT])
+        if not formats or not set(formats) <= set(DECODABLE_FORMATS):
+            raise ConfigError(
+                f"Expected feature '{IMAGE_FORMAT}' in {source} to have a string domain of "
+                f"formats that the model decodes: {', '.join(DECODABLE_FORMATS)}. "
+                f"Received: {list(formats)}."
+            )
         sides = [features[key].int_domain for key in (IMAGE_WIDTH, IMAGE_HEIGHT)]
         return cls(
             genres=genres,
-            image_formats=_domain_values(schema, features[IMAGE_FORMAT]),
+            image_formats=formats,
             smallest_side=max(1, *(side.min for side in sides)),
             largest_side=min(side.max for side in sides) or _LARGEST_SIDE,
+            largest_file=features[IMAGE_SIZE].int_domain.max or _LARGEST_FILE,
         )
 
     def multi_hot(self, genres: Iterable[str]) -> list[float]:
@@ -125,7 +150,7 @@ class LabelSchema:
         """
         return self._by_spelling.get(spelling(name))
 
-    @property
+    @functools.cached_property
     def _by_spelling(self) -> dict[str, str]:
         return {spelling(genre): genre for genre in self.genres}
 
@@ -196,6 +221,14 @@ def _check_genre_names(genres: Sequence[str], source: str) -> None:
                 f"punctuation. Received: {spellings[spelled]!r} and {genre!r}."
             )
         spellings[spelled] = genre
+
+
+def split_genres(text: str) -> list[str]:
+    """Splits a text that names genres at `;`, `,` and `/`; empty parts do not count.
+
+    For a text that is no genre as a whole: "Folk, World, & Country" may be one.
+    """
+    return [part for part in map(str.strip, _OTHER_SEPARATORS.split(text)) if part]
 
 
 def spelling(name: str) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 Listener = Callable[[str, int, int, str], None]
@@ -23,18 +22,19 @@ def report(stage: str, done: int, total: int, detail: str = "") -> None:
     _listener(stage, done, total, detail)
 
 
-def advance(stage: str, amount: int, total: int) -> None:
-    """Reports `amount` more finished units; for work that several threads share."""
+def start(stage: str, total: int, unit: str) -> None:
+    """Begins to count: none of `total` units, such as "covers checked", is finished yet."""
     with _lock:
-        _done[stage] += amount
-        report(stage, _done[stage], total)
+        _counts[stage] = _Count(total, unit)
+        report(stage, 0, total, _counts[stage].text())
 
 
-def start(stage: str, total: int) -> None:
-    """Reports that none of a stage's `total` units is finished yet."""
+def advance(stage: str, amount: int) -> None:
+    """Counts `amount` more finished units; for work that several threads share."""
     with _lock:
-        _done[stage] = 0
-        report(stage, 0, total)
+        if count := _counts.get(stage):
+            count.done += amount
+            report(stage, count.done, count.total, count.text())
 
 
 @contextlib.contextmanager
@@ -46,6 +46,20 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener = previous
+
+
+class _Count:
+    def __init__(self, total: int, unit: str) -> None:
+        self.total = total
+        self.done = 0
+        self._unit = unit
+        self._started = time.monotonic()
+
+    def text(self) -> str:
+        """Says how many units are finished and how many a second."""
+        text = f"{self.done:,} / {self.total:,} {self._unit}"
+        seconds = time.monotonic() - self._started
+        return f"{text}, {self.done / seconds:,.0f}/s" if self.done and seconds > 0.1 else text
 
 
 class _LogListener:
@@ -62,4 +76,4 @@ class _LogListener:
 
 _listener: Listener = _LogListener()
 _lock = threading.RLock()
-_done: Counter[str] = Counter()
+_counts: dict[str, _Count] = {}

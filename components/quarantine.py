@@ -2,6 +2,8 @@
 
 `quarantine.jsonl` holds one JSON record a row (`pandas.read_json(path, lines=True)`);
 `summary.json` holds the account: rows given == rows ingested + rows quarantined.
+`unlisted_files.jsonl` holds, in the same form, image files that no row of a manifest names: they
+were not given, so they are not part of that account.
 """
 
 from __future__ import annotations
@@ -15,23 +17,39 @@ from pathlib import Path
 from typing import Any
 
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
+UNLISTED_FILE_NAME = "unlisted_files.jsonl"
 SUMMARY_FILE_NAME = "summary.json"
 
 
 class Reason(str, enum.Enum):
-    """Why a row was quarantined. The values are stable codes."""
+    """Why a row was quarantined. The values are stable codes, explained in docs/ingest.md."""
 
     MALFORMED_ROW = "malformed_row"
     OUTSIDE_DATA_DIRECTORY = "outside_data_directory"
     MISSING_FILE = "missing_file"
+    NOT_A_FILE = "not_a_file"
     UNREADABLE_FILE = "unreadable_file"
     EMPTY_FILE = "empty_file"
+    FILE_TOO_LARGE = "file_too_large"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_FORMAT = "unsupported_format"
+    UNSUPPORTED_COLOURS = "unsupported_colours"
+    TRANSPARENT_IMAGE = "transparent_image"
     UNDECODABLE_IMAGE = "undecodable_image"
     IMAGE_SIZE_OUT_OF_RANGE = "image_size_out_of_range"
     NO_GENRE = "no_genre"
     UNKNOWN_GENRE = "unknown_genre"
+    BETWEEN_SPLITS = "between_splits"
+    UNLISTED_FILE = "unlisted_file"
+
+
+class RowRejected(Exception):
+    """A row cannot become an example; carries the reason and the detail."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -65,6 +83,13 @@ class IngestSummary:
         examples: distinct covers written, with their counts in `examples_by_split`.
         near_duplicate_groups: groups of two or more covers, of `near_duplicates` covers in all.
         genres_by_split: split -> genre -> number of examples.
+        spans: numbers of the spans that were taken, ascending; empty for data without spans.
+        previous_span: the span that the newest one is compared with, or None.
+        drift_examples: covers on the two sides of that comparison: the newest span's, then the
+            previous span's; empty without a previous span.
+        united_labels: covers whose rows name different genres; they carry all of them.
+        rotated: covers whose EXIF orientation is not upright; they are kept as stored.
+        unlisted_files: image files beside listed ones that no row of the manifest names.
     """
 
     source: str
@@ -77,6 +102,12 @@ class IngestSummary:
     near_duplicate_groups: int
     near_duplicates: int
     genres_by_split: dict[str, dict[str, int]]
+    spans: tuple[int, ...] = ()
+    previous_span: int | None = None
+    drift_examples: tuple[int, ...] = ()
+    united_labels: int = 0
+    rotated: int = 0
+    unlisted_files: int = 0
 
     @property
     def rows_merged(self) -> int:
@@ -84,11 +115,17 @@ class IngestSummary:
         return self.rows_ingested - self.examples
 
 
-def write_quarantine(directory: Path, rows: Iterable[QuarantinedRow]) -> None:
-    """Writes `quarantine.jsonl`, in the order given."""
-    with (directory / QUARANTINE_FILE_NAME).open("w", encoding="utf-8") as file:
+def write_quarantine(
+    directory: Path, rows: Iterable[QuarantinedRow], file_name: str = QUARANTINE_FILE_NAME
+) -> None:
+    """Writes one JSON record a row, in the order given.
+
+    Bytes of file names that are no UTF-8 are spelled out in hex, for readers that refuse them.
+    """
+    with (directory / file_name).open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(dataclasses.asdict(row), ensure_ascii=True) + "\n")
+            record = {key: _printable(value) for key, value in dataclasses.asdict(row).items()}
+            file.write(json.dumps(record, ensure_ascii=True) + "\n")
 
 
 def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
@@ -107,9 +144,17 @@ def read_summary(directory: Path | str) -> IngestSummary:
     """Reads what `write_summary` wrote."""
     path = Path(directory) / SUMMARY_FILE_NAME
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("spans", "drift_examples"):
+        fields[key] = tuple(fields.get(key, ()))
     return IngestSummary(**fields)
 
 
 def count_reasons(rows: Iterable[QuarantinedRow]) -> dict[str, int]:
     """Counts rows by reason code, most frequent first."""
     return dict(Counter(row.reason for row in rows).most_common())
+
+
+def _printable(value: str | int | None) -> str | int | None:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -114,7 +114,7 @@ class _Run:
         from components.cover_example_gen.fingerprint import fingerprint_data
 
         self._console.stage_started("Prepare")
-        data_fingerprint = fingerprint_data(data)
+        data_fingerprint = fingerprint_data(data, self._config.ingest.span)
         with _without_arguments():
             from tfx.dsl.compiler.compiler import Compiler
             from tfx.orchestration.metadata import sqlite_metadata_connection_config

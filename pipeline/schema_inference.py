@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf import text_format
-from PIL import Image
 
-from components.cover_example_gen.sources import Source, find_source
+from components.cover_example_gen.files import DataDirectory
+from components.cover_example_gen.headers import read_header
+from components.cover_example_gen.sources import Source
+from components.cover_example_gen.spans import find_spans
 from components.errors import DataError
 from components.label_schema import (
     GENRES,
@@ -19,8 +21,12 @@ from components.label_schema import (
     LabelSchema,
     read_schema,
     spelling,
+    split_genres,
 )
+from components.quarantine import RowRejected
 from pipeline.config import DEFAULT_CONFIG, load_config
+
+_LARGEST_FILE = 32 << 20
 
 
 def infer_schema(data: Path) -> str:
@@ -33,16 +39,20 @@ def infer_schema(data: Path) -> str:
         ConfigError: there is nothing at `data`.
         DataError: there is no row, or fewer than two genres.
     """
-    source = find_source(data)
-    rows = source.rows()
-    genres = Counter(spelling(name) for row in rows for name in row.genres)
+    given = [(span.source, span.source.rows()) for span in find_spans(data)]
+    rows = [row for _, found in given for row in found]
+    genres = Counter(
+        spelling(name) for row in rows for text in row.genres for name in split_genres(text)
+    )
     genres.pop("", None)
     if len(genres) < 2:
         raise DataError(
             f"Expected at least two genres in {data}. Received: {', '.join(genres) or 'none'}. "
             "Give one folder per genre, or a CSV file with a genres column."
         )
-    formats = Counter(_formats(source, sorted({row.path for row in rows})))
+    formats = Counter(
+        name for source, found in given for name in _formats(source, {row.path for row in found})
+    )
     schema = read_schema(load_config(DEFAULT_CONFIG).schema_path)
     features = {feature.name: feature for feature in schema.feature}
     accepted = [name for name in features[IMAGE_FORMAT].string_domain.value if formats[name]]
@@ -55,15 +65,13 @@ def infer_schema(data: Path) -> str:
     return _comments(data, len(rows), genres, formats) + text_format.MessageToString(schema)
 
 
-def _formats(source: Source, paths: list[str]) -> Iterator[str]:
-    for path in paths:
-        file = source.directory / path
+def _formats(source: Source, paths: set[str]) -> Iterator[str]:
+    directory = DataDirectory(source.directory, _LARGEST_FILE)
+    for path in sorted(paths):
         try:
-            if file.is_file():
-                with Image.open(file) as image:
-                    yield str(image.format)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            yield "unreadable"
+            yield read_header(directory.read(path)[1]).format
+        except RowRejected as rejected:
+            yield rejected.reason.value
 
 
 def _comments(data: Path, rows: int, genres: Counter[str], formats: Counter[str]) -> str:

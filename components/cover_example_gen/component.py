@@ -1,6 +1,7 @@
 """CoverExampleGen: covers and genre labels in, split Examples and a Quarantine out."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,10 +18,16 @@ from components import progress
 from components.artifacts import Quarantine
 from components.cover_example_gen import ingest
 from components.cover_example_gen.config import IngestConfig
-from components.cover_example_gen.sources import find_source
+from components.cover_example_gen.shards import ShardReport
+from components.cover_example_gen.spans import select_spans
 from components.errors import CoversError, DataError
-from components.label_schema import SCHEMA_FILE_NAME, SPLITS, LabelSchema
-from components.quarantine import IngestSummary, write_quarantine, write_summary
+from components.label_schema import DRIFT_SPLITS, SCHEMA_FILE_NAME, SPLITS, LabelSchema
+from components.quarantine import (
+    UNLISTED_FILE_NAME,
+    IngestSummary,
+    write_quarantine,
+    write_summary,
+)
 
 
 @component(use_beam=True)
@@ -38,55 +45,72 @@ def CoverExampleGen(
 
     Args:
         schema: the label schema.
-        examples: receives one directory of TFRecord shards per split.
+        examples: receives one directory of TFRecord shards per split; for data in spans also the
+            splits of drift, which have no images.
         quarantine: receives the refused rows and the account of all rows.
-        data: a CSV manifest, or a folder; see `sources`.
+        data: a CSV manifest, a folder, or a folder of spans; see `sources` and `spans`.
         config: an `IngestConfig` as JSON.
         data_fingerprint: hash of the input's content; a cache key only.
         code_fingerprint: hash of this folder's code; a cache key only.
         beam_pipeline: set by TFX.
 
     Raises:
+        ConfigError: there is nothing at `data`, or not the spans that were chosen.
         DataError: there is no row, or files changed during ingest.
     """
     del data_fingerprint, code_fingerprint
     options = IngestConfig.model_validate_json(config)
     labels = LabelSchema.from_file(Path(schema.uri) / SCHEMA_FILE_NAME)
-    source = find_source(data)
-    rows = source.rows()
-    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    split_directories = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+    selection = select_spans(data, options.span)
+    rows = [span.source.rows() for span in selection.spans]
+    splits = [*SPLITS, *(DRIFT_SPLITS if selection.previous else ())]
+    examples.split_names = artifact_utils.encode_split_names(splits)
+    if selection.taken[-1].number is not None:
+        examples.span = selection.taken[-1].number
+    split_directories = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
     for directory in split_directories.values():
         Path(directory).mkdir(parents=True, exist_ok=True)
-    progress.start(ingest.STAGE, len(rows))
+    progress.start(ingest.STAGE, sum(map(len, rows)), "covers checked")
 
     with tempfile.TemporaryDirectory() as scratch:
         outputs = Path(scratch)
         with beam_pipeline as pipeline:
-            quarantined, reports = ingest.build_ingest(
+            plan, reports = ingest.build_ingest(
                 pipeline,
                 rows,
-                source=source,
+                selection=selection,
                 schema=labels,
-                splits=options.splits,
-                examples_per_shard=options.examples_per_shard,
+                config=options,
                 split_directories=split_directories,
             )
-            _ = quarantined | "SaveQuarantined" >> beam.Map(ingest.save, outputs / "quarantined")
+            _ = plan | "SavePlan" >> beam.Map(ingest.save, outputs / "plan")
             _ = reports | "SaveReports" >> beam.Map(ingest.save, outputs / "reports")
-        refused = ingest.load(outputs / "quarantined")
+        planned = ingest.load(outputs / "plan")
         written = ingest.load(outputs / "reports")
 
-    changed = [path for report in written for path in report.changed]
+    _check_unchanged(written, data)
+    taken = rows[len(selection.history) :]
+    unlisted = [
+        file
+        for span, given in zip(selection.taken, taken, strict=True)
+        for file in span.source.unlisted_files(given)
+    ]
+    given = sum(map(len, taken))
+    summary = ingest.summarise(selection, given, planned, written, labels, unlisted)
+    _check_account(summary)
+    folder = Path(quarantine.uri)
+    write_quarantine(folder, planned.quarantined)
+    write_quarantine(folder, unlisted, UNLISTED_FILE_NAME)
+    write_summary(folder, summary)
+
+
+def _check_unchanged(reports: Sequence[ShardReport], data: str) -> None:
+    changed = [path for report in reports for path in report.changed]
     if changed:
         raise DataError(
             f"Expected files that stay as they are during ingest. Received: {len(changed)} that "
             f"changed, the first {changed[0]!r}. Run again when nothing writes to {data}."
         )
-    summary = ingest.summarise(source.name, len(rows), refused, written, labels)
-    _check_account(summary)
-    write_quarantine(Path(quarantine.uri), refused)
-    write_summary(Path(quarantine.uri), summary)
 
 
 def _check_account(summary: IngestSummary) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+
+SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
 
 class IngestConfig(BaseModel):
@@ -13,12 +18,23 @@ class IngestConfig(BaseModel):
     Attributes:
         splits: share of the near-duplicate groups that each split receives; adds up to 1.
         examples_per_shard: largest number of examples in one TFRecord file.
+        shards: number of files of each split; None takes as many as `examples_per_shard` asks for.
+        span: for data in spans: `newest`, `all`, a number, or a first and a last number.
+        workers: threads; None takes one per core. No choice changes a byte of the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)
+    shards: int | None = Field(default=None, ge=1, le=100_000)
+    span: SpanChoice = "newest"
+    workers: int | None = Field(default=None, ge=1, le=256)
+
+    @property
+    def threads(self) -> int:
+        """Threads of one worker process."""
+        return self.workers or os.cpu_count() or 1
 
     @model_validator(mode="after")
     def _splits_add_up(self) -> IngestConfig:
@@ -26,4 +42,10 @@ class IngestConfig(BaseModel):
             raise ValueError(f"Expected a positive share for each of the splits {list(SPLITS)}")
         if abs(sum(self.splits.values()) - 1.0) > 1e-6:
             raise ValueError(f"Expected shares that add up to 1, not {sum(self.splits.values())}")
+        return self
+
+    @model_validator(mode="after")
+    def _range_ascends(self) -> IngestConfig:
+        if isinstance(self.span, tuple) and self.span[0] > self.span[1]:
+            raise ValueError(f"Expected the first span before the last. Received: {self.span}")
         return self

@@ -3,41 +3,60 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.cover_example_gen.sources import find_source
+from components.cover_example_gen.config import SpanChoice
+from components.cover_example_gen.sources import Source
+from components.cover_example_gen.spans import select_spans
+
+_CHUNK = 1 << 20
 
 
-def fingerprint_data(data: Path | str) -> str:
-    """Returns a hash of the manifest and of each image's path, size and bytes.
+def fingerprint_data(data: Path | str, choice: SpanChoice = "newest") -> str:
+    """Returns a hash of the manifests and of each image's path, size and bytes.
 
     Files that cannot be read count by path alone, so a file that appears or becomes readable
-    changes the fingerprint. Time stamps do not count.
+    changes the fingerprint. Time stamps do not count. The spans before those chosen count too:
+    they fix groups and splits.
 
     Raises:
-        ConfigError: `data` does not exist.
+        ConfigError: `data` does not exist, or not the spans that were chosen.
         DataError: there is not a single row.
     """
-    source = find_source(data)
-    paths = sorted({row.path for row in source.rows()})
     digest = hashlib.sha256()
-    if source.manifest:
-        digest.update(source.manifest.read_bytes())
-    with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda path: _content(source.directory, path), paths)
-        for path, content in zip(paths, contents, strict=True):
-            digest.update(f"{path}\0{content}\n".encode("utf-8", "surrogateescape"))
+    for span in select_spans(data, choice).spans:
+        digest.update(f"{span.number}\0{span.source.name}\n".encode("utf-8", "surrogateescape"))
+        _add_source(digest, span.source)
     return digest.hexdigest()
 
 
-def _content(directory: Path, path: str) -> str:
+def _add_source(digest: hashlib._Hash, source: Source) -> None:
+    paths = sorted({row.path for row in source.rows()})
+    if source.manifest:
+        digest.update(_content(source.manifest).encode())
+    with ThreadPoolExecutor() as pool:
+        contents = pool.map(lambda path: _content(source.directory / path), paths)
+        for path, content in zip(paths, contents, strict=True):
+            digest.update(f"{path}\0{content}\n".encode("utf-8", "surrogateescape"))
+
+
+def _content(file: Path) -> str:
     try:
-        file = directory / path
-        if not stat.S_ISREG(file.stat().st_mode):
-            return "not a regular file"
-        encoded = file.read_bytes()
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return "unreadable"
-    return f"{len(encoded)} {hashlib.sha256(encoded).hexdigest()}"
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        digest = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK):
+            digest.update(chunk)
+        return f"{status.st_size} {digest.hexdigest()}"
+    except OSError:
+        return "unreadable"
+    finally:
+        os.close(descriptor)

@@ -1,63 +1,94 @@
-"""Groups near-duplicate covers: re-issues with other borders, colours, scans or stickers.
+"""Finds near-duplicate covers: re-issues with other borders, colours, scans or stickers.
 
-Two covers are near-duplicates when the Hamming distance of their DCT perceptual hashes (pHash,
-Zauner 2010, https://www.phash.org/docs/pubs/thesis_zauner.pdf) is small at either of two
-resolutions. The distances were chosen on 3,751 real covers by looking at the pairs around them: of
-170 pairs within 8 of 64 bits all but one are re-issues, of 51 at 10 bits all but five, and of 40 at
-66 to 72 of 256 bits all but two; at 12 of 64 bits about half, beyond 80 of 256 most are strangers.
-A false pair only puts two covers into the same split.
+Two covers are near-duplicates when at most `DISTANCE` of the 256 bits of their perceptual hashes
+differ (ImageHash's pHash; Zauner 2010, https://www.phash.org/docs/pubs/thesis_zauner.pdf). The
+distance was chosen by looking at real pairs around it; docs/ingest.md has the numbers.
+
+The search is locality-sensitive hashing by bit sampling (Indyk & Motwani 1998,
+https://doi.org/10.1145/276698.276876), not a comparison of all pairs: covers are compared when
+they agree in all 16 bits of one of 512 keys. A pair at the very distance of 72 bits is found with
+a probability of 0.9, one at 64 bits with 0.99, one below 56 with more than 0.999. The keys are
+fixed and a cover meets only those that arrived before it: what is found among the covers of some
+spans does not change when later spans arrive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-COARSE_DISTANCE = 10
-FINE_DISTANCE = 72
+DISTANCE = 72
 
-_BLOCK = 2048
+_BITS = 256
+_KEY_BITS = 16
+_PERMUTATIONS = 32  # each gives 16 keys
+_SEED = 256
+# Of many covers with one key, each meets this many of its neighbours: the time stays linear when
+# thousands of covers look alike, and a chain of neighbours still makes them one group.
+_NEIGHBOURS = 32
+_POSITION_BITS = np.uint64(48)
+_POSITION_MASK = np.uint64((1 << 48) - 1)
+
+Pairs = NDArray[np.int64]
 
 
-def group_near_duplicates(
-    coarse_hashes: Sequence[bytes], fine_hashes: Sequence[bytes]
-) -> NDArray[np.int32]:
-    """Returns the group number of each cover, shape (n,); groups are closed transitively.
+def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
+    """Returns pairs (later, earlier) of positions of near-duplicates, shape (pairs, 2), sorted.
 
     Args:
-        coarse_hashes: n 64-bit perceptual hashes.
-        fine_hashes: n 256-bit perceptual hashes.
+        hashes: 256-bit perceptual hashes, in order of arrival.
+        workers: threads; the result does not depend on it.
     """
-    count = len(coarse_hashes)
-    if not count:
-        return np.zeros((0,), np.int32)
-    coarse, fine = _signs(coarse_hashes), _signs(fine_hashes)
-    left: list[NDArray[np.int64]] = []
-    right: list[NDArray[np.int64]] = []
-    for row in range(0, count, _BLOCK):
-        for column in range(row, count, _BLOCK):
-            rows, columns = slice(row, row + _BLOCK), slice(column, column + _BLOCK)
-            near = _within(coarse[rows], coarse[columns], COARSE_DISTANCE)
-            near |= _within(fine[rows], fine[columns], FINE_DISTANCE)
-            i, j = np.nonzero(near)
-            left.append(i + row)
-            right.append(j + column)
-    i, j = np.concatenate(left), np.concatenate(right)
-    graph = coo_matrix((np.ones(len(i), bool), (i, j)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    if len(hashes) < 2:
+        return np.zeros((0, 2), np.int64)
+    packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), _BITS // 8)
+    bits = np.ascontiguousarray(np.unpackbits(packed, axis=1).T)
+    words = np.ascontiguousarray(packed).view(np.uint64)
+
+    def search(key: NDArray[np.int64]) -> Pairs:
+        found = [_compare(later, earlier, words) for later, earlier in _neighbours(bits[key])]
+        return np.unique(np.concatenate(found)) if found else np.zeros((0,), np.int64)
+
+    with ThreadPoolExecutor(workers) as pool:
+        codes = np.unique(np.concatenate(list(pool.map(search, _keys()))))
+    return np.stack(np.divmod(codes, len(hashes)), axis=1)
 
 
-def _signs(hashes: Sequence[bytes]) -> NDArray[np.float32]:
-    bits = np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1)
-    return bits.astype(np.float32) * 2 - 1
+def hamming_distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Counts differing bits of rows of 64-bit words, shapes (n, 4) and (n, 4), to shape (n,)."""
+    differing = np.ascontiguousarray(left ^ right)
+    return _POPULATION[differing.view(np.uint16)].sum(axis=1, dtype=np.int64)
 
 
-def _within(
-    left: NDArray[np.float32], right: NDArray[np.float32], distance: int
-) -> NDArray[np.bool_]:
-    # For vectors of signs: left . right = bits - 2 * Hamming distance.
-    return (left @ right.T) >= left.shape[1] - 2 * distance
+_POPULATION = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16)
+_POPULATION = _POPULATION.sum(axis=1, dtype=np.uint8)
+
+
+def _keys() -> Iterator[NDArray[np.int64]]:
+    """Yields the positions of the bits that each key reads."""
+    random = np.random.default_rng(_SEED)
+    for _ in range(_PERMUTATIONS):
+        yield from random.permutation(_BITS).reshape(-1, _KEY_BITS)
+
+
+def _neighbours(bits: NDArray[np.uint8]) -> Iterator[tuple[Pairs, Pairs]]:
+    """Yields positions (later, earlier) of covers that agree in all rows of `bits`."""
+    keys = np.zeros(bits.shape[1], np.uint64)
+    for row in bits:
+        keys = (keys << np.uint64(1)) | row
+    # Sorted as one number: by key, then by arrival.
+    values = np.sort((keys << _POSITION_BITS) | np.arange(len(keys), dtype=np.uint64))
+    keys, order = values >> _POSITION_BITS, (values & _POSITION_MASK).astype(np.int64)
+    for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
+        same = keys[step:] == keys[:-step]
+        if not same.any():
+            return
+        yield order[step:][same], order[:-step][same]
+
+
+def _compare(later: Pairs, earlier: Pairs, words: NDArray[np.uint64]) -> Pairs:
+    near = hamming_distances(words[later], words[earlier]) <= DISTANCE
+    return later[near] * len(words) + earlier[near]

@@ -1,4 +1,4 @@
-"""Reads rows (image path, genre names) from a CSV manifest or one folder per genre.
+"""Lists rows (image path, genre names) of a CSV manifest or of one folder per genre.
 
 A row is what a person gave: a line of the manifest, or a file in a genre folder. Rows are only
 listed here; images are opened later. Files and folders whose name starts with a dot are not rows.
@@ -6,18 +6,21 @@ listed here; images are opened later. Files and folders whose name starts with a
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.cover_example_gen.manifest import EXPECTED_MANIFEST, read_manifest
 from components.errors import ConfigError, DataError
-from components.label_schema import GENRE_SEPARATOR
+from components.quarantine import QuarantinedRow, Reason
 
 MANIFEST_FILE_NAME = "labels.csv"
-IMAGE_COLUMN = "image"
-GENRES_COLUMN = "genres"
+
+_IMAGE_SUFFIX = re.compile(
+    r"\.(jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|svg|eps|heic|avif)", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Row:
     Attributes:
         source: name of the manifest or of the data directory.
         line: 1-based line in the manifest; None for a file in a folder.
-        path: image path relative to the data directory.
+        path: image path relative to the source's directory.
         genres: genre names as given, not yet matched with the schema.
         problem: what is wrong with the row itself, or None.
     """
@@ -46,14 +49,18 @@ class Source:
     Attributes:
         directory: what image paths are relative to.
         manifest: the CSV file, or None for one folder per genre.
+        folder: the directory's name below the data directory, for one span of several; or empty.
     """
 
     directory: Path
     manifest: Path | None
+    folder: str = ""
 
     @property
     def name(self) -> str:
-        """The manifest's or data directory's own name."""
+        """The manifest's or directory's own name, below the span's folder if there is one."""
+        if self.folder:
+            return f"{self.folder}/{self.manifest.name}" if self.manifest else self.folder
         return (self.manifest or self.directory).name
 
     def rows(self) -> list[Row]:
@@ -67,82 +74,92 @@ class Source:
         if not found:
             raise DataError(
                 f"Expected covers in {self.manifest or self.directory}. Received: no row. "
-                f"{_EXPECTED_LAYOUT}"
+                f"{EXPECTED_LAYOUT}"
             )
         return found
 
-    def _folder_rows(self) -> Iterator[Row]:
-        for folder, subfolders, files in os.walk(self.directory):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(files):
-                if name.startswith("."):
-                    continue
-                path = (Path(folder) / name).relative_to(self.directory)
-                genres = path.parts[:1] if len(path.parts) > 1 else ()
-                yield Row(self.name, None, path.as_posix(), genres)
+    def unlisted_files(self, rows: list[Row]) -> list[QuarantinedRow]:
+        """Lists image files that no row names, in the folders that rows of the manifest name."""
+        if not self.manifest:
+            return []
+        listed = {os.path.normpath(row.path) for row in rows if row.path}
+        folders = {Path(path).parent for path in listed if not path.startswith(("/", ".."))}
+        detail = "Expected a row in the manifest. Received: a file that none names."
+        return [
+            QuarantinedRow(self.name, None, path, Reason.UNLISTED_FILE.value, detail)
+            for folder in sorted(folders)
+            for path in self._image_files(folder)
+            if path not in listed
+        ]
+
+    def _image_files(self, folder: Path) -> list[str]:
+        try:
+            names = [entry.name for entry in os.scandir(self.directory / folder) if entry.is_file()]
+        except (OSError, ValueError):
+            return []
+        return sorted(str(folder / name) for name in names if _is_image_name(name))
 
     def _manifest_rows(self) -> Iterator[Row]:
         assert self.manifest is not None
-        try:
-            with self.manifest.open(encoding="utf-8-sig", newline="") as file:
-                yield from _parse_manifest(file, self.manifest)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(
-                f"Expected {self.manifest} to be a CSV file in UTF-8. Received: {error}. "
-                "Save it as UTF-8 CSV."
-            ) from error
+        for row in read_manifest(self.manifest):
+            yield Row(self.name, row.line, row.path, row.genres, row.problem)
+
+    def _folder_rows(self) -> Iterator[Row]:
+        """Yields files, and what hides files: unreadable and linked folders, folders like x.jpg."""
+        unreadable: list[Path] = []
+        for name, subfolders, files in os.walk(
+            self.directory, onerror=lambda error: unreadable.append(Path(error.filename))
+        ):
+            folder = Path(name)
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            odd = [
+                name for name in subfolders if _is_image_name(name) or (folder / name).is_symlink()
+            ]
+            for name in sorted([*files, *odd]):
+                if not name.startswith("."):
+                    yield self._folder_row(folder / name)
+        for path in sorted(unreadable):
+            yield self._folder_row(path)
+
+    def _folder_row(self, file: Path) -> Row:
+        path = file.relative_to(self.directory)
+        genres = path.parts[:1] if len(path.parts) > 1 else ()
+        return Row(self.name, None, path.as_posix(), genres)
 
 
-_EXPECTED_LAYOUT = (
-    f"Give a CSV file with the columns '{IMAGE_COLUMN},{GENRES_COLUMN}' (genres separated by "
-    f"'{GENRE_SEPARATOR}'), or a folder that holds one folder per genre."
+EXPECTED_LAYOUT = (
+    f"Give {EXPECTED_MANIFEST}, or a folder that holds one folder per genre, or a folder of such "
+    "sources named span-1, span-2, ..."
 )
 
 
-def find_source(data: Path | str) -> Source:
+def find_source(data: Path | str, folder: str = "") -> Source:
     """Decides by what is found: a CSV file, a folder with one, or one folder per genre.
+
+    Args:
+        data: a CSV file or a folder.
+        folder: the folder's name below the data directory, for one span of several.
 
     Raises:
         ConfigError: `data` does not exist, or holds several CSV files and no labels.csv.
     """
     data = Path(data)
     if data.is_file():
-        return Source(directory=data.parent, manifest=data)
+        return Source(data.parent, data, folder)
     if not data.is_dir():
         raise ConfigError(
-            f"Expected a file or folder at {data}. Received: nothing there. {_EXPECTED_LAYOUT}"
+            f"Expected a file or folder at {data}. Received: nothing there. {EXPECTED_LAYOUT}"
         )
     if (data / MANIFEST_FILE_NAME).is_file():
-        return Source(directory=data, manifest=data / MANIFEST_FILE_NAME)
+        return Source(data, data / MANIFEST_FILE_NAME, folder)
     manifests = sorted(data.glob("*.csv"))
     if len(manifests) > 1:
         raise ConfigError(
             f"Expected one CSV file in {data}, or one named {MANIFEST_FILE_NAME}. Received: "
             f"{', '.join(path.name for path in manifests)}. Name the file to use."
         )
-    return Source(directory=data, manifest=manifests[0] if manifests else None)
+    return Source(data, manifests[0] if manifests else None, folder)
 
 
-def _parse_manifest(file: Iterator[str], manifest: Path) -> Iterator[Row]:
-    reader = csv.reader(file, strict=True)
-    header = [name.strip().casefold() for name in next(reader, [])]
-    for column in (IMAGE_COLUMN, GENRES_COLUMN):
-        if header.count(column) != 1:
-            raise DataError(
-                f"Expected the first line of {manifest} to name the columns '{IMAGE_COLUMN}' and "
-                f"'{GENRES_COLUMN}' once each. Received: {header}. {_EXPECTED_LAYOUT}"
-            )
-    image_at, genres_at = header.index(IMAGE_COLUMN), header.index(GENRES_COLUMN)
-    line = reader.line_num + 1
-    for values in reader:
-        if not values:
-            line = reader.line_num + 1
-            continue
-        if len(values) == len(header):
-            genres = tuple(n for n in map(str.strip, values[genres_at].split(GENRE_SEPARATOR)) if n)
-            yield Row(manifest.name, line, values[image_at].strip(), genres)
-        else:
-            problem = f"Expected {len(header)} values, as in the header. Received: {len(values)}."
-            path = values[image_at] if image_at < len(values) else ""
-            yield Row(manifest.name, line, path, (), problem)
-        line = reader.line_num + 1
+def _is_image_name(name: str) -> bool:
+    return _IMAGE_SUFFIX.fullmatch(Path(name).suffix) is not None

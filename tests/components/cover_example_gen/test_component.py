@@ -146,7 +146,7 @@ def test_bad_rows_are_quarantined_with_reasons_and_nothing_is_lost(
         "empty_file",
         "not_an_image",
         "undecodable_image",
-        "unreadable_file",
+        "not_a_file",
         "no_genre",
         "unknown_genre",
         "outside_data_directory",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from components.cover_example_gen.images import ImageFacts, ImageRejected, inspect_image
-from components.quarantine import Reason
+from components.cover_example_gen.images import ImageFacts, inspect_image
+from components.quarantine import Reason, RowRejected
 
 
 def _encode(image: Image.Image, image_format: str = "JPEG") -> bytes:
@@ -26,7 +26,9 @@ def test_states_the_facts_of_an_image(draw_cover: Callable[..., Image.Image]) ->
     facts = _inspect(encoded)
     assert facts.image_id == hashlib.sha256(encoded).hexdigest()
     assert (facts.format, facts.width, facts.height, facts.size) == ("PNG", 120, 90, len(encoded))
-    assert (len(facts.coarse_hash), len(facts.fine_hash)) == (8, 32)
+    assert len(facts.perceptual_hash) == 32
+    assert facts.orientation == 1
+    assert 0 < facts.brightness < 1
 
 
 def test_rejects_with_a_reason(draw_cover: Callable[..., Image.Image]) -> None:
@@ -39,7 +41,7 @@ def test_rejects_with_a_reason(draw_cover: Callable[..., Image.Image]) -> None:
         Reason.IMAGE_SIZE_OUT_OF_RANGE: _encode(draw_cover(1).resize((300, 20))),
     }
     for reason, encoded in cases.items():
-        with pytest.raises(ImageRejected, match=r"Expected .* Received") as caught:
+        with pytest.raises(RowRejected, match=r"Expected .* Received") as caught:
             _inspect(encoded)
         assert caught.value.reason is reason
 
@@ -50,6 +52,6 @@ def test_an_enormous_image_is_refused_from_its_header() -> None:
     import zlib
 
     encoded[29:33] = zlib.crc32(bytes(encoded[12:29])).to_bytes(4, "big")
-    with pytest.raises(ImageRejected, match=r"60000 x 60000|DecompressionBomb") as caught:
+    with pytest.raises(RowRejected, match=r"60000 x 60000|DecompressionBomb") as caught:
         _inspect(bytes(encoded))
     assert caught.value.reason in (Reason.IMAGE_SIZE_OUT_OF_RANGE, Reason.UNDECODABLE_IMAGE)

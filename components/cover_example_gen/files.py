@@ -1,0 +1,147 @@
+"""Reads files that rows name: inside the data directory, regular, of bounded size, and no others.
+
+No path makes ingest hang, leave the data directory or read without bound.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.quarantine import Reason, RowRejected
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+# Opening a FIFO or a device must not wait for its other end.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class DataDirectory:
+    """The files below one directory.
+
+    Args:
+        root: the directory; symbolic links below it may not lead out of it.
+        largest_file: greatest size of a file, bytes.
+    """
+
+    def __init__(self, root: Path, largest_file: int) -> None:
+        self._root = Path(os.path.realpath(root))
+        self._largest_file = largest_file
+        self._folders: dict[Path, Path] = {}
+
+    def read(self, path: str) -> tuple[str, bytes]:
+        """Returns the path as it is on disk, relative to the directory, and the file's bytes.
+
+        A path that names nothing is tried again with `/` for each backslash, and in the composed
+        and decomposed forms of Unicode (NFC, NFD), which differ between file systems.
+
+        Raises:
+            RowRejected: there is no such file, or it is none that may be read.
+        """
+        _check_path(path)
+        missing: RowRejected | None = None
+        for spelled in _spellings(path):
+            try:
+                return spelled, self._read(spelled)
+            except RowRejected as rejected:
+                if rejected.reason is not Reason.MISSING_FILE:
+                    raise
+                missing = missing or rejected
+        assert missing is not None
+        raise missing
+
+    def _read(self, path: str) -> bytes:
+        try:
+            descriptor = os.open(self._locate(path), _FLAGS)
+        except OSError as error:
+            raise _unreadable(error) from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RowRejected(
+                    Reason.NOT_A_FILE,
+                    f"Expected a regular file. Received: {_kind(status.st_mode)}.",
+                )
+            if status.st_size > self._largest_file:
+                raise RowRejected(
+                    Reason.FILE_TOO_LARGE,
+                    f"Expected at most {self._largest_file:,} bytes, as the schema says of "
+                    f"image/size. Received: {status.st_size:,}.",
+                )
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(status.st_size)
+        except OSError as error:
+            raise _unreadable(error) from error
+        finally:
+            os.close(descriptor)
+
+    def _locate(self, path: str) -> Path:
+        parent = Path(path).parent
+        if parent not in self._folders:
+            self._folders[parent] = Path(os.path.realpath(self._root / parent))
+        file = self._folders[parent] / Path(path).name
+        if Path(path).name in ("", "..") or file.is_symlink():
+            file = Path(os.path.realpath(file))
+        if file != self._root and self._root not in file.parents:
+            raise RowRejected(
+                Reason.OUTSIDE_DATA_DIRECTORY,
+                f"Expected a file inside the data directory. Received: {path!r}, which leads to "
+                f"{str(file)!r}.",
+            )
+        return file
+
+
+def _check_path(path: str) -> None:
+    if not path:
+        raise RowRejected(Reason.MALFORMED_ROW, "Expected the path of an image. Received: none.")
+    if "\0" in path:
+        raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: one with a NUL.")
+    if _URL.match(path):
+        raise RowRejected(
+            Reason.OUTSIDE_DATA_DIRECTORY,
+            "Expected a path relative to the data directory. Received: a URL; nothing is "
+            "downloaded.",
+        )
+    if path.startswith(("/", "\\")) or re.match(r"[A-Za-z]:\\", path):
+        raise RowRejected(
+            Reason.OUTSIDE_DATA_DIRECTORY,
+            "Expected a path relative to the data directory. Received: an absolute one.",
+        )
+
+
+def _spellings(path: str) -> Iterator[str]:
+    yield from dict.fromkeys(
+        spelled
+        for slashed in (path, path.replace("\\", "/"))
+        for spelled in (
+            slashed,
+            unicodedata.normalize("NFC", slashed),
+            unicodedata.normalize("NFD", slashed),
+        )
+    )
+
+
+def _unreadable(error: OSError) -> RowRejected:
+    if error.errno in _GONE:
+        return RowRejected(Reason.MISSING_FILE, "Expected a file. Received: nothing at that path.")
+    if error.errno == errno.ENXIO:
+        return RowRejected(Reason.NOT_A_FILE, "Expected a regular file. Received: a socket.")
+    return RowRejected(
+        Reason.UNREADABLE_FILE, f"Expected a readable file. Received: {error.strerror}."
+    )
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")

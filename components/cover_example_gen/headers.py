@@ -1,0 +1,163 @@
+"""What the header of an image file says, before anything is decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+
+from components.quarantine import Reason, RowRejected
+
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+# Formats that people have and the model does not decode, named for the message.
+_OTHER_FORMATS = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%!PS": "EPS",
+    b"\xc5\xd0\xd3\xc6": "EPS",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"\0\0\1\0": "ICO",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+}
+_ISO_MEDIA = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
+
+# Baseline, extended and progressive: what every JPEG decoder reads. The others are lossless,
+# hierarchical and arithmetic-coded.
+_START_OF_FRAME = range(0xC0, 0xD0)
+_READABLE_FRAMES = (0xC0, 0xC1, 0xC2)
+_NOT_FRAMES = (0xC4, 0xC8, 0xCC)
+# A progressive JPEG of a camera or an editor has about ten scans; each costs a pass over the image.
+_MOST_SCANS = 64
+_START_OF_SCAN = b"\xff\xda"
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a file says of its image.
+
+    Attributes:
+        format: `JPEG` or `PNG`.
+        width: pixels.
+        height: pixels.
+        mode: Pillow's name of the colours, such as `RGB`.
+        orientation: EXIF orientation, 1 (upright) to 8.
+        may_be_transparent: whether the file has an alpha channel or a transparent colour.
+    """
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    orientation: int
+    may_be_transparent: bool
+
+
+def read_header(encoded: bytes) -> Header:
+    """Reads the header of a JPEG or PNG file.
+
+    Only these two parsers ever see the bytes, and they stop before the coded image.
+
+    Raises:
+        RowRejected: the bytes are no JPEG or PNG that the model's decoder reads rightly.
+    """
+    if encoded.startswith(_JPEG_MAGIC):
+        return _read_jpeg(encoded)
+    if encoded.startswith(_PNG_MAGIC):
+        return _describe_header("PNG", _parse(PngImagePlugin.PngImageFile, encoded))
+    other = _other_format(encoded)
+    if other:
+        raise RowRejected(
+            Reason.UNSUPPORTED_FORMAT, f"Expected a JPEG or PNG image. Received: {other}."
+        )
+    raise RowRejected(
+        Reason.NOT_AN_IMAGE,
+        f"Expected an image. Received: {len(encoded)} bytes that start with {encoded[:12]!r}.",
+    )
+
+
+def _read_jpeg(encoded: bytes) -> Header:
+    if encoded.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise RowRejected(
+            Reason.UNDECODABLE_IMAGE,
+            f"Expected a JPEG of at most {_MOST_SCANS} scans. "
+            f"Received: {encoded.count(_START_OF_SCAN)}.",
+        )
+    frame = _frame_marker(encoded)
+    if frame is not None and frame not in _READABLE_FRAMES:
+        raise RowRejected(
+            Reason.UNSUPPORTED_FORMAT,
+            "Expected a baseline or progressive JPEG. Received: a lossless, hierarchical or "
+            f"arithmetic-coded one (marker 0xff{frame:02x}).",
+        )
+    image = _parse(JpegImagePlugin.JpegImageFile, encoded)
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        raise RowRejected(
+            Reason.UNSUPPORTED_COLOURS,
+            "Expected a CMYK JPEG to have an Adobe marker, which tells whether its inks are "
+            "stored inverted. Received: none.",
+        )
+    return _describe_header("JPEG", image)
+
+
+def _parse(plugin: type[ImageFile.ImageFile], encoded: bytes) -> ImageFile.ImageFile:
+    # The plug-in itself, not Image.open: that tries others, and warns through global state.
+    try:
+        return plugin(io.BytesIO(encoded))
+    except Exception as error:  # Pillow's header parsers raise anything on hostile bytes
+        raise RowRejected(
+            Reason.UNDECODABLE_IMAGE,
+            f"Expected a complete image. Received: {type(error).__name__}: {error}.",
+        ) from error
+
+
+def _describe_header(name: str, image: Image.Image) -> Header:
+    return Header(
+        format=name,
+        width=image.width,
+        height=image.height,
+        mode=image.mode,
+        orientation=_orientation(image),
+        may_be_transparent="A" in image.mode or "transparency" in image.info,
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    if "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # broken EXIF is no reason to refuse the image it is attached to
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _frame_marker(encoded: bytes) -> int | None:
+    at = 2
+    while at + 4 <= len(encoded) and encoded[at] == 0xFF:
+        marker = encoded[at + 1]
+        if marker in _START_OF_FRAME and marker not in _NOT_FRAMES:
+            return marker
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    return None
+
+
+def _other_format(encoded: bytes) -> str | None:
+    for magic, name in _OTHER_FORMATS.items():
+        if encoded.startswith(magic):
+            return name
+    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
+        return "WebP"
+    if encoded[4:8] == b"ftyp":
+        return _ISO_MEDIA.get(encoded[8:12], "a video or HEIF")
+    if b"<svg" in encoded[:1024].lower():
+        return "SVG"
+    return None

@@ -1,0 +1,165 @@
+"""From inspected rows to covers, their splits, and the shards to write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.examples import Cover
+from components.cover_example_gen.groups import Arrival, Place, assign_places
+from components.cover_example_gen.rows import InspectedRow, quarantined_row
+from components.cover_example_gen.spans import Selection
+from components.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
+from components.quarantine import QuarantinedRow, Reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file to write: its covers in order."""
+
+    split: str
+    index: int
+    count: int
+    covers: tuple[Cover, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Its name, as TFX numbers shards."""
+        return f"covers-{self.index:05d}-of-{self.count:05d}.tfrecord"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What becomes of the rows.
+
+    Attributes:
+        covers: split -> its covers, ordered by identity. The splits of drift hold the covers of
+            the newest and of the previous span, if there is one.
+        quarantined: the rejected rows, by source, line and path.
+        united_labels: covers whose rows name different genres.
+    """
+
+    covers: Mapping[str, tuple[Cover, ...]]
+    quarantined: tuple[QuarantinedRow, ...]
+    united_labels: int
+
+    def without_covers(self) -> Plan:
+        """The rest of the plan, once its shards go their own way."""
+        return dataclasses.replace(self, covers={})
+
+
+def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: IngestConfig) -> Plan:
+    """Merges rows with one image, places covers in splits and sets aside what has no place.
+
+    Covers are ordered by `image/id`, a hash: a random order that is the same for the same covers.
+
+    Args:
+        rows: all rows of the selected spans, inspected, in any order.
+        selection: the spans.
+        config: shares of the splits and number of threads.
+    """
+    ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
+    places = assign_places(_arrivals(ordered), config.splits, config.threads)
+    taken = range(len(selection.history), len(selection.spans))
+    rejected: list[InspectedRow] = []
+    accepted: list[InspectedRow] = []
+    for row in ordered:
+        checked = _placed(row, places)
+        if row.delivery in taken:
+            (rejected if checked.reason else accepted).append(checked)
+    covers = _covers(accepted, places, selection)
+    by_split: dict[str, list[Cover]] = {split: [] for split in SPLITS}
+    for cover in covers:
+        split = places[cover.facts.image_id].split
+        assert split is not None
+        by_split[split].append(cover)
+    drift = _drift_covers(ordered, places, selection)
+    return Plan(
+        covers={split: tuple(members) for split, members in [*by_split.items(), *drift.items()]},
+        quarantined=tuple(
+            quarantined_row(row, selection.spans[row.delivery].source.folder) for row in rejected
+        ),
+        united_labels=_united_labels(accepted),
+    )
+
+
+def plan_shards(plan: Plan, config: IngestConfig) -> list[Shard]:
+    """Cuts each split into shards; every split has at least one, if an empty one."""
+    shards: list[Shard] = []
+    for split, members in plan.covers.items():
+        count = config.shards or max(1, -(-len(members) // config.examples_per_shard))
+        shards += [Shard(split, index, count, members[index::count]) for index in range(count)]
+    return shards
+
+
+def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
+    """Lists distinct covers by the delivery in which each came first."""
+    first: dict[str, Arrival] = {}
+    for row in rows:
+        if row.facts:
+            facts = row.facts
+            first.setdefault(
+                facts.image_id, Arrival(row.delivery, facts.image_id, facts.perceptual_hash)
+            )
+    return sorted(first.values(), key=lambda arrival: (arrival.delivery, arrival.image_id))
+
+
+def _placed(row: InspectedRow, places: Mapping[str, Place]) -> InspectedRow:
+    if row.reason or not row.facts or places[row.facts.image_id].split:
+        return row
+    near = places[row.facts.image_id].conflict
+    received = ", ".join(f"{image_id[:12]} ({split})" for split, image_id in near.items())
+    return dataclasses.replace(
+        row,
+        reason=Reason.BETWEEN_SPLITS,
+        detail="Expected the near-duplicates among earlier covers to be in one split. "
+        f"Received: {received}.",
+    )
+
+
+def _covers(
+    rows: Sequence[InspectedRow], places: Mapping[str, Place], selection: Selection
+) -> Iterator[Cover]:
+    """Yields one cover for each distinct image, ordered by identity."""
+    by_image: dict[str, list[InspectedRow]] = defaultdict(list)
+    for row in rows:
+        assert row.facts is not None
+        by_image[row.facts.image_id].append(row)
+    for image_id, same in sorted(by_image.items()):
+        assert same[0].facts is not None
+        sources = [(selection.spans[row.delivery].source, row.file) for row in same]
+        paths = {str(Path(source.folder, file)) for source, file in sources}
+        source, file = sources[0]
+        yield Cover(
+            facts=same[0].facts,
+            group=places[image_id].group,
+            genres=tuple(sorted({genre for row in same for genre in row.genres})),
+            paths=tuple(sorted(paths)),
+            rows=len(same),
+            file=source.directory / file,
+        )
+
+
+def _drift_covers(
+    rows: Sequence[InspectedRow], places: Mapping[str, Place], selection: Selection
+) -> dict[str, list[Cover]]:
+    if selection.previous is None:
+        return {}
+    newest = len(selection.spans) - 1
+    covers: dict[str, list[Cover]] = {}
+    for split in DRIFT_SPLITS:
+        delivery = newest if split == NEWEST_SPAN_SPLIT else newest - 1
+        usable = [row for row in rows if row.delivery == delivery and row.facts and row.genres]
+        covers[split] = list(_covers(usable, places, selection))
+    return covers
+
+
+def _united_labels(rows: Sequence[InspectedRow]) -> int:
+    genres: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for row in rows:
+        assert row.facts is not None
+        genres[row.facts.image_id].add(row.genres)
+    return sum(len(given) > 1 for given in genres.values())

@@ -1,0 +1,107 @@
+"""Checks one row completely: the row itself, its file, its image, its genres."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.cover_example_gen.files import DataDirectory
+from components.cover_example_gen.images import ImageFacts, inspect_image
+from components.cover_example_gen.sources import Row
+from components.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
+from components.quarantine import QuarantinedRow, Reason, RowRejected
+
+_LONGEST_DETAIL = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectedRow:
+    """A row after its check.
+
+    Attributes:
+        row: the row as given.
+        delivery: position of its span among the spans read.
+        file: the image's path as it is on disk, relative to the source's directory.
+        facts: what is known of its image; None if that is not acceptable.
+        genres: schema genres, sorted; empty if the row is rejected.
+        reason: why the row is rejected, or None.
+        detail: what was expected and what was received.
+    """
+
+    row: Row
+    delivery: int
+    file: str = ""
+    facts: ImageFacts | None = None
+    genres: tuple[str, ...] = ()
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def inspect_row(
+    row: Row, delivery: int, directory: DataDirectory, schema: LabelSchema
+) -> InspectedRow:
+    """Checks one row; what is wrong with it is part of the result.
+
+    An acceptable image of a row without usable genres keeps its facts: it still takes part in
+    naming near-duplicate groups, so that mending its genres later renames none.
+    """
+    inspected = InspectedRow(row, delivery)
+    try:
+        if row.problem:
+            raise RowRejected(Reason.MALFORMED_ROW, row.problem)
+        file, encoded = directory.read(row.path)
+        facts = inspect_image(
+            encoded,
+            formats=schema.image_formats,
+            smallest_side=schema.smallest_side,
+            largest_side=schema.largest_side,
+        )
+        inspected = dataclasses.replace(inspected, file=file, facts=facts)
+        return dataclasses.replace(inspected, genres=match_genres(row.genres, schema))
+    except RowRejected as rejected:
+        return dataclasses.replace(inspected, reason=rejected.reason, detail=rejected.detail)
+
+
+def match_genres(names: Sequence[str], schema: LabelSchema) -> tuple[str, ...]:
+    """Returns the schema's genres that the names spell, sorted.
+
+    A name that is no genre as a whole is split at `;`, `,` and `/`.
+
+    Raises:
+        RowRejected: there is no genre, or one that the schema does not know.
+    """
+    known = ", ".join(schema.genres)
+    matched: set[str] = set()
+    unknown: list[str] = []
+    for name in names:
+        genre = schema.match(name)
+        for part in [name] if genre else split_genres(name):
+            genre = schema.match(part)
+            if genre:
+                matched.add(genre)
+            else:
+                unknown.append(part)
+    if unknown:
+        raise RowRejected(
+            Reason.UNKNOWN_GENRE,
+            f"Expected genres among {known}. Received: {GENRE_SEPARATOR.join(unknown)}.",
+        )
+    if not matched:
+        raise RowRejected(
+            Reason.NO_GENRE, f"Expected at least one of the genres {known}. Received: none."
+        )
+    return tuple(sorted(matched))
+
+
+def quarantined_row(inspected: InspectedRow, folder: str) -> QuarantinedRow:
+    """Returns the record of a rejected row; `folder` is that of its span, or empty."""
+    assert inspected.reason is not None
+    row = inspected.row
+    return QuarantinedRow(
+        row.source,
+        row.line,
+        str(Path(folder, row.path)) if row.line is None else row.path,
+        inspected.reason.value,
+        inspected.detail[:_LONGEST_DETAIL],
+    )
