@@ -34,19 +34,15 @@ def third_parties_quiet() -> Iterator[None]:
 
     The C++ code of TensorFlow 2.21 writes information and warnings to descriptor 2 before it
     knows of TF_CPP_MIN_LOG_LEVEL. Another process leaves them out, so that all else gets
-    through, even the last words of a process that aborts. Where the variable is set already,
-    somebody wants to see everything, and does.
+    through, even the last words of a process that aborts. Whoever sets the variable to 0 or 1
+    sees everything.
     """
-    if _LOG_LEVEL in os.environ:
+    if os.environ.setdefault(_LOG_LEVEL, "3") in ("0", "1"):
         yield
         return
-    os.environ[_LOG_LEVEL] = "3"
-    try:
-        with warnings.catch_warnings(), _filtered_descriptor_2():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        del os.environ[_LOG_LEVEL]
+    with warnings.catch_warnings(), _filtered_descriptor_2():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager
