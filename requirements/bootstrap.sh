@@ -26,33 +26,41 @@ stop() { # stop LINE...: what is missing and how to get it
 }
 
 choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=
+    glibc=${glibc#glibc }
+    minor=${glibc#*.}
+    minor=${minor%%[!0-9]*}
     if [ -n "${LINE:-}" ]; then
         WHY="LINE is set"
     else
-        glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=
-        glibc=${glibc#glibc }
-        minor=${glibc#*.}
         case $glibc in
         2.*) ;;
         *) stop "Expected Linux with glibc. Received: $(uname -s), glibc ${glibc:-absent}." \
-            "TFX has no packages for it: work in a Debian or Ubuntu container, or set LINE." ;;
+            "TFX has no packages for it: work in a Debian or Ubuntu container." ;;
         esac
-        if [ "${minor%%[!0-9]*}" -ge 38 ]; then
-            LINE=tfx-1.21 WHY="glibc $glibc; 2.38 or newer runs it"
+        if [ "$minor" -ge 39 ]; then
+            LINE=tfx-1.21 WHY="glibc $glibc; 2.39 or newer runs it"
         else
-            LINE=tfx-1.16 WHY="glibc $glibc; tfx-1.21 needs 2.38"
+            LINE=tfx-1.16 WHY="glibc $glibc; tfx-1.21 needs 2.39"
         fi
     fi
     case $LINE in
     tfx-1.16)
         VERSIONS="3.10"
+        NEEDED=28
         FROM_APT="Ubuntu 22.04:    apt-get install python3.10-venv python3.10-dev g++"
         ;;
     tfx-1.21)
         VERSIONS="3.13 3.12 3.11 3.10"
+        NEEDED=39 # the tag of the wheels of ML Metadata, tfx-bsl and TFDV
         FROM_APT="Debian, Ubuntu:  apt-get install python3-venv"
         ;;
     *) stop "Expected LINE to be tfx-1.16 or tfx-1.21. Received: $LINE" ;;
+    esac
+    case $glibc in
+    2.*) [ "$minor" -ge "$NEEDED" ] ||
+        stop "Expected glibc 2.$NEEDED or newer for $LINE. Received: glibc $glibc." \
+            "LINE=tfx-1.16 runs from 2.28 on; else work in a Debian or Ubuntu container." ;;
     esac
     LOCK=requirements/$LINE.txt
 }
@@ -75,10 +83,10 @@ if missing:
 if expected == "3.10":  # pyfarmhash has no wheel for it and is compiled
     compilers = (os.environ.get("CXX", ""), "g++", "c++", "clang++")
     if not any(map(shutil.which, compilers)):
-        sys.exit("needs a C++ compiler (g++) beside it, to build pyfarmhash")
+        sys.exit("needs a C++ compiler to build pyfarmhash: apt-get install g++")
     header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
     if not os.path.exists(header):
-        sys.exit("lacks its headers (" + header + "), to build pyfarmhash")
+        sys.exit("needs " + header + " to build pyfarmhash: apt-get install python3.10-dev")
 if sys.prefix == sys.base_prefix:
     print(sys.executable)
 else:  # an environment, perhaps the one to be replaced: use what it was made from
