@@ -35,6 +35,9 @@ INSTALL_REQUIRES = [
     "pydantic>=2",
     "PyYAML",
     "rich",
+    # The report: templates, charts.
+    "jinja2",
+    "vl-convert-python",
 ]
 
 EXTRAS_REQUIRE = {
@@ -43,7 +46,7 @@ EXTRAS_REQUIRE = {
     # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16, below Python 3.12 only. Compiling needs the
     # second package alone.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
-    "test": ["pytest", "moto[server]"],
+    "test": ["pytest", "moto[server]", "selenium"],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
 

@@ -10,3 +10,13 @@ class Quarantine(Artifact):
     """
 
     TYPE_NAME = "Quarantine"
+
+
+class Report(Artifact):
+    """The report of a run.
+
+    Holds `report.html`, for people, and `report.json`, the same for machines.
+    """
+
+    TYPE_NAME = "covers.Report"
+    PAGE = "report.html"

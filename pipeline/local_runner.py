@@ -220,7 +220,7 @@ class _Run:
         )
 
     def _evaluation(self, history: RunHistory) -> tuple[dict[str, object], tuple[str, ...]]:
-        from components.evaluator.results import read_evaluation
+        from components.evaluation.results import read_evaluation
 
         uri = history.outputs(self._run_id, "Evaluator")["evaluation"].uri
         evaluation = read_evaluation(uri)

@@ -17,6 +17,7 @@ from components.evaluator.eval_config import make_eval_config
 from components.label_schema import PROFILED_FEATURES, TEST_SPLIT, LabelSchema
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
+from components.report_gen.component import ReportGen
 from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
@@ -108,7 +109,9 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         model=trainer.outputs["model"],
         baseline_model=baseline_model.outputs["model"],
         eval_config=make_eval_config(
-            labels, config.evaluation, inputs.code_fingerprints["evaluator"]
+            labels,
+            config.evaluation,
+            inputs.code_fingerprints["evaluator"] + inputs.code_fingerprints["evaluation"],
         ),
         module_path=EXTRACTORS_MODULE,
     )
@@ -116,6 +119,28 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=inputs.push_destination,
+        evaluation=evaluator.outputs["evaluation"],
+        quarantine=example_gen.outputs["quarantine"],
+    )
+    report_gen = ReportGen(
+        inputs={
+            "schema": schema,
+            "examples": examples,
+            "quarantine": example_gen.outputs["quarantine"],
+            "statistics": statistics_gen.outputs["statistics"],
+            "anomalies": example_validator.outputs["anomalies"],
+            "model": trainer.outputs["model"],
+            "model_run": trainer.outputs["model_run"],
+            "baseline_model": baseline_model.outputs["model"],
+            "evaluation": evaluator.outputs["evaluation"],
+            "blessing": evaluator.outputs["blessing"],
+            "pushed_model": pusher.outputs["pushed_model"],
+        },
+        config=config.model_dump_json(by_alias=True),
+        data=inputs.data,
+        data_fingerprint=inputs.data_fingerprint,
+        push_destination=inputs.push_destination,
+        code_fingerprint=inputs.code_fingerprints["report_gen"],
     )
 
     return Pipeline(
@@ -131,6 +156,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             baseline_model,
             evaluator,
             pusher,
+            report_gen,
         ],
         enable_cache=True,
         beam_pipeline_args=list(config.beam_pipeline_args),

@@ -61,6 +61,7 @@ class RunResult:
         ingest: the account of rows, or None if ingest did not finish.
         evaluation: metrics overall, by genre and by slice, or None if there are none.
         pushed_model: folder of the pushed version, or None.
+        report: the HTML report, or None if the run did not get far enough for one.
     """
 
     run_id: str
@@ -74,6 +75,7 @@ class RunResult:
     ingest: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     pushed_model: str | None = None
+    report: str | None = None
 
     def to_json(self) -> str:
         """Returns the result as one JSON object."""

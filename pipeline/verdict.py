@@ -42,9 +42,14 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         for reason in result.reasons:
             for line in reason.splitlines():
                 yield f"  {line}", None
+    if result.evaluation:
+        for warning in result.evaluation["warnings"]:
+            yield f"  Warning: {warning['sentence']}", "yellow"
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
         yield "  The thresholds are in evaluation.gate of the configuration.", None
+    if result.report:
+        yield f"  Report: {result.report}", "bold"
     yield f"  {took}; log: {result.log_file}", "dim"
 
 

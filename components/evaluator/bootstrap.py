@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluator.config import PER_GENRE_COUNTS, Intervals
+from components.evaluation.names import PER_GENRE_COUNTS
+from components.evaluator.config import Intervals
 from components.evaluator.multi_label import FloatArray, MetricValues, Table, compute_metrics
 
 CI_LOW = "_ci_low"

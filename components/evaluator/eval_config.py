@@ -7,17 +7,16 @@ from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.config import (
+from components.evaluation.gate import Kind
+from components.evaluation.names import (
     CONFUSION_THRESHOLDS,
     EXAMPLE_COUNT,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
-    EvaluationConfig,
-    Threshold,
 )
+from components.evaluator.config import EvaluationConfig, Threshold
 from components.evaluator.extractors import SLICED_FEATURES
-from components.evaluator.gate import Kind
 from components.evaluator.metrics import (
     CONFUSION_PLOT,
     DecisionConfusionPlot,

@@ -19,16 +19,16 @@ from tensorflow_model_analysis.metrics.multi_label_confusion_matrix_plot import 
 )
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW, ModelEstimates
-from components.evaluator.combiners import EstimatesCombineFn, baseline_name, with_prediction_key
-from components.evaluator.config import (
+from components.evaluation.gate import Kind, change_margin, has_support, is_too_few, value_margin
+from components.evaluation.names import (
     EXAMPLE_COUNT,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
-    Intervals,
 )
-from components.evaluator.gate import Kind, change_margin, has_support, is_too_few, value_margin
+from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW, ModelEstimates
+from components.evaluator.combiners import EstimatesCombineFn, baseline_name, with_prediction_key
+from components.evaluator.config import Intervals
 from components.signatures import DECISIONS
 
 CONFUSION_PLOT = "decision_confusion_matrix"

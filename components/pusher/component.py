@@ -22,7 +22,11 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
+from components.artifacts import Quarantine
+from components.evaluation.results import read_evaluation
+from components.model_card import make_model_card, write_model_card
 from components.pushed_models import push_model, pushed_versions
+from components.quarantine import read_summary
 from components.signatures import read_model_description
 
 _logger = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class PusherSpec(ComponentSpec):
     INPUTS: ClassVar = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "quarantine": ChannelParameter(type=Quarantine),
     }
     OUTPUTS: ClassVar = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
     PARAMETERS: ClassVar = {"push_destination": ExecutionParameter(type=str)}
@@ -64,25 +70,37 @@ class PusherExecutor(BaseExecutor):
         destination = exec_properties["push_destination"]
         recipe = read_model_description(model).recipe
         version = next(pushed_versions(destination), None)
+        # TFX keeps a copy of what was pushed as the artifact.
+        complete = Path(pushed_model.uri)
+        shutil.copytree(model, complete, dirs_exist_ok=True)
+        write_model_card(complete, _card(model, input_dict))
         if version and version.description.recipe == recipe:
             _logger.info("The newest version, %s, has the same recipe.", version.location)
         else:
-            version = push_model(model, destination)
+            version = push_model(complete, destination)
             _logger.info("Pushed to %s.", version.location)
-        # TFX keeps a copy of what was pushed as the artifact.
-        shutil.copytree(model, pushed_model.uri, dirs_exist_ok=True)
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", version.location)
         pushed_model.set_string_custom_property("pushed_version", str(version.version))
 
 
+def _card(model: Path, input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:
+    return make_model_card(
+        read_model_description(model),
+        read_evaluation(artifact_utils.get_single_uri(input_dict["evaluation"])),
+        read_summary(artifact_utils.get_single_uri(input_dict["quarantine"])),
+    )
+
+
 class Pusher(BaseComponent):
-    """Delivers a blessed model.
+    """Delivers a blessed model and its model card.
 
     Args:
         model: the model.
         model_blessing: the verdict of the evaluation.
         push_destination: a folder, or a URL of an object store, for the numbered versions.
+        evaluation: the evaluation, for the model card.
+        quarantine: the account of the data, for the model card.
     """
 
     SPEC_CLASS = PusherSpec
@@ -93,12 +111,16 @@ class Pusher(BaseComponent):
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
         push_destination: str | RuntimeParameter,
+        evaluation: types.BaseChannel,
+        quarantine: types.BaseChannel,
     ) -> None:
         super().__init__(
             PusherSpec(
                 model=model,
                 model_blessing=model_blessing,
                 push_destination=push_destination,
+                evaluation=evaluation,
+                quarantine=quarantine,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

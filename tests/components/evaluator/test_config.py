@@ -5,14 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.evaluator.config import (
-    LOWER_IS_BETTER,
-    OVERALL_METRICS,
-    PER_GENRE_METRICS,
-    EvaluationConfig,
-    GateConfig,
-    Threshold,
-)
+from components.evaluation.names import LOWER_IS_BETTER, OVERALL_METRICS, PER_GENRE_METRICS
+from components.evaluator.config import EvaluationConfig, GateConfig, Threshold
 
 
 def test_the_default_gate_is_better_than_guessing_and_no_regression() -> None:

@@ -7,14 +7,8 @@ from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 
-from components.evaluator.config import (
-    OVERALL_METRICS,
-    PER_GENRE_COUNTS,
-    PER_GENRE_METRICS,
-    EvaluationConfig,
-    GateConfig,
-    Threshold,
-)
+from components.evaluation.names import OVERALL_METRICS, PER_GENRE_COUNTS, PER_GENRE_METRICS
+from components.evaluator.config import EvaluationConfig, GateConfig, Threshold
 from components.evaluator.eval_config import make_eval_config
 from components.label_schema import LabelSchema
 

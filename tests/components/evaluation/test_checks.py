@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.evaluator.checks import Check, Status, is_worse
+from components.evaluation.checks import Check, Status, is_worse
 
 JAZZ = "no example has it"
 SENTENCES = [

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.evaluator.checks import Check, Status
-from components.evaluator.config import EXAMPLE_COUNT, LOSS, OVERALL_METRICS, PER_GENRE_METRICS
-from components.evaluator.gate import KINDS, allowed_change, has_support, is_too_few
-from components.evaluator.model_metrics import ModelMetrics, or_none
+from components.evaluation.checks import Check, Status
+from components.evaluation.gate import KINDS, allowed_change, has_support, is_too_few
+from components.evaluation.model_metrics import ModelMetrics, or_none
+from components.evaluation.names import EXAMPLE_COUNT, LOSS, OVERALL_METRICS, PER_GENRE_METRICS
 
 
 def make_checks(

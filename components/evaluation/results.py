@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import ConfigError
-from components.evaluator.checks import Check, Status
-from components.evaluator.model_metrics import ModelMetrics, Values
-from components.evaluator.records import read_metrics, read_plots, read_validation
-from components.evaluator.verdict import make_checks
+from components.evaluation.checks import Check, Status
+from components.evaluation.model_metrics import ModelMetrics, Values
+from components.evaluation.records import read_metrics, read_plots, read_validation
+from components.evaluation.verdict import make_checks
 
 EVAL_CONFIG_FILE = "eval_config.json"
 BASELINE_MODEL = "baseline"

@@ -11,7 +11,7 @@ from tensorflow_model_analysis.proto import (
 )
 
 from components.errors import CoversError
-from components.evaluator import records
+from components.evaluation import records
 
 
 def find_descriptor(name: str):  # type: ignore[no-untyped-def]

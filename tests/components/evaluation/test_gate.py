@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from components.evaluator.gate import (
+from components.evaluation.gate import (
     allowed_change,
     change_margin,
     has_support,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from components.evaluator.config import LOWER_IS_BETTER
+from components.evaluation.names import LOWER_IS_BETTER
 
 Kind = Literal["at least", "at most", "change"]
 KINDS: tuple[Kind, ...] = ("at least", "at most", "change")

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from components.evaluator.config import EXAMPLE_COUNT
+from components.evaluation.names import EXAMPLE_COUNT
 
 Values = dict[str, float]
 

@@ -6,8 +6,8 @@ import dataclasses
 import enum
 from typing import Any
 
-from components.evaluator.config import EXAMPLE_COUNT, LOWER_IS_BETTER
-from components.evaluator.gate import Kind
+from components.evaluation.gate import Kind
+from components.evaluation.names import EXAMPLE_COUNT, LOWER_IS_BETTER
 
 _MIN_DIGITS, _MAX_DIGITS = 3, 9
 

@@ -1,0 +1,94 @@
+"""Builds a report from whatever a run has made, and writes it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.evaluation.results import read_evaluation
+from components.model_card import make_model_card
+from components.quarantine import read_summary
+from components.report_gen.curves import describe_genres
+from components.report_gen.data import describe_data
+from components.report_gen.gallery import choose_covers
+from components.report_gen.predictions import predict, thumbnails
+from components.report_gen.provenance import describe_provenance
+from components.report_gen.sources import RunFacts, Sources
+from components.report_gen.training import describe_training
+from components.report_gen.verdict import describe_verdict
+from components.signatures import read_model_description
+
+HTML_FILE = "report.html"
+JSON_FILE = "report.json"
+FORMAT_VERSION = 1
+
+Report = dict[str, Any]
+
+
+def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
+    """Writes `report.html` and `report.json`.
+
+    Args:
+        folder: where to write; made if needed.
+        sources: the run's artifacts, as far as it got.
+        facts: what else is known of the run.
+
+    Returns:
+        The HTML file.
+    """
+    from components.report_gen.page import render_page
+
+    report, pictures = build_report(sources, facts)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=1, allow_nan=False)
+    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+    page = folder / HTML_FILE
+    page.write_text(render_page(report, pictures), encoding="utf-8")
+    return page
+
+
+def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[int, str]]:
+    """Returns the content of `report.json`, and thumbnails by the cover's place in the split."""
+    evaluation = read_evaluation(sources.evaluation) if sources.evaluation else None
+    report: Report = {
+        "format_version": FORMAT_VERSION,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "verdict": describe_verdict(facts, evaluation),
+        "evaluation": evaluation.to_dict() if evaluation else None,
+        "genres": None,
+        "co_occurrence": None,
+        "covers": None,
+        "data": describe_data(sources),
+        "training": describe_training(sources.model_run),
+        "model_card": None,
+        "provenance": describe_provenance(facts, sources),
+    }
+    if evaluation and sources.model:
+        summary = read_summary(sources.quarantine) if sources.quarantine else None
+        report["model_card"] = make_model_card(
+            read_model_description(sources.model), evaluation, summary
+        )
+    pictures: dict[int, str] = {}
+    if evaluation and sources.examples and sources.model:
+        predictions = predict(sources.examples, sources.model)
+        labels = predictions.labels.astype(np.int64)
+        covers = choose_covers(predictions)
+        report["genres"] = describe_genres(predictions)
+        report["co_occurrence"] = (labels.T @ labels).tolist()
+        report["covers"] = covers
+        shown = {c["place"] for kinds in covers.values() for kind in kinds.values() for c in kind}
+        pictures = thumbnails(sources.examples, shown)
+    return _without_nan(report), pictures
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,182 @@
+"""ReportGen: the report of a run that reached a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tfx import types
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import path_utils
+
+from components.artifacts import Quarantine, Report
+from components.errors import ConfigError, DeploymentError
+from components.pushed_models import pushed_versions
+from components.report_gen.build import write_report
+from components.report_gen.sources import RunFacts, Sources
+from components.signatures import read_model_description
+
+REPORT_KEY = "report"
+
+# In the order of the data flow, in which the report lists them.
+INPUT_TYPES = {
+    "schema": standard_artifacts.Schema,
+    "examples": standard_artifacts.Examples,
+    "quarantine": Quarantine,
+    "statistics": standard_artifacts.ExampleStatistics,
+    "anomalies": standard_artifacts.ExampleAnomalies,
+    "model": standard_artifacts.Model,
+    "model_run": standard_artifacts.ModelRun,
+    "baseline_model": standard_artifacts.Model,
+    "evaluation": standard_artifacts.ModelEvaluation,
+    "blessing": standard_artifacts.ModelBlessing,
+    "pushed_model": standard_artifacts.PushedModel,
+}
+
+
+class ReportGenSpec(ComponentSpec):
+    """Inputs, outputs and parameters of `ReportGen`; it reports what there is."""
+
+    INPUTS: ClassVar = {
+        key: ChannelParameter(type=artifact_type, optional=True)
+        for key, artifact_type in INPUT_TYPES.items()
+    }
+    OUTPUTS: ClassVar = {REPORT_KEY: ChannelParameter(type=Report)}
+    PARAMETERS: ClassVar = {
+        "config": ExecutionParameter(type=str),
+        "data": ExecutionParameter(type=str),
+        "data_fingerprint": ExecutionParameter(type=str),
+        "push_destination": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+
+
+class ReportGenExecutor(BaseExecutor):
+    """Writes the report into its artifact."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Fills `output_dict['report']`."""
+        artifacts = {key: found[0] for key, found in input_dict.items() if found}
+        config = json.loads(exec_properties["config"])
+        pushed_to = _pushed_to(artifacts.get("pushed_model"))
+        facts = RunFacts(
+            pipeline=config["name"],
+            outcome="pushed" if pushed_to else "not_blessed",
+            data=exec_properties["data"],
+            data_fingerprint=exec_properties["data_fingerprint"],
+            config=config,
+            pushed_to=pushed_to,
+            baseline_version=_text(artifacts.get("baseline_model"), "pushed_version"),
+            passed_over=_passed_over(artifacts, exec_properties["push_destination"]),
+            artifacts={
+                key: {"uri": artifact.uri, "id": artifact.id}
+                for key, artifact in sorted(artifacts.items(), key=lambda item: _place(item[0]))
+            },
+        )
+        write_report(Path(output_dict[REPORT_KEY][0].uri), sources_of(artifacts), facts)
+
+
+class ReportGen(BaseComponent):
+    """One HTML file for people and its JSON twin.
+
+    Args:
+        inputs: channels by the keys of `INPUT_TYPES`.
+        config: the pipeline's configuration as JSON.
+        data: the data as named for the run.
+        data_fingerprint: hash of the data's content.
+        push_destination: where pushed versions are.
+        code_fingerprint: hash of this folder's code; a cache key only.
+    """
+
+    SPEC_CLASS = ReportGenSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(ReportGenExecutor)
+
+    def __init__(
+        self,
+        inputs: dict[str, types.BaseChannel],
+        config: str,
+        data: str | RuntimeParameter,
+        data_fingerprint: str | RuntimeParameter,
+        push_destination: str | RuntimeParameter,
+        code_fingerprint: str,
+    ) -> None:
+        super().__init__(
+            ReportGenSpec(
+                **inputs,
+                config=config,
+                data=data,
+                data_fingerprint=data_fingerprint,
+                push_destination=push_destination,
+                code_fingerprint=code_fingerprint,
+                report=types.Channel(type=Report),
+            )
+        )
+
+
+def sources_of(artifacts: dict[str, Any]) -> Sources:
+    """Returns the folders of artifacts by the keys of `INPUT_TYPES`; each has a `uri`."""
+    folders = {
+        key: Path(artifacts[key].uri)
+        for key in (
+            "schema",
+            "examples",
+            "quarantine",
+            "statistics",
+            "anomalies",
+            "model_run",
+            "evaluation",
+        )
+        if key in artifacts
+    }
+    models = {
+        key: Path(path_utils.serving_model_path(artifacts[key].uri))
+        for key in ("model", "baseline_model")
+        if key in artifacts
+    }
+    return Sources(**folders, **models)
+
+
+def _pushed_to(artifact: types.Artifact | None) -> str | None:
+    if artifact is None or not artifact.get_int_custom_property("pushed"):
+        return None
+    return artifact.get_string_custom_property("pushed_destination")
+
+
+def _passed_over(artifacts: dict[str, types.Artifact], push_destination: str) -> tuple[str, ...]:
+    """Says which newer pushed versions the model was not compared with, for other genres."""
+    if "model" not in artifacts:
+        return ()
+    model = read_model_description(path_utils.serving_model_path(artifacts["model"].uri))
+    compared = _text(artifacts.get("baseline_model"), "pushed_version")
+    sentences = []
+    try:
+        for version in pushed_versions(push_destination):
+            if compared and version.version <= int(compared):
+                break
+            if version.description.genres != model.genres:
+                sentences.append(
+                    f"Pushed version {version.version} was not compared with: it is for other "
+                    f"genres ({', '.join(version.description.genres)})."
+                )
+    except (ConfigError, DeploymentError) as error:
+        sentences.append(f"Other pushed versions are not known: {error}")
+    return tuple(sentences)
+
+
+def _text(artifact: types.Artifact | None, name: str) -> str | None:
+    return (artifact.get_string_custom_property(name) or None) if artifact else None
+
+
+def _place(key: str) -> int:
+    return list(INPUT_TYPES).index(key)

@@ -1,0 +1,145 @@
+"""The data of a run: the account of rows, the quarantine, statistics and anomalies."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.label_schema import FEATURE_KEYS, GENRES
+from components.quarantine import read_quarantine, read_summary
+from components.report_gen.sources import Sources
+
+_STATISTICS_FILE = "FeatureStats.pb"
+_ANOMALIES_FILE = "SchemaDiff.pb"
+_LISTED_ROWS_A_REASON = 20
+_TOP_VALUES = 3
+
+
+def describe_data(sources: Sources) -> dict[str, Any]:
+    """Returns what is known of the data, ready for JSON; a part that is missing is None.
+
+    Returns:
+        `summary`, an `IngestSummary`; `quarantine`, reason -> number of `rows` and the first
+        of them; `statistics`, split -> features; `anomalies`, a list with split, feature and
+        description.
+    """
+    return {
+        "summary": _summary(sources.quarantine),
+        "quarantine": _quarantine(sources.quarantine),
+        "statistics": _statistics(sources.statistics),
+        "anomalies": _anomalies(sources.anomalies),
+    }
+
+
+def _summary(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    summary = read_summary(folder)
+    return dataclasses.asdict(summary) | {"rows_merged": summary.rows_merged}
+
+
+def _quarantine(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    reasons: dict[str, Any] = {}
+    for row in read_quarantine(folder):
+        listed = reasons.setdefault(row.reason, {"rows": 0, "first": []})
+        listed["rows"] += 1
+        if len(listed["first"]) < _LISTED_ROWS_A_REASON:
+            listed["first"].append(dataclasses.asdict(row))
+    return dict(sorted(reasons.items(), key=lambda item: -item[1]["rows"]))
+
+
+def _statistics(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    splits: dict[str, Any] = {}
+    for path in sorted(folder.glob(f"Split-*/{_STATISTICS_FILE}")):
+        message = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+        for dataset in message.datasets:
+            features = [_feature(feature) for feature in dataset.features]
+            features.sort(key=lambda feature: _place(feature["name"]))
+            splits[_split(path)] = {"examples": int(dataset.num_examples), "features": features}
+    return splits
+
+
+def _feature(feature: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": feature.name or "/".join(feature.path.step)}
+    if feature.HasField("num_stats"):
+        numbers = feature.num_stats
+        described |= {
+            "missing": int(numbers.common_stats.num_missing),
+            "mean": _finite(numbers.mean),
+            "standard_deviation": _finite(numbers.std_dev),
+            "min": _finite(numbers.min),
+            "max": _finite(numbers.max),
+        }
+    else:
+        strings = getattr(feature, feature.WhichOneof("stats") or "string_stats")
+        described["missing"] = int(strings.common_stats.num_missing)
+        if feature.HasField("string_stats"):
+            described["distinct"] = int(strings.unique)
+            described["top_values"] = [
+                {"value": top.value, "count": int(top.frequency)}
+                for top in list(strings.top_values)[: _top(described["name"])]
+            ]
+    return described
+
+
+def _top(name: str) -> int:
+    return 100 if name == GENRES else _TOP_VALUES
+
+
+def _place(name: str) -> int:
+    return FEATURE_KEYS.index(name) if name in FEATURE_KEYS else len(FEATURE_KEYS)
+
+
+def _anomalies(folder: Path | None) -> list[dict[str, Any]] | None:
+    if folder is None:
+        return None
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    found: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(f"Split-*/{_ANOMALIES_FILE}")):
+        message = anomalies_pb2.Anomalies.FromString(path.read_bytes())
+        infos = [(None, message.dataset_anomaly_info)] * message.HasField("dataset_anomaly_info")
+        infos += sorted(message.anomaly_info.items())
+        found += [
+            {
+                "split": _split(path),
+                "feature": feature,
+                "title": info.short_description,
+                "description": info.description,
+            }
+            for feature, info in infos
+        ]
+        found += [
+            {
+                "split": _split(path),
+                "feature": "/".join(skew.path.step),
+                "title": "drift",
+                "description": _drift(skew),
+            }
+            for skew in message.drift_skew_info
+        ]
+    return found
+
+
+def _drift(skew: Any) -> str:
+    return ", ".join(
+        f"distance {measure.value:.4g}, threshold {measure.threshold:.4g}"
+        for measure in skew.drift_measurements
+    )
+
+
+def _split(path: Path) -> str:
+    return path.parent.name.removeprefix("Split-")
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

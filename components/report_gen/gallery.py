@@ -1,0 +1,50 @@
+"""The covers that a person should look at: the worst mistakes and the best hits of each genre."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from components.report_gen.predictions import Predictions, genres_of
+
+SHOWN = 4
+
+
+def choose_covers(predictions: Predictions) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Returns genre -> kind -> covers, the most telling first.
+
+    The kinds are `false_positives`, decided but not true, the most confident first;
+    `false_negatives`, true but not decided, the least confident first; and `true_positives`,
+    the most confident first. Each cover has its `place` in the test split.
+    """
+    chosen: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for i, genre in enumerate(predictions.genres):
+        true, decided = predictions.labels[:, i], predictions.decisions[:, i]
+        chosen[genre] = {
+            "false_positives": _covers(predictions, i, ~true & decided, highest=True),
+            "false_negatives": _covers(predictions, i, true & ~decided, highest=False),
+            "true_positives": _covers(predictions, i, true & decided, highest=True),
+        }
+    return chosen
+
+
+def _covers(
+    predictions: Predictions, genre: int, of: np.ndarray, *, highest: bool
+) -> list[dict[str, Any]]:
+    places = np.flatnonzero(of)
+    scores = predictions.probabilities[places, genre]
+    order = np.argsort(-scores if highest else scores, kind="stable")[:SHOWN]
+    return [_cover(predictions, int(place), genre) for place in places[order]]
+
+
+def _cover(predictions: Predictions, place: int, genre: int) -> dict[str, Any]:
+    probability = float(predictions.probabilities[place, genre])
+    return {
+        "place": place,
+        "id": predictions.ids[place],
+        "path": predictions.paths[place],
+        "probability": probability if np.isfinite(probability) else None,
+        "genres": genres_of(predictions.labels[place], predictions.genres),
+        "decided": genres_of(predictions.decisions[place], predictions.genres),
+    }

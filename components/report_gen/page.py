@@ -1,0 +1,109 @@
+"""The HTML page: one self-contained file that loads nothing and runs only its own script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.evaluation.checks import is_worse
+from components.evaluation.names import LOWER_IS_BETTER
+from components.report_gen import views
+
+_UNDEFINED = "\N{EN DASH}"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_page(report: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
+    """Returns the page.
+
+    Everything from outside goes through the template's auto-escaping. A content security policy
+    forbids all loading and any script or style but the page's own, by their hashes, so that even
+    a name that slipped through would stay text.
+
+    Args:
+        report: the content of `report.json`.
+        pictures: `data:` URIs by the cover's place in the test split.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "percent": _percent,
+        "count": lambda value: f"{value:,}",
+        "words": lambda name: name.replace("_", " "),
+        "metric": _metric_name,
+    }
+    environment.tests["worse"] = lambda change, metric: is_worse(metric, change)
+    environment.tests["lower_is_better"] = lambda metric: metric in LOWER_IS_BETTER
+    style, script = (_read(name) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
+        report=report,
+        pictures=pictures,
+        view=views.make_views(report),
+        style=Markup(style),
+        script=Markup(script),
+        policy=(
+            "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+            f"style-src {_hash(style)}; script-src {_hash(script)}"
+        ),
+    )
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return _UNDEFINED if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return _UNDEFINED
+    # A minus sign is as wide as a plus sign; a hyphen is not.
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _percent(value: float | None) -> str:
+    return _UNDEFINED if value is None else f"{value:.0%}"
+
+
+_METRIC_NAMES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "brier_score": "Brier score",
+    "calibration_error": "Calibration error",
+    "hamming_loss": "Hamming loss",
+    "jaccard": "Jaccard",
+    "exact_match_ratio": "Exact match ratio",
+    "loss": "Binary cross-entropy",
+    "example_count": "Test covers",
+}
+
+
+def _metric_name(name: str) -> str:
+    for prefix, word in (("macro_", "Macro "), ("micro_", "Micro ")):
+        if name.startswith(prefix):
+            rest = _METRIC_NAMES[name.removeprefix(prefix)]
+            return word + (rest if rest[1].isupper() or rest[1].isdigit() else rest.lower())
+    return _METRIC_NAMES[name]

@@ -1,0 +1,112 @@
+"""The first screen: what happened, why, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.evaluation.results import Evaluation
+from components.report_gen.sources import RunFacts
+
+_HEADLINES = {
+    "pushed": "Pushed",
+    "not_blessed": "Not pushed",
+    "data_stopped": "Not trained: the data were stopped",
+    "misconfigured": "Stopped: the configuration is wrong",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+_ENDED_EARLY = frozenset({"data_stopped", "misconfigured", "failed", "interrupted"})
+
+
+def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Returns the verdict, ready for JSON.
+
+    Returns:
+        `outcome`; `headline`; `summary`, one or two sentences; `problems`, each with `what` and
+        `remedy`, of a run that ended early; `failures` and `warnings`, checks of the gate;
+        `next_steps`, sentences; `compared_with`, the pushed version or None; `passed_over`, why
+        newer versions are not compared with.
+    """
+    return {
+        "outcome": facts.outcome,
+        "headline": _HEADLINES[facts.outcome],
+        "summary": _summary(facts, evaluation),
+        "problems": _problems(facts.message) if facts.outcome in _ENDED_EARLY else [],
+        "failures": [check.to_dict() for check in evaluation.failures] if evaluation else [],
+        "warnings": [check.to_dict() for check in evaluation.warnings] if evaluation else [],
+        "next_steps": _next_steps(facts, evaluation),
+        "compared_with": facts.baseline_version,
+        "passed_over": list(facts.passed_over),
+    }
+
+
+def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
+    if facts.outcome == "pushed":
+        return f"The model held every threshold and serves from {facts.pushed_to}. " + _compared(
+            facts, evaluation
+        )
+    if facts.outcome == "not_blessed" and evaluation:
+        failures = len(evaluation.failures)
+        held = len(evaluation.checks) - failures
+        missed = "one threshold" if failures == 1 else f"{failures} thresholds"
+        return (
+            f"The model was trained and evaluated, and missed {missed} of the gate (held: {held}). "
+            "What was pushed before stays as it is. " + _compared(facts, evaluation)
+        )
+    if facts.outcome == "data_stopped":
+        return "No model was trained. What was pushed before stays as it is."
+    if facts.outcome == "interrupted":
+        return "The run was interrupted before it reached a verdict."
+    return "The run ended before it reached a verdict. What was pushed before stays as it is."
+
+
+def _compared(facts: RunFacts, evaluation: Evaluation | None) -> str:
+    if evaluation is None or evaluation.baseline is None:
+        return "There was no pushed model to compare with."
+    version = f", version {facts.baseline_version}" if facts.baseline_version else ""
+    return f"It was compared with the latest pushed model{version}."
+
+
+def _problems(message: str) -> list[dict[str, str]]:
+    """Reads a message of findings, each indented by two spaces, its remedy by four.
+
+    Of any other message, each line is a problem.
+    """
+    problems: list[dict[str, str]] = []
+    lines = [line for line in message.splitlines() if line.strip()]
+    findings = [line for line in lines if line.startswith("  ")] or lines
+    for line in findings:
+        if line.startswith("    ") and problems:
+            problems[-1]["remedy"] = f"{problems[-1]['remedy']} {line.strip()}".strip()
+        else:
+            problems.append({"what": line.strip(), "remedy": ""})
+    return problems
+
+
+def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
+    if facts.outcome == "pushed":
+        return ["Try it: covers predict COVER.jpg"]
+    if facts.outcome == "data_stopped":
+        return [
+            "Mend the data, or change the schema or the limits if the data are right; "
+            "the section Data lists every refused row by reason.",
+            "Run again: covers run. Stages whose input did not change are taken from the cache.",
+        ]
+    if facts.outcome == "not_blessed" and evaluation:
+        genres = sorted({check.genre for check in evaluation.failures if check.genre})
+        steps = []
+        if genres:
+            steps.append(
+                f"Look at {', '.join(genres)} below: the curves, and the covers the model got "
+                "wrong. Wrong labels show there first."
+            )
+        steps += [
+            "The section Training says whether the network learnt at all, and what holds it back.",
+            "The thresholds are in evaluation.gate of the configuration. Change them only if "
+            "they ask for the wrong thing.",
+        ]
+        return steps
+    if facts.outcome == "interrupted":
+        return ["Run again: finished stages are taken from the cache."]
+    where = f" {facts.log_file}" if facts.log_file else ""
+    return [f"Read the message above; the whole story is in the log file{where}."]

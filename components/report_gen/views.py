@@ -1,0 +1,180 @@
+"""What the page shows beside the report itself: charts, table rows and shades."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.report_gen import charts
+
+GENRE_COLUMNS = ("roc_auc", "average_precision", "precision", "recall", "f1", "brier_score")
+HEADLINE_METRICS = ("macro_roc_auc", "macro_average_precision", "macro_f1", "hamming_loss")
+OTHER_METRICS = (
+    "micro_roc_auc",
+    "micro_average_precision",
+    "micro_f1",
+    "macro_precision",
+    "macro_recall",
+    "exact_match_ratio",
+    "jaccard",
+    "macro_brier_score",
+    "macro_calibration_error",
+    "loss",
+)
+SLICES = {
+    "genres": "Covers that have the genre",
+    "genre_count": "By number of genres",
+    "image_side": "By image size (shorter side)",
+}
+SLICE_COLUMNS = ("exact_match_ratio", "jaccard", "micro_f1", "hamming_loss")
+SPLIT_COLOURS = {"train": "var(--accent)", "eval": "var(--second)", "test": "var(--third)"}
+_SHADES = 10
+
+
+def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the template needs that is not in the report."""
+    evaluation, curves = report["evaluation"], report["genres"]
+    return {
+        "genre_columns": GENRE_COLUMNS,
+        "headline_metrics": HEADLINE_METRICS,
+        "other_metrics": OTHER_METRICS,
+        "slices": SLICES,
+        "slice_columns": SLICE_COLUMNS,
+        "split_colours": SPLIT_COLOURS,
+        "intervals": _intervals(evaluation) if evaluation and evaluation["per_genre"] else None,
+        # A list: JSON has no order of keys.
+        "thresholds": [
+            {key: described[key] for key in ("thresholds", "model_threshold")}
+            for described in (curves or {}).values()
+        ],
+        "curves": {genre: _curves(genre, c, evaluation) for genre, c in (curves or {}).items()},
+        "matrices": _matrices(report) if evaluation and report["co_occurrence"] else [],
+        "training": _training(report["training"]),
+        "shares": _shares(report["data"]["summary"]),
+    }
+
+
+def _intervals(evaluation: Mapping[str, Any]) -> charts.Chart:
+    bounds = {
+        check["genre"]: check["bound"]
+        for check in evaluation["checks"]
+        if check["metric"] == "roc_auc" and check["kind"] == "at least"
+    }
+    baseline = (evaluation["baseline"] or {}).get("per_genre", {})
+    rows = [
+        {
+            "genre": genre,
+            "value": values.get("roc_auc"),
+            "low": values.get("roc_auc_ci_low"),
+            "high": values.get("roc_auc_ci_high"),
+            "baseline": baseline.get(genre, {}).get("roc_auc"),
+            "bound": bounds.get(genre),
+        }
+        for genre, values in evaluation["per_genre"].items()
+    ]
+    label = "ROC AUC of each genre with its confidence interval; the table has the numbers"
+    return charts.intervals(rows, "ROC AUC", label)
+
+
+def _curves(
+    genre: str, described: Mapping[str, Any], evaluation: Mapping[str, Any]
+) -> dict[str, charts.Chart]:
+    if "roc" not in described:
+        return {}
+    values = evaluation["per_genre"][genre]
+    positives = values["true_positives"] + values["false_negatives"]
+    share = positives / evaluation["example_count"]
+    return {
+        "precision_recall": charts.curve(
+            described["precision_recall"],
+            "Recall",
+            "Precision",
+            f"Precision against recall of {genre}, average precision "
+            f"{values['average_precision']:.3f}; guessing gives {share:.3f}",
+            guess=share,
+        ),
+        "roc": charts.curve(
+            described["roc"],
+            "False positive rate",
+            "True positive rate",
+            f"ROC curve of {genre}, area {values['roc_auc']:.3f}",
+        ),
+        "calibration": charts.calibration(
+            described["calibration"],
+            f"Calibration of {genre}: calibration error {values['calibration_error']:.3f}, "
+            f"Brier score {values['brier_score']:.3f}",
+        ),
+    }
+
+
+def _matrices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    together, decided = report["co_occurrence"], report["evaluation"]["confusion"]
+    positives = [together[i][i] for i in range(len(together))]
+    return [
+        {
+            "title": "Genres that occur together",
+            "caption": "Test covers that have both genres; on the diagonal, all that have it.",
+            "rows_are": "has",
+            "columns_are": "and has",
+            "cells": _shaded(together, positives),
+        },
+        {
+            "title": "True genre, predicted genre",
+            "caption": "Of the test covers that have the row's genre, how many the model decided "
+            "to have the column's. The diagonal is recall.",
+            "rows_are": "has",
+            "columns_are": "decided",
+            "cells": _shaded(decided, positives),
+        },
+    ]
+
+
+def _shaded(counts: Sequence[Sequence[int]], totals: Sequence[int]) -> list[list[dict[str, Any]]]:
+    """Returns count, share of the row's total and shade (0 to 10) of each cell."""
+    return [
+        [
+            {
+                "count": count,
+                "share": count / total if total else None,
+                "shade": round(_SHADES * min(1.0, count / total)) if total else 0,
+            }
+            for count in row
+        ]
+        for row, total in zip(counts, totals, strict=True)
+    ]
+
+
+def _training(training: Mapping[str, Any] | None) -> dict[str, charts.Chart]:
+    history = training and training["history"]
+    if not history or not history["epochs"]:
+        return {}
+    rows, chosen = history["epochs"], history.get("exported_epoch")
+    loss = charts.training(
+        rows,
+        {"loss": "var(--second)", "val_loss": "var(--accent)"},
+        "Loss",
+        chosen,
+        "Loss by epoch, on the train split and on the eval split",
+    )
+    auc = charts.training(
+        rows,
+        {"macro_roc_auc": "var(--second)", "val_macro_roc_auc": "var(--accent)"},
+        "Macro ROC AUC",
+        chosen,
+        "Macro ROC AUC by epoch, on the train split and on the eval split",
+    )
+    return {"Loss": loss, "Macro ROC AUC": auc}
+
+
+def _shares(summary: Mapping[str, Any] | None) -> charts.Chart | None:
+    if not summary or not summary["examples"]:
+        return None
+    rows = [
+        {"genre": genre, "split": split, "share": count / summary["examples_by_split"][split]}
+        for split, counts in summary["genres_by_split"].items()
+        if summary["examples_by_split"].get(split) and split in SPLIT_COLOURS
+        for genre, count in counts.items()
+    ]
+    if not rows:
+        return None
+    return charts.shares(rows, SPLIT_COLOURS, "Share of each genre in the splits")
