@@ -131,6 +131,33 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
 
 
 @main.command()
+@click.argument("run", required=False)
+@click.option("--open", "open_it", is_flag=True, help="Open the report in the browser.")
+@click.option(
+    "--compare", nargs=2, metavar="RUN RUN", help="Print the metrics of two runs side by side."
+)
+@_pipeline_root
+def report(
+    run: str | None, open_it: bool, compare: tuple[str, str] | None, pipeline_root: Path
+) -> None:
+    """Print the path of the latest report, or of RUN's: its id, or the beginning of it."""
+    from pipeline.reports import compare_reports, find_report
+
+    if compare:
+        if run is not None or open_it:
+            raise click.UsageError("--compare goes with neither RUN nor --open.")
+        first, second = compare
+        pages = (find_report(pipeline_root, first), find_report(pipeline_root, second))
+        for line in compare_reports(pages):
+            click.echo(line)
+        return
+    page = find_report(pipeline_root, run)
+    click.echo(page)
+    if open_it:
+        click.launch(str(page))
+
+
+@main.command()
 @_pipeline_root
 @_as_json
 def runs(pipeline_root: Path, as_json: bool) -> None:

@@ -93,6 +93,7 @@ class _Run:
             error = caught
         result = self._result(data, history, error)
         if history:
+            result = self._with_report(result, history)
             history.record(result)
         for line, style in describe_result(result):
             self._console.say(line, style)
@@ -218,6 +219,14 @@ class _Run:
             evaluation=evaluation,
             pushed_model=pushed_model,
         )
+
+    def _with_report(self, result: RunResult, history: RunHistory) -> RunResult:
+        from pipeline.reports import report_of_node, write_early_report
+
+        page = report_of_node(history, self._run_id) or write_early_report(
+            self._workspace.report_folder(self._run_id), history, self._config, result
+        )
+        return dataclasses.replace(result, report=str(page) if page else None)
 
     def _evaluation(self, history: RunHistory) -> tuple[dict[str, object], tuple[str, ...]]:
         from components.evaluation.results import read_evaluation

@@ -30,10 +30,11 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
     if not runs:
         yield f"No run in {pipeline_root} yet. Start one with: covers run"
         return
-    yield _line("started", "pipeline", "verdict", _KEY_METRICS, "data")
+    yield _line("run", "started", "pipeline", "verdict", _KEY_METRICS, "data")
     for run in runs:
         result = run.result
         yield _line(
+            run.run_id,
             f"{run.started:%Y-%m-%d %H:%M:%S}",
             result.pipeline if result else "",
             run.outcome.value.replace("_", " "),
@@ -48,6 +49,8 @@ def _metric(run: PastRun, name: str) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _line(started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str) -> str:
+def _line(
+    run: str, started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str
+) -> str:
     cells = "".join(f"{metric:>18}" for metric in metrics)
-    return f"{started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()
+    return f"{run:<23} {started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()

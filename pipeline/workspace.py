@@ -40,6 +40,10 @@ class Workspace:
         """The log of one run."""
         return self.artifacts / "logs" / f"{run_id}.log"
 
+    def report_folder(self, run_id: str) -> Path:
+        """Where the report of a run lands that ended before the pipeline's own report."""
+        return self.artifacts / "reports" / run_id
+
     def sample(self, images: int, seed: int, genres: tuple[str, ...]) -> Path:
         """Where a generated sample with these properties lies."""
         digest = hashlib.sha256("|".join(genres).encode()).hexdigest()[:8]

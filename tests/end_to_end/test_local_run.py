@@ -45,7 +45,19 @@ STAGES = (
     "BaselineModel",
     "Evaluator",
     "Pusher",
+    "ReportGen",
 )
+
+
+def _read_report(result: dict[str, Any]) -> dict[str, Any]:
+    page = Path(result["report"])
+    assert page.name == "report.html"
+    assert page.stat().st_size < 5_000_000
+    report: dict[str, Any] = json.loads(page.with_suffix(".json").read_text())
+    assert report["verdict"]["outcome"] == result["outcome"]
+    assert report["verdict"]["headline"] in page.read_text()
+    return report
+
 
 Run = Callable[..., tuple[dict[str, Any], str]]
 
@@ -95,6 +107,13 @@ def test_a_first_run_pushes_a_model(first: tuple[dict[str, Any], str]) -> None:
     assert f"PUSHED to {result['pushed_model']}" in seen
     assert "no pushed model to compare with" in seen
     assert len(seen.splitlines()) < 40
+    assert f"Report: {result['report']}" in seen
+    report = _read_report(result)
+    assert report["evaluation"] == result["evaluation"]
+    assert report["verdict"]["compared_with"] is None
+    card = json.loads((Path(result["pushed_model"]) / "assets.extra/model_card.json").read_text())
+    assert card == report["model_card"]
+    assert card["model_parameters"]["genres"] == result["evaluation"]["genres"]
 
 
 def test_the_pushed_model_answers_through_both_signatures(
@@ -145,7 +164,7 @@ def test_running_again_runs_nothing_and_gives_the_same_verdict(
 
 
 def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
-    first: tuple[dict[str, Any], str], run: Run
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path
 ) -> None:
     result, seen = run(
         "--set", "trainer.seed=7", "--set", "evaluation.gate.per_genre.roc_auc.at_least=0.999"
@@ -153,11 +172,28 @@ def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
     assert result["outcome"] == "not_blessed"
     assert result["exit_code"] == 4
     states = [result["stages"][stage] for stage in STAGES]
-    assert states == ["cached"] * 5 + ["done"] * 4
+    assert states == ["cached"] * 5 + ["done"] * 5
     assert result["evaluation"]["baseline"] is not None
     assert result["pushed_model"] is None
     assert any("rock: roc_auc 0." in r and "needed at least 0.999" in r for r in result["reasons"])
     assert "NOT PUSHED" in seen
+    verdict = _read_report(result)["verdict"]
+    assert [failure["sentence"] for failure in verdict["failures"]] == result["reasons"]
+    assert verdict["compared_with"] == Path(first[0]["pushed_model"]).name
+
+    root = ["--pipeline-root", str(workspace / "root")]
+    latest = CliRunner().invoke(main, ["report", *root])
+    assert latest.output.strip() == result["report"]
+    named = CliRunner().invoke(main, ["report", first[0]["run_id"], *root])
+    assert named.output.strip() == first[0]["report"]
+    both = ["report", "--compare", first[0]["run_id"], result["run_id"], *root]
+    compared = CliRunner().invoke(main, both)
+    assert compared.exit_code == 0
+    assert "not blessed" in compared.output
+    assert "rock: roc_auc" in compared.output
+    unknown = CliRunner().invoke(main, ["report", "1999", *root])
+    assert unknown.exit_code == 2
+    assert result["run_id"] in unknown.output
 
 
 def test_a_changed_cover_is_ingested_again(
@@ -181,6 +217,12 @@ def test_unknown_genres_stop_the_run_before_training(run: Run, workspace: Path) 
     assert result["stages"]["DataGate"] == "failed"
     assert result["stages"]["Trainer"] == "not run"
     assert "Received: 20 of 200 (10.0%): unknown_genre 20" in seen
+    report = _read_report(result)
+    problem = report["verdict"]["problems"][0]
+    assert "unknown_genre 20" in problem["what"]
+    assert "quarantine.jsonl" in problem["remedy"]
+    assert report["data"]["quarantine"]["unknown_genre"]["rows"] == 20
+    assert report["evaluation"] is None
 
 
 def test_data_without_a_single_usable_row_stop_at_the_gate(run: Run, workspace: Path) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,22 @@ from components.compat import LOCAL_BEAM_ARGS
 from components.evaluator.config import EvaluationConfig
 from components.label_schema import (
     GENRES,
+    IMAGE_ENCODED,
     IMAGE_HEIGHT,
     IMAGE_ID,
+    IMAGE_PATH,
     IMAGE_WIDTH,
     LABEL,
     TEST_SPLIT,
     LabelSchema,
 )
-from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
+from components.signatures import (
+    DECISIONS,
+    EXAMPLES_SIGNATURE,
+    PROBABILITIES,
+    ModelDescription,
+    write_model_description,
+)
 
 _GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
 _BEAM_ARGS = list(LOCAL_BEAM_ARGS)
@@ -70,32 +78,45 @@ def make_outputs() -> Callable[..., Outputs]:
     return make
 
 
-@pytest.fixture
-def evaluate(
-    tmp_path: Path, labels: LabelSchema, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def evaluate_into(labels: LabelSchema) -> Callable[..., Path]:
     """Returns a function that evaluates models with given outputs by TFX's Evaluator.
 
-    It returns the directory of the `evaluation` artifact; `blessing` is beside it.
+    It makes a folder with `examples`, `candidate`, `baseline` and `blessing`, and returns that of
+    the `evaluation` artifact. Covers have the images and paths given, or none.
     """
-    # TFX's Beam executors parse the command line again.
-    monkeypatch.setattr(sys, "argv", sys.argv[:1])
-    numbers = itertools.count()
 
     def evaluate(
+        directory: Path,
         config: EvaluationConfig,
         candidate: Outputs,
         baseline: Outputs | None = None,
         genres: tuple[str, ...] = _GENRES,
+        images: Sequence[bytes] = (),
+        paths: Sequence[str] = (),
     ) -> Path:
         schema = dataclasses.replace(labels, genres=genres)
-        directory = tmp_path / f"run-{next(numbers)}"
-        _write_examples(directory / "examples" / f"Split-{TEST_SPLIT}", candidate.labels, genres)
-        _write_model(directory / "candidate", candidate)
+        examples = directory / "examples" / f"Split-{TEST_SPLIT}"
+        _write_examples(examples, candidate.labels, genres, images, paths)
+        _write_model(directory / "candidate", candidate, genres)
         if baseline is not None:
-            _write_model(directory / "baseline", baseline)
-        _run_evaluator(directory, schema, config, has_baseline=baseline is not None)
+            _write_model(directory / "baseline", baseline, genres)
+        with pytest.MonkeyPatch.context() as patch:
+            # TFX's Beam executors parse the command line again.
+            patch.setattr(sys, "argv", sys.argv[:1])
+            _run_evaluator(directory, schema, config, has_baseline=baseline is not None)
         return directory / "evaluation"
+
+    return evaluate
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, evaluate_into: Callable[..., Path]) -> Callable[..., Path]:
+    """Returns `evaluate_into` a new folder each time."""
+    numbers = itertools.count()
+
+    def evaluate(*arguments: Any, **options: Any) -> Path:
+        return evaluate_into(tmp_path / f"run-{next(numbers)}", *arguments, **options)
 
     return evaluate
 
@@ -136,7 +157,11 @@ def _run_evaluator(
 
 
 def _write_examples(
-    directory: Path, labels: npt.NDArray[np.float32], genres: tuple[str, ...]
+    directory: Path,
+    labels: npt.NDArray[np.float32],
+    genres: tuple[str, ...],
+    images: Sequence[bytes],
+    paths: Sequence[str],
 ) -> None:
     """Writes one file of examples as TFX does; `image/id` is the row, as text.
 
@@ -162,11 +187,14 @@ def _write_examples(
                 IMAGE_HEIGHT: pixels(300),
                 LABEL: tf.train.Feature(float_list=tf.train.FloatList(value=label)),
             }
+            if images:
+                features[IMAGE_ENCODED] = feature([images[row]])
+                features[IMAGE_PATH] = feature([paths[row].encode()])
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
 
 
-def _write_model(directory: Path, outputs: Outputs) -> None:
+def _write_model(directory: Path, outputs: Outputs, genres: tuple[str, ...]) -> None:
     """Saves a model that looks its outputs up by the row in `image/id`."""
     import tensorflow as tf
 
@@ -181,3 +209,5 @@ def _write_model(directory: Path, outputs: Outputs) -> None:
 
     path = str(directory / "Format-Serving")
     tf.saved_model.save(tf.Module(), path, signatures={EXAMPLES_SIGNATURE: serve_examples})
+    thresholds = (0.5,) * len(genres)
+    write_model_description(path, ModelDescription(genres, thresholds, 64, "a recipe", {}))
