@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from components import progress
 from components.errors import ConfigError, CoversError
-from components.label_schema import LabelSchema
+from components.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
 from components.quarantine import IngestSummary, read_summary
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
@@ -184,7 +184,19 @@ class _Run:
         if node == "CoverExampleGen":
             summary = self._summary(history)
             return describe_ingest(summary) if summary else ""
+        if node == "ExampleValidator":
+            return self._drift(history)
         return ""
+
+    def _drift(self, history: RunHistory) -> str:
+        from components.data_gate.findings import describe_drift, read_anomalies
+
+        summary = self._summary(history)
+        outputs = history.outputs(self._run_id, "ExampleValidator")
+        if not summary or not summary.drift_examples or "anomalies" not in outputs:
+            return ""
+        folder = Path(outputs["anomalies"].uri) / f"Split-{NEWEST_SPAN_SPLIT}"
+        return describe_drift(summary, read_anomalies(folder))
 
     def _summary(self, history: RunHistory) -> IngestSummary | None:
         outputs = history.outputs(self._run_id, "CoverExampleGen")

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import tensorflow_data_validation as tfdv
-from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer
+from tfx.components import Evaluator, StatisticsGen, Trainer
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
@@ -14,7 +14,8 @@ from components.baseline_model.component import BaselineModel
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
 from components.evaluator.eval_config import make_eval_config
-from components.label_schema import PROFILED_FEATURES, TEST_SPLIT, LabelSchema
+from components.example_validator.component import ExampleValidator
+from components.label_schema import DRIFT_SPLITS, PROFILED_FEATURES, TEST_SPLIT, LabelSchema
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
 from components.report_gen.component import ReportGen
@@ -82,7 +83,9 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         stats_options=tfdv.StatsOptions(feature_allowlist=list(PROFILED_FEATURES)),
     )
     example_validator = ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema,
+        exclude_splits=list(DRIFT_SPLITS),  # compared with each other, not with the schema
     )
     data_gate = DataGate(
         anomalies=example_validator.outputs["anomalies"],

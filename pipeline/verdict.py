@@ -20,11 +20,21 @@ def describe_ingest(summary: IngestSummary) -> str:
         f"{summary.rows_given:,} rows = {summary.rows_ingested:,} ingested "
         f"+ {summary.rows_quarantined:,} quarantined"
     )
-    splits = " / ".join(f"{count:,} {split}" for split, count in summary.examples_by_split.items())
-    parts = [account, f"{summary.examples:,} covers: {splits}"]
     if summary.rows_quarantined:
         counts = summary.quarantined_by_reason.items()
-        parts[0] += " (" + ", ".join(f"{reason} {count:,}" for reason, count in counts) + ")"
+        account += " (" + ", ".join(f"{reason} {count:,}" for reason, count in counts) + ")"
+    splits = " / ".join(f"{count:,} {split}" for split, count in summary.examples_by_split.items())
+    parts = [account, f"{summary.examples:,} covers: {splits}"]
+    if summary.spans:
+        first, last = summary.spans[0], summary.spans[-1]
+        parts.insert(0, f"span {last}" if first == last else f"spans {first} to {last}")
+    if summary.near_duplicates:
+        parts.append(
+            f"{summary.near_duplicates:,} near-duplicates in {summary.near_duplicate_groups:,} "
+            "groups"
+        )
+    if summary.unlisted_files:
+        parts.append(f"{summary.unlisted_files:,} image files that no row names")
     return "; ".join(parts)
 
 

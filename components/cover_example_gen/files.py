@@ -30,9 +30,9 @@ class DataDirectory:
     """
 
     def __init__(self, root: Path, largest_file: int) -> None:
-        self._root = Path(os.path.realpath(root))
+        self._root = os.path.realpath(root).rstrip("/")
         self._largest_file = largest_file
-        self._folders: dict[Path, Path] = {}
+        self._folders: dict[str, str] = {}
 
     def read(self, path: str) -> tuple[str, bytes]:
         """Returns the path as it is on disk, relative to the directory, and the file's bytes.
@@ -57,7 +57,7 @@ class DataDirectory:
 
     def _read(self, path: str) -> bytes:
         try:
-            descriptor = os.open(self._locate(path), _FLAGS)
+            descriptor = self._open(path)
         except OSError as error:
             raise _unreadable(error) from error
         try:
@@ -80,20 +80,27 @@ class DataDirectory:
         finally:
             os.close(descriptor)
 
-    def _locate(self, path: str) -> Path:
-        parent = Path(path).parent
-        if parent not in self._folders:
-            self._folders[parent] = Path(os.path.realpath(self._root / parent))
-        file = self._folders[parent] / Path(path).name
-        if Path(path).name in ("", "..") or file.is_symlink():
-            file = Path(os.path.realpath(file))
-        if file != self._root and self._root not in file.parents:
-            raise RowRejected(
-                Reason.OUTSIDE_DATA_DIRECTORY,
-                f"Expected a file inside the data directory. Received: {path!r}, which leads to "
-                f"{str(file)!r}.",
-            )
-        return file
+    def _open(self, path: str) -> int:
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._resolve(f"{self._root}/{folder}")
+        file = f"{self._folders[folder]}/{name}"
+        try:
+            return os.open(file, _FLAGS | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return os.open(self._resolve(file), _FLAGS)
+
+    def _resolve(self, path: str) -> str:
+        """Follows symbolic links, which must not lead out of the data directory."""
+        target = os.path.realpath(path)
+        if f"{target}/".startswith(f"{self._root}/"):
+            return target
+        raise RowRejected(
+            Reason.OUTSIDE_DATA_DIRECTORY,
+            f"Expected a file inside the data directory. Received: a path that leads to {target!r}.",
+        )
 
 
 def _check_path(path: str) -> None:

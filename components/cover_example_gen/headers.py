@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import struct
+from collections.abc import Iterator
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from components.quarantine import Reason, RowRejected
 
@@ -31,9 +35,11 @@ _ISO_MEDIA = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"
 
 # Baseline, extended and progressive: what every JPEG decoder reads. The others are lossless,
 # hierarchical and arithmetic-coded.
-_START_OF_FRAME = range(0xC0, 0xD0)
-_READABLE_FRAMES = (0xC0, 0xC1, 0xC2)
-_NOT_FRAMES = (0xC4, 0xC8, 0xCC)
+_READABLE_FRAMES = (0xC0, 0xC1, _PROGRESSIVE := 0xC2)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APP1, _APP14 = 0xE1, 0xEE
+_END_OF_HEADER = (0xD9, 0xDA)
+_GRAY, _RGB, _CMYK = 1, 3, 4
 # A progressive JPEG of a camera or an editor has about ten scans; each costs a pass over the image.
 _MOST_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
@@ -48,17 +54,17 @@ class Header:
         format: `JPEG` or `PNG`.
         width: pixels.
         height: pixels.
-        mode: Pillow's name of the colours, such as `RGB`.
         orientation: EXIF orientation, 1 (upright) to 8.
+        channels: 1 grey, 3 colours, 4 inks (CMYK).
         may_be_transparent: whether the file has an alpha channel or a transparent colour.
     """
 
     format: str
     width: int
     height: int
-    mode: str
     orientation: int
-    may_be_transparent: bool
+    channels: int
+    may_be_transparent: bool = False
 
 
 def read_header(encoded: bytes) -> Header:
@@ -72,7 +78,7 @@ def read_header(encoded: bytes) -> Header:
     if encoded.startswith(_JPEG_MAGIC):
         return _read_jpeg(encoded)
     if encoded.startswith(_PNG_MAGIC):
-        return _describe_header("PNG", _parse(PngImagePlugin.PngImageFile, encoded))
+        return _read_png(encoded)
     other = _other_format(encoded)
     if other:
         raise RowRejected(
@@ -84,28 +90,57 @@ def read_header(encoded: bytes) -> Header:
     )
 
 
+def _read_png(encoded: bytes) -> Header:
+    image = _parse(PngImageFile, encoded)
+    return Header(
+        format="PNG",
+        width=image.width,
+        height=image.height,
+        orientation=_orientation(image),
+        channels=_RGB,
+        may_be_transparent="A" in image.mode or "transparency" in image.info,
+    )
+
+
 def _read_jpeg(encoded: bytes) -> Header:
-    if encoded.count(_START_OF_SCAN) > _MOST_SCANS:
-        raise RowRejected(
-            Reason.UNDECODABLE_IMAGE,
-            f"Expected a JPEG of at most {_MOST_SCANS} scans. "
-            f"Received: {encoded.count(_START_OF_SCAN)}.",
-        )
-    frame = _frame_marker(encoded)
-    if frame is not None and frame not in _READABLE_FRAMES:
+    segments = dict(_segments(encoded))
+    frame = next((marker for marker in segments if marker in _FRAMES), None)
+    if frame is None:
+        raise _undecodable("a JPEG without a frame header")
+    if frame not in _READABLE_FRAMES:
         raise RowRejected(
             Reason.UNSUPPORTED_FORMAT,
             "Expected a baseline or progressive JPEG. Received: a lossless, hierarchical or "
             f"arithmetic-coded one (marker 0xff{frame:02x}).",
         )
-    image = _parse(JpegImagePlugin.JpegImageFile, encoded)
-    if image.mode == "CMYK" and "adobe" not in image.info:
+    if frame == _PROGRESSIVE and encoded.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise _undecodable(f"a JPEG of {encoded.count(_START_OF_SCAN)} scans")
+    _, height, width, channels = struct.unpack_from(">BHHB", encoded, segments[frame])
+    if channels not in (_GRAY, _RGB, _CMYK):
+        raise _undecodable(f"a JPEG of {channels} colour channels")
+    if channels == _CMYK and _APP14 not in segments:
         raise RowRejected(
             Reason.UNSUPPORTED_COLOURS,
             "Expected a CMYK JPEG to have an Adobe marker, which tells whether its inks are "
             "stored inverted. Received: none.",
         )
-    return _describe_header("JPEG", image)
+    has_exif = _APP1 in segments
+    orientation = _orientation(_parse(JpegImageFile, encoded)) if has_exif else 1
+    return Header("JPEG", width, height, orientation, channels)
+
+
+def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Yields marker and position of the content of each segment before the coded image."""
+    at = 2
+    while at + 12 <= len(encoded) and encoded[at] == 0xFF:
+        marker = encoded[at + 1]
+        if marker in _END_OF_HEADER:
+            return
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        yield marker, at + 4
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
 
 
 def _parse(plugin: type[ImageFile.ImageFile], encoded: bytes) -> ImageFile.ImageFile:
@@ -113,21 +148,7 @@ def _parse(plugin: type[ImageFile.ImageFile], encoded: bytes) -> ImageFile.Image
     try:
         return plugin(io.BytesIO(encoded))
     except Exception as error:  # Pillow's header parsers raise anything on hostile bytes
-        raise RowRejected(
-            Reason.UNDECODABLE_IMAGE,
-            f"Expected a complete image. Received: {type(error).__name__}: {error}.",
-        ) from error
-
-
-def _describe_header(name: str, image: Image.Image) -> Header:
-    return Header(
-        format=name,
-        width=image.width,
-        height=image.height,
-        mode=image.mode,
-        orientation=_orientation(image),
-        may_be_transparent="A" in image.mode or "transparency" in image.info,
-    )
+        raise _undecodable(f"{type(error).__name__}: {error}") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -138,16 +159,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # broken EXIF is no reason to refuse the image it is attached to
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _frame_marker(encoded: bytes) -> int | None:
-    at = 2
-    while at + 4 <= len(encoded) and encoded[at] == 0xFF:
-        marker = encoded[at + 1]
-        if marker in _START_OF_FRAME and marker not in _NOT_FRAMES:
-            return marker
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
-    return None
 
 
 def _other_format(encoded: bytes) -> str | None:
@@ -161,3 +172,7 @@ def _other_format(encoded: bytes) -> str | None:
     if b"<svg" in encoded[:1024].lower():
         return "SVG"
     return None
+
+
+def _undecodable(problem: str) -> RowRejected:
+    return RowRejected(Reason.UNDECODABLE_IMAGE, f"Expected a complete image. Received: {problem}.")

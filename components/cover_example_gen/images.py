@@ -23,7 +23,9 @@ LARGEST_PIXELS = 25_000_000
 
 HASH_BITS = 256
 _HASH_SIDE = 16
-_HASHED_SIDE = 64  # ImageHash reduces to four times the side of the hash
+_FREQUENCIES = 2  # the hash reads the lower half of the image's frequencies in each direction
+_HASHED_SIDE = _FREQUENCIES * _HASH_SIDE
+_DECODED_SIDE = 64  # decoded small, never smaller than this
 _OPAQUE = 255
 
 
@@ -85,7 +87,7 @@ def inspect_image(
         height=header.height,
         size=len(encoded),
         orientation=header.orientation,
-        brightness=round(float(gray.mean()) / 255, 4),
+        brightness=round(int(gray.sum(dtype=np.int64)) / gray.size / 255, 4),
         perceptual_hash=_perceptual_hash(gray),
     )
 
@@ -104,13 +106,13 @@ def _check_size(header: Header, smallest_side: int, largest_side: int) -> None:
 
 
 def _decode_gray(encoded: bytes, header: Header) -> NDArray[np.uint8]:
-    if header.format == "JPEG" and header.mode in ("L", "RGB"):
+    if header.format == "JPEG" and header.channels <= 3:
         try:
             return simplejpeg.decode_jpeg(
                 encoded,
                 "GRAY",
-                min_height=_HASHED_SIDE,
-                min_width=_HASHED_SIDE,
+                min_height=_DECODED_SIDE,
+                min_width=_DECODED_SIDE,
                 min_factor=4,
                 strict=True,
             )[:, :, 0]
@@ -137,8 +139,9 @@ def _decode_as_the_model(encoded: bytes, header: Header) -> NDArray[np.uint8]:
 
 
 def _perceptual_hash(gray: NDArray[np.uint8]) -> bytes:
-    small = Image.fromarray(gray).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
-    return np.packbits(imagehash.phash(small, hash_size=_HASH_SIDE).hash).tobytes()
+    # Pillow's bilinear filter widens as it reduces: it does not alias.
+    small = Image.fromarray(gray).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.BILINEAR)
+    return np.packbits(imagehash.phash(small, _HASH_SIDE, _FREQUENCIES).hash).tobytes()
 
 
 def _undecodable(problem: str) -> RowRejected:

@@ -2,8 +2,9 @@
 
 Image bytes never travel through Beam: rows become small facts, the facts of all rows are planned
 into shards in one place, and each shard reads its files again while it is written. Beam's elements
-are batches, and each worker keeps its cores busy with threads: decoding, hashing and reading
-release Python's lock. So nothing depends on the order in which workers finish.
+are batches, pickled here, because Beam would encode and weigh each row by itself; each worker
+keeps its cores busy with threads, as decoding and reading release Python's lock. Nothing depends
+on the order in which workers finish.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ from components.quarantine import IngestSummary, QuarantinedRow, count_reasons
 
 STAGE = "CoverExampleGen"
 _SHARDS = "shards"
-_ROWS_PER_BATCH = 256
+_ROWS_PER_BATCH = 512
+_ROWS_PER_TASK = 32
 
-Batch = tuple[int, Sequence[Row]]  # position of the span, some of its rows
+Batch = bytes  # pickled: position of the span, some of its rows
+InspectedBatch = bytes  # pickled: list of `InspectedRow`
+ShardGroup = bytes  # pickled: list of `Shard`
 
 
 def build_ingest(
@@ -119,11 +123,11 @@ def summarise(
 def _batches(rows: Sequence[Sequence[Row]]) -> Iterator[Batch]:
     for delivery, given in enumerate(rows):
         for start in range(0, len(given), _ROWS_PER_BATCH):
-            yield delivery, given[start : start + _ROWS_PER_BATCH]
+            yield pickle.dumps((delivery, given[start : start + _ROWS_PER_BATCH]))
 
 
 class _InspectRows(beam.DoFn):
-    """Turns a batch of rows into a list of `InspectedRow`."""
+    """Inspects a batch of rows."""
 
     def __init__(self, selection: Selection, schema: LabelSchema, config: IngestConfig) -> None:
         self._selection = selection
@@ -137,13 +141,15 @@ class _InspectRows(beam.DoFn):
             for span in self._selection.spans
         ]
 
-    def process(self, batch: Batch) -> Iterator[list[InspectedRow]]:
-        delivery, rows = batch
+    def process(self, batch: Batch) -> Iterator[InspectedBatch]:
+        delivery, rows = pickle.loads(batch)
 
-        def inspect(row: Row) -> InspectedRow:
-            return inspect_row(row, delivery, self._directories[delivery], self._schema)
+        def inspect(part: Sequence[Row]) -> list[InspectedRow]:
+            directory = self._directories[delivery]
+            return [inspect_row(row, delivery, directory, self._schema) for row in part]
 
-        yield list(self._pool.map(inspect, rows))
+        parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]
+        yield pickle.dumps([row for part in self._pool.map(inspect, parts) for row in part])
         progress.advance(STAGE, len(rows))
 
     def teardown(self) -> None:
@@ -158,15 +164,15 @@ class _PlanShards(beam.DoFn):
         self._config = config
 
     def process(
-        self, batches: Iterable[list[InspectedRow]]
+        self, batches: Iterable[InspectedBatch]
     ) -> Iterator[Plan | beam.pvalue.TaggedOutput]:
-        rows = [row for batch in batches for row in batch]
+        rows = [row for batch in batches for row in pickle.loads(batch)]
         plan = make_plan(rows, self._selection, self._config)
         shards = plan_shards(plan, self._config)
         progress.start(STAGE, sum(map(len, plan.covers.values())), "covers written")
         for start in range(0, len(shards), self._config.threads):
             group = shards[start : start + self._config.threads]
-            yield beam.pvalue.TaggedOutput(_SHARDS, group)
+            yield beam.pvalue.TaggedOutput(_SHARDS, pickle.dumps(group))
         yield plan.without_covers()
 
 
@@ -183,14 +189,14 @@ class _WriteShards(beam.DoFn):
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads)
 
-    def process(self, shards: Sequence[Shard]) -> Iterator[ShardReport]:
+    def process(self, group: ShardGroup) -> Iterator[ShardReport]:
         def advance(covers: int) -> None:
             progress.advance(STAGE, covers)
 
         def write(shard: Shard) -> ShardReport:
             return write_shard(shard, self._schema, self._directories, advance)
 
-        yield from self._pool.map(write, shards)
+        yield from self._pool.map(write, pickle.loads(group))
 
     def teardown(self) -> None:
         self._pool.shutdown()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.examples import Cover
@@ -131,7 +130,7 @@ def _covers(
     for image_id, same in sorted(by_image.items()):
         assert same[0].facts is not None
         sources = [(selection.spans[row.delivery].source, row.file) for row in same]
-        paths = {str(Path(source.folder, file)) for source, file in sources}
+        paths = {f"{source.folder}/{file}" if source.folder else file for source, file in sources}
         source, file = sources[0]
         yield Cover(
             facts=same[0].facts,

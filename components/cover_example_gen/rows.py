@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 from components.cover_example_gen.files import DataDirectory
@@ -46,7 +46,7 @@ def inspect_row(
     An acceptable image of a row without usable genres keeps its facts: it still takes part in
     naming near-duplicate groups, so that mending its genres later renames none.
     """
-    inspected = InspectedRow(row, delivery)
+    file, facts = "", None
     try:
         if row.problem:
             raise RowRejected(Reason.MALFORMED_ROW, row.problem)
@@ -57,13 +57,13 @@ def inspect_row(
             smallest_side=schema.smallest_side,
             largest_side=schema.largest_side,
         )
-        inspected = dataclasses.replace(inspected, file=file, facts=facts)
-        return dataclasses.replace(inspected, genres=match_genres(row.genres, schema))
+        return InspectedRow(row, delivery, file, facts, match_genres(row.genres, schema))
     except RowRejected as rejected:
-        return dataclasses.replace(inspected, reason=rejected.reason, detail=rejected.detail)
+        return InspectedRow(row, delivery, file, facts, (), rejected.reason, rejected.detail)
 
 
-def match_genres(names: Sequence[str], schema: LabelSchema) -> tuple[str, ...]:
+@functools.lru_cache(maxsize=4096)
+def match_genres(names: tuple[str, ...], schema: LabelSchema) -> tuple[str, ...]:
     """Returns the schema's genres that the names spell, sorted.
 
     A name that is no genre as a whole is split at `;`, `,` and `/`.

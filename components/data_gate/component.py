@@ -20,10 +20,10 @@ def DataGate(
     config: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Raises on anomalies, on too many quarantined rows and on genres without examples.
+    """Raises on anomalies, drift, too many quarantined rows and genres without examples.
 
     Args:
-        anomalies: what ExampleValidator recorded, by split.
+        anomalies: what ExampleValidator recorded, by split; drift under `newest_span`.
         quarantine: the refused rows and the account of ingest.
         config: a `DataGateConfig` as JSON.
         code_fingerprint: hash of this folder's code; a cache key only.

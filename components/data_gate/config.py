@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -11,9 +13,15 @@ class DataGateConfig(BaseModel):
     Attributes:
         max_quarantined_share: largest share of the rows given that may be quarantined.
         min_examples_per_genre: least number of examples of each genre in each split.
+        drift: whether drift of a new span beyond the schema's limits stops the run or is only
+            reported.
+        min_drift_examples: least number of covers in both spans for drift to stop the run; the
+            distances between few covers are mostly chance.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_quarantined_share: float = Field(default=0.02, ge=0.0, le=1.0)
     min_examples_per_genre: int = Field(default=1, ge=0)
+    drift: Literal["stops", "reported"] = "stops"
+    min_drift_examples: int = Field(default=200, ge=1)

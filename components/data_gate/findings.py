@@ -9,6 +9,7 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.data_gate.config import DataGateConfig
+from components.label_schema import NEWEST_SPAN_SPLIT, SPLITS
 from components.quarantine import IngestSummary
 
 ANOMALIES_FILE_NAME = "SchemaDiff.pb"
@@ -47,8 +48,29 @@ def find_problems(
     return [
         *_quarantined(summary, config, quarantine_file),
         *_missing_genres(summary, config),
-        *_anomalies(anomalies),
+        *_anomalies({split: found for split, found in anomalies.items() if split in SPLITS}),
+        *_drift(summary, anomalies, config),
     ]
+
+
+def describe_drift(summary: IngestSummary, anomalies: anomalies_pb2.Anomalies) -> str:
+    """Returns how far the newest span is from the previous one, in one line.
+
+    Args:
+        summary: the account of the ingest.
+        anomalies: what was recorded of the newest span.
+    """
+    distances = {
+        ".".join(info.path.step): max(measured.value for measured in info.drift_measurements)
+        for info in anomalies.drift_skew_info
+        if info.drift_measurements
+    }
+    high = set(anomalies.anomaly_info)
+    listed = ", ".join(
+        f"{feature} {distance:.2f}{' (too far)' if feature in high else ''}"
+        for feature, distance in sorted(distances.items())
+    )
+    return f"span {summary.spans[-1]} against {summary.previous_span}: {listed}"
 
 
 def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
@@ -76,15 +98,49 @@ def _quarantined(
 
 
 def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Finding]:
+    remedy = "Give more covers of these genres, or remove the genre from the schema."
+    absent = [
+        genre
+        for genre in next(iter(summary.genres_by_split.values()), {})
+        if not any(counts[genre] for counts in summary.genres_by_split.values())
+    ]
+    if absent and config.min_examples_per_genre:
+        yield Finding(
+            f"genres of the schema: expected examples of each. Received: none of "
+            f"{', '.join(absent)}.",
+            remedy,
+        )
     for split, counts in summary.genres_by_split.items():
-        scarce = {g: n for g, n in counts.items() if n < config.min_examples_per_genre}
+        scarce = {
+            genre: count
+            for genre, count in counts.items()
+            if count < config.min_examples_per_genre and genre not in absent
+        }
         if scarce:
             listed = ", ".join(f"{genre} {count}" for genre, count in scarce.items())
             yield Finding(
                 f"split '{split}': expected at least {config.min_examples_per_genre} examples of "
                 f"each genre among {summary.examples_by_split[split]}. Received: {listed}.",
-                "Give more covers of these genres, or remove the genre from the schema.",
+                remedy,
             )
+
+
+def _drift(
+    summary: IngestSummary,
+    anomalies: Mapping[str, anomalies_pb2.Anomalies],
+    config: DataGateConfig,
+) -> Iterator[Finding]:
+    found = anomalies.get(NEWEST_SPAN_SPLIT)
+    enough = min(summary.drift_examples, default=0) >= config.min_drift_examples
+    if found is None or not enough or config.drift != "stops":
+        return
+    for feature, info in sorted(found.anomaly_info.items()):
+        yield Finding(
+            f"feature '{feature}', span {summary.spans[-1]} against span {summary.previous_span}: "
+            f"{info.short_description}: {info.description}",
+            f"Look at the new covers. If they are right, raise the drift_comparator of '{feature}' "
+            "in the schema, or let this run pass with data_gate.drift=reported.",
+        )
 
 
 def _anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> Iterator[Finding]:

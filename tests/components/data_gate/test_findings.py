@@ -10,7 +10,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.artifacts import Quarantine
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
-from components.data_gate.findings import ANOMALIES_FILE_NAME, find_problems
+from components.data_gate.findings import ANOMALIES_FILE_NAME, describe_drift, find_problems
 from components.errors import DataError
 from components.quarantine import IngestSummary, write_quarantine, write_summary
 
@@ -97,3 +97,53 @@ def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool)
             call()
     else:
         call()
+
+
+SPANS = dataclasses.replace(GOOD, spans=(2,), previous_span=1, drift_examples=(300, 400))
+
+
+def _drift() -> anomalies_pb2.Anomalies:
+    recorded = anomalies_pb2.Anomalies()
+    recorded.anomaly_info["genres"].short_description = "High Linfty distance"
+    for feature, distance in (("genres", 0.4), ("image/size", 0.02)):
+        measured = recorded.drift_skew_info.add()
+        measured.path.step.append(feature)
+        measured.drift_measurements.add(value=distance)
+    return recorded
+
+
+def test_drift_of_a_new_span_stops_and_says_between_which_spans() -> None:
+    (finding,) = _find(SPANS, {"newest_span": _drift()})
+    assert "feature 'genres', span 2 against span 1: High Linfty distance" in finding
+    assert "drift_comparator of 'genres'" in finding
+    assert "data_gate.drift=reported" in finding
+
+
+def test_drift_between_few_covers_or_only_reported_does_not_stop() -> None:
+    few = dataclasses.replace(SPANS, drift_examples=(300, 199))
+    assert _find(few, {"newest_span": _drift()}) == []
+    reported = DataGateConfig(drift="reported")
+    assert find_problems(SPANS, {"newest_span": _drift()}, reported, Path("q.jsonl")) == []
+
+
+def test_drift_is_described_in_one_line() -> None:
+    described = describe_drift(SPANS, _drift())
+    assert described == "span 2 against 1: genres 0.40 (too far), image/size 0.02"
+
+
+def test_a_genre_without_any_example_is_one_finding() -> None:
+    absent = dataclasses.replace(
+        GOOD, genres_by_split={split: {"pop": 5, "rock": 0} for split in ("train", "eval", "test")}
+    )
+    (finding,) = _find(absent, {})
+    assert "Received: none of rock" in finding
+
+
+def test_a_genre_absent_from_one_split_names_the_split() -> None:
+    absent = dataclasses.replace(
+        GOOD,
+        genres_by_split={**GOOD.genres_by_split, "eval": {"pop": 5, "rock": 0}},
+    )
+    (finding,) = _find(absent, {})
+    assert "split 'eval'" in finding
+    assert "Received: rock 0" in finding

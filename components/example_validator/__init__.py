@@ -1,0 +1,1 @@
+"""Validates statistics against the schema, and a new span against the one before it."""
