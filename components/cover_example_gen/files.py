@@ -99,7 +99,7 @@ class DataDirectory:
             return target
         raise RowRejected(
             Reason.OUTSIDE_DATA_DIRECTORY,
-            f"Expected a file inside the data directory. Received: a path that leads to {target!r}.",
+            f"Expected a file inside the data directory. Received: {target!r}.",
         )
 
 
