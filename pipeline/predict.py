@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.cover_example_gen.files import DataDirectory
+from components.cover_example_gen.images import inspect_image
 from components.errors import DataError, DeploymentError
+from components.label_schema import DECODABLE_FORMATS
 from components.pushed_models import PushedVersion, pushed_versions
+from components.quarantine import RowRejected
 from components.signatures import (
     DECISIONS,
     IMAGE_BYTES,
@@ -19,6 +24,8 @@ from components.signatures import (
 from pipeline.workspace import model_folders
 
 _BATCH_SIZE = 32
+_LARGEST_FILE = 32 << 20
+_LARGEST_SIDE = 65_535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +80,10 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
 
     Raises:
         DeploymentError: the folder holds no model of this project.
-        DataError: a file is missing or the model cannot decode it.
+        DataError: naming each file that ingest would refuse as well, and why.
     """
     description = read_model_description(model_directory)
-    encoded = [_read(image) for image in images]
+    encoded = read_images(images)
     import tensorflow as tf
 
     model = tf.saved_model.load(str(model_directory))
@@ -84,17 +91,7 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
     predictions: list[Prediction] = []
     for start in range(0, len(images), _BATCH_SIZE):
         batch = slice(start, start + _BATCH_SIZE)
-        try:
-            outputs = signature(**{IMAGE_BYTES: tf.constant(encoded[batch])})
-        except tf.errors.InvalidArgumentError as error:
-            refused = [
-                str(image)
-                for image, content in zip(images[batch], encoded[batch], strict=True)
-                if not _is_accepted(signature, content)
-            ]
-            raise DataError(
-                f"Expected complete JPEG or PNG images. Received: {', '.join(refused)}."
-            ) from error
+        outputs = signature(**{IMAGE_BYTES: tf.constant(encoded[batch])})
         probabilities = outputs[PROBABILITIES].numpy().tolist()
         decisions = outputs[DECISIONS].numpy().tolist()
         for image, row, decided in zip(images[batch], probabilities, decisions, strict=True):
@@ -110,20 +107,28 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
     return predictions
 
 
+def read_images(images: Sequence[Path]) -> list[bytes]:
+    """Reads image files as ingest does, with the same checks.
+
+    Raises:
+        DataError: naming each file that ingest would refuse as well, and why.
+    """
+    encoded: list[bytes] = []
+    refused: list[str] = []
+    for image in images:
+        try:
+            encoded.append(_read(image))
+        except RowRejected as rejected:
+            refused.append(f"  {image}: {rejected.detail} ({rejected.reason.value})")
+    if refused:
+        listed = "\n".join(refused)
+        raise DataError(f"Expected images that the model sees rightly. Received:\n{listed}")
+    return encoded
+
+
 def _read(image: Path) -> bytes:
-    try:
-        return image.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"Expected an image file at {image}. Received: {error.strerror}."
-        ) from error
-
-
-def _is_accepted(signature: Any, encoded: bytes) -> bool:
-    import tensorflow as tf
-
-    try:
-        signature(**{IMAGE_BYTES: tf.constant([encoded])})
-    except tf.errors.InvalidArgumentError:
-        return False
-    return True
+    """Reads a file and refuses what ingest refuses, but for the schema's limits of size."""
+    file = Path(os.path.realpath(image))
+    _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
+    inspect_image(encoded, formats=DECODABLE_FORMATS, smallest_side=1, largest_side=_LARGEST_SIDE)
+    return encoded
