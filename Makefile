@@ -8,9 +8,9 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
 UV = $(or $(wildcard .venv/bin/uv),$(shell command -v uv))
-EXTRAS = --extra kubeflow --extra object-store --extra test --extra dev
-PIP_COMPILE = "$(UV)" pip compile setup.py $(EXTRAS) --generate-hashes --quiet \
+PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --generate-hashes --quiet \
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
+FOR_DEVELOPERS = --extra kubeflow --extra test --extra dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,12 +40,14 @@ check: setup ## lint, formatting and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy pipeline components
 
-lock: ## renew both locks after a change in setup.py or requirements/*.in; ARGS=--upgrade for all
+lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=--upgrade for all
 	@[ -n "$(UV)" ] || { echo "make lock needs uv: make setup, or pip install uv" >&2; exit 2; }
-	$(PIP_COMPILE) requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt \
+	$(PIP_COMPILE) $(FOR_DEVELOPERS) requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt \
 		--python-version 3.10 --python-platform x86_64-manylinux_2_28
-	$(PIP_COMPILE) requirements/tfx-1.21.in --output-file requirements/tfx-1.21.txt \
-		--python-version 3.10 --universal
+	$(PIP_COMPILE) $(FOR_DEVELOPERS) requirements/tfx-1.21.in \
+		--output-file requirements/tfx-1.21.txt --python-version 3.10 --universal
+	$(PIP_COMPILE) --constraints requirements/tfx-1.21.txt requirements/tfx-1.21.in \
+		--output-file requirements/tfx-1.21-image.txt --python-version 3.11 --universal
 
 clean: ## remove .venv, caches and build products; runs in pipeline_root stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

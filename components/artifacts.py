@@ -1,4 +1,7 @@
-"""Artifact types of our own, and the files inside them."""
+"""Artifact types of our own, and the files inside them.
+
+Kubeflow Pipelines takes names of the form `group.Name` only; its entrypoint finds the class here.
+"""
 
 from tfx.types.artifact import Artifact
 
@@ -9,7 +12,7 @@ class Quarantine(Artifact):
     Holds `quarantine.jsonl`, one record a row, and `summary.json`, an `IngestSummary`.
     """
 
-    TYPE_NAME = "Quarantine"
+    TYPE_NAME = "covers.Quarantine"
 
 
 class Report(Artifact):

@@ -7,6 +7,7 @@ take their credentials from the environment, as their own documentation says.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 
 import fsspec
 
-from components.errors import ConfigError, DeploymentError
+from components.errors import ConfigError, CoversError, DeploymentError
 
 _SEPARATOR = "://"
+_CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # as Google's store and S3 name them
 
 
 def is_url(location: str) -> bool:
@@ -63,7 +65,11 @@ def local_copy(location: str) -> Iterator[Path]:
                 raise ConfigError(
                     f"Expected a file or folder at {location}. Received: nothing there."
                 )
-        yield copy
+        try:
+            yield copy
+        except CoversError as error:
+            # Who gave the URL knows nothing of the copy.
+            raise type(error)(str(error).replace(str(copy), location.rstrip("/"))) from error
 
 
 @contextlib.contextmanager
@@ -80,3 +86,25 @@ def store_errors(location: str) -> Iterator[None]:
             f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
             "address, the network and the credentials in the environment."
         ) from error
+
+
+def fingerprint_objects(url: str) -> str:
+    """Returns a hash of the names, sizes and checksums of the objects at or below a URL.
+
+    The checksums are those that the store keeps, so that nothing is downloaded.
+
+    Raises:
+        ConfigError: there is no object.
+        DeploymentError: the object store refused or failed.
+    """
+    file_system, path = open_file_system(url)
+    with store_errors(url):
+        file_system.invalidate_cache()
+        objects = file_system.find(path, detail=True)
+    if not objects:
+        raise ConfigError(f"Expected a file or folder at {url}. Received: nothing there.")
+    digest = hashlib.sha256()
+    for name, facts in sorted(objects.items()):
+        checksum = next((facts[key] for key in _CHECKSUMS if facts.get(key)), "")
+        digest.update(f"{name}\0{facts['size']}\0{checksum}\n".encode())
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from components.errors import CoversError
+from pipeline.kubeflow.cli import compile_command
 from pipeline.quiet import third_parties_quiet
 from pipeline.workspace import DEFAULT_PIPELINE_ROOT
 
@@ -195,3 +196,6 @@ def infer(data: Path, output: Path | None) -> None:
         raise ConfigError(f"Expected a new file. Received: {output}, which exists already.")
     output.write_text(text, encoding="utf-8")
     click.echo(f"Proposed schema in {output}. Look through it before you use it.", err=True)
+
+
+main.add_command(compile_command)

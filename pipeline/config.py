@@ -15,6 +15,7 @@ from components.data_gate.config import DataGateConfig
 from components.errors import ConfigError
 from components.evaluator.config import EvaluationConfig
 from components.trainer.config import TrainerConfig
+from pipeline.kubeflow.config import KubeflowConfig
 
 SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 DEFAULT_CONFIG = SHIPPED_CONFIGS / "sample.yaml"
@@ -49,6 +50,7 @@ class PipelineConfig(BaseModel):
         trainer: see `TrainerConfig`.
         evaluation: see `EvaluationConfig`.
         beam_pipeline_args: arguments of every Beam pipeline.
+        kubeflow: see `KubeflowConfig`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +64,7 @@ class PipelineConfig(BaseModel):
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:

@@ -23,6 +23,7 @@ from pipeline.fingerprints import fingerprint_components
 from pipeline.quiet import libraries_log_to
 from pipeline.result import Outcome, RunResult
 from pipeline.stages import StageWatcher
+from pipeline.training_options import training_options
 from pipeline.verdict import describe_ingest, describe_result
 from pipeline.workspace import Workspace
 
@@ -141,17 +142,16 @@ class _Run:
         return ir
 
     def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
-        from pipeline.pipeline import RunInputs, training_options
+        from pipeline.pipeline import RunInputs
 
-        code_fingerprints = fingerprint_components()
         return RunInputs(
             pipeline_root=str(self._workspace.artifacts),
             push_destination=str(self._workspace.push_destination),
             data=str(data.resolve()),
             data_fingerprint=data_fingerprint,
             schema_text=self._config.schema_path.read_text(encoding="utf-8"),
-            training=training_options(self._config, code_fingerprints),
-            code_fingerprints=code_fingerprints,
+            training=training_options(self._config),
+            code_fingerprints=fingerprint_components(),
         )
 
     def _execute(self, ir: pipeline_pb2.Pipeline, history: RunHistory) -> None:

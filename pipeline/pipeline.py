@@ -37,7 +37,7 @@ class RunInputs:
         data: the CSV manifest or folder to ingest, or its URL.
         data_fingerprint: hash of the data's content; a cache key.
         schema_text: the label schema in text format.
-        training: what the trainer's `run_fn` receives; see `training_options`.
+        training: what the trainer's `run_fn` receives; see `pipeline.training_options`.
         code_fingerprints: component folder -> hash of its code; a cache key.
     """
 
@@ -48,14 +48,6 @@ class RunInputs:
     schema_text: str
     training: dict[str, Any] | RuntimeParameter
     code_fingerprints: dict[str, str]
-
-
-def training_options(config: PipelineConfig, code_fingerprints: dict[str, str]) -> dict[str, Any]:
-    """Returns the `custom_config` of the Trainer node, ready for JSON."""
-    return {
-        "config": config.trainer.model_dump(mode="json"),
-        "code_fingerprint": code_fingerprints["trainer"],
-    }
 
 
 def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:

@@ -20,6 +20,7 @@ from components import progress
 from components.artifacts import Quarantine
 from components.cover_example_gen import ingest
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.remote import local_data
 from components.cover_example_gen.shards import ShardReport
 from components.cover_example_gen.spans import select_spans
 from components.errors import CoversError, DataError
@@ -50,7 +51,8 @@ def CoverExampleGen(
         examples: receives one directory of TFRecord shards per split; for data in spans also the
             splits of drift, which have no images.
         quarantine: receives the refused rows and the account of all rows.
-        data: a CSV manifest, a folder, or a folder of spans; see `sources` and `spans`.
+        data: a CSV manifest, a folder, or a folder of spans; see `sources` and `spans`. Or its
+            URL in an object store.
         config: an `IngestConfig` as JSON.
         data_fingerprint: hash of the input's content; a cache key only.
         code_fingerprint: hash of this folder's code; a cache key only.
@@ -59,10 +61,23 @@ def CoverExampleGen(
     Raises:
         ConfigError: there is nothing at `data`, or not the spans that were chosen.
         DataError: there is no row, or files changed during ingest.
+        DeploymentError: an object store refused or failed.
     """
     del data_fingerprint, code_fingerprint
     options = IngestConfig.model_validate_json(config)
     labels = LabelSchema.from_file(Path(schema.uri) / SCHEMA_FILE_NAME)
+    with local_data(data) as local:
+        _ingest(local, labels, options, examples, Path(quarantine.uri), beam_pipeline)
+
+
+def _ingest(
+    data: Path,
+    labels: LabelSchema,
+    options: IngestConfig,
+    examples: standard_artifacts.Examples,
+    quarantine: Path,
+    beam_pipeline: beam.Pipeline,
+) -> None:
     selection = select_spans(data, options.span)
     rows = [span.source.rows() for span in selection.spans]
     splits = [*SPLITS, *(DRIFT_SPLITS if selection.previous else ())]
@@ -100,10 +115,9 @@ def CoverExampleGen(
     given = sum(map(len, taken))
     summary = ingest.summarise(selection, given, planned, written, labels, unlisted)
     _check_account(summary)
-    folder = Path(quarantine.uri)
-    write_quarantine(folder, planned.quarantined)
-    write_quarantine(folder, unlisted, UNLISTED_FILE_NAME)
-    write_summary(folder, summary)
+    write_quarantine(quarantine, planned.quarantined)
+    write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)
+    write_summary(quarantine, summary)
 
 
 @contextlib.contextmanager
@@ -117,7 +131,7 @@ def _imports_out_of_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _check_unchanged(reports: Sequence[ShardReport], data: str) -> None:
+def _check_unchanged(reports: Sequence[ShardReport], data: Path) -> None:
     changed = [path for report in reports for path in report.changed]
     if changed:
         raise DataError(

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components.cover_example_gen.config import SpanChoice
+from components.cover_example_gen.remote import fingerprint_remote
 from components.cover_example_gen.sources import Source
 from components.cover_example_gen.spans import select_spans
+from components.file_systems import is_url
 
 _CHUNK = 1 << 20
 
@@ -20,12 +22,14 @@ def fingerprint_data(data: Path | str, choice: SpanChoice = "newest") -> str:
 
     Files that cannot be read count by path alone, so a file that appears or becomes readable
     changes the fingerprint. Time stamps do not count. The spans before those chosen count too:
-    they fix groups and splits.
+    they fix groups and splits. Of data at a URL, all objects count, by name, size and checksum.
 
     Raises:
         ConfigError: `data` does not exist, or not the spans that were chosen.
         DataError: there is not a single row.
     """
+    if is_url(str(data)):
+        return fingerprint_remote(str(data))
     digest = hashlib.sha256()
     for span in select_spans(data, choice).spans:
         digest.update(f"{span.number}\0{span.source.name}\n".encode("utf-8", "surrogateescape"))

@@ -1,0 +1,42 @@
+# The image of every task of the pipeline on Kubeflow Pipelines: dependency line tfx-1.21.
+#
+#   make image                                   or: docker build --tag covers .
+#   BASE: any image with apt, glibc 2.38 or newer and Python 3.11 to 3.13 (Debian 13, Ubuntu 24.04)
+ARG BASE=debian:13-slim
+
+FROM ${BASE} AS builder
+# Set these two to a mounted bundle where a proxy re-signs TLS; unset, the usual roots are used.
+ARG SSL_CERT_FILE
+ARG PIP_CERT
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 python3-venv ca-certificates
+WORKDIR /build
+COPY requirements/tfx-1.21-image.txt requirements.txt
+# uv, too, is installed by the lock's version and hashes; it does not stay in the environment.
+RUN python3 -m venv /opt/covers && python3 -m venv /opt/uv \
+    && awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.txt > uv.txt \
+    && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes --requirement uv.txt \
+    && sed --in-place '/^uv==/,/[^\\]$/d' requirements.txt
+RUN /opt/uv/bin/uv pip sync --quiet --no-cache --link-mode=copy --python /opt/covers/bin/python \
+        --require-hashes --build-constraints requirements.txt requirements.txt \
+    && find /opt/covers/lib -type d -name tests -prune -exec rm -rf {} + \
+    && rm -rf /opt/covers/lib/python3.*/site-packages/tensorflow/include
+COPY setup.py README.md ./
+COPY schema schema
+COPY components components
+COPY pipeline pipeline
+RUN /opt/uv/bin/uv pip install --quiet --no-cache --python /opt/covers/bin/python --no-deps \
+        --no-build-isolation .
+
+FROM ${BASE}
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --no-create-home --home-dir /tmp covers \
+    # Where the launcher of Kubeflow Pipelines stages artifacts: any user may, as OpenShift picks one.
+    && mkdir --mode=1777 /minio /s3 /gcs
+COPY --from=builder /opt/covers /opt/covers
+ENV PATH=/opt/covers/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
+USER 1000
+WORKDIR /tmp
+CMD ["covers", "--help"]

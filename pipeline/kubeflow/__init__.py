@@ -1,0 +1,1 @@
+"""The pipeline on Kubeflow Pipelines: compile, submit, and what runs in each container."""

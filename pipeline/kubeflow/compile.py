@@ -1,0 +1,156 @@
+"""Compiles the pipeline to a package for Kubeflow Pipelines or Vertex AI."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from components.errors import ConfigError, DataError, ModelNotBlessed
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.parameters import default_parameters, run_inputs
+from pipeline.kubeflow.rewrite import ENTRYPOINT, PYTHON_MODULE, Gate, rewrite
+
+if TYPE_CHECKING:
+    from tfx.orchestration.pipeline import Pipeline
+
+Target = Literal["kubeflow", "vertex"]
+
+SUFFIXES: dict[Target, tuple[str, ...]] = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
+
+_BLESSING_TYPE = "ModelBlessing"
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A compiled pipeline.
+
+    Attributes:
+        documents: the PipelineSpec and, if it says anything, the PlatformSpec; or a PipelineJob.
+        target: what can run it.
+    """
+
+    documents: tuple[dict[str, Any], ...]
+    target: Target
+
+    def write(self, output: Path) -> None:
+        """Writes the package.
+
+        Raises:
+            ConfigError: the file's name is not what the target reads, or it cannot be written.
+        """
+        check_output(output, self.target)
+        try:
+            output.write_text(self.text(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"Expected to write {output}. Received: {error}.") from error
+
+    def describe(self) -> str:
+        """Returns what it is in one line."""
+        spec = self.documents[0].get("pipelineSpec", self.documents[0])
+        name, tasks = spec["pipelineInfo"]["name"], spec["root"]["dag"]["tasks"]
+        return f"Pipeline '{name}' for {self.target}, {len(tasks)} tasks,"
+
+    def text(self) -> str:
+        """Returns what the file holds."""
+        if self.target == "vertex":
+            return json.dumps(self.documents[0], indent=2, sort_keys=True) + "\n"
+        return yaml.safe_dump_all(self.documents, sort_keys=True, width=100)
+
+
+def check_output(output: Path, target: Target) -> None:
+    """Raises unless the file's name is one that the target reads.
+
+    Raises:
+        ConfigError: saying which it would be.
+    """
+    suffixes = SUFFIXES[target]
+    if output.suffix not in suffixes:
+        raise ConfigError(
+            f"Expected the package for {target} to be named *{' or *'.join(suffixes)}. "
+            f"Received: {output}."
+        )
+
+
+def compile_pipeline(
+    config: PipelineConfig, target: Target = "kubeflow", *, use_cache: bool = True
+) -> Package:
+    """Compiles the pipeline that `config` describes.
+
+    Args:
+        config: what the pipeline does; `config.kubeflow` says where its tasks run.
+        target: the open-source back end, or Vertex AI.
+        use_cache: False runs every task in every run.
+
+    Raises:
+        ConfigError: a setting is wrong, or the target cannot run the pipeline.
+    """
+    _check(config)
+    from pipeline.pipeline import create_pipeline
+
+    tfx_pipeline = create_pipeline(config, run_inputs(config))
+    tfx_pipeline.enable_cache = use_cache
+    job = _compile_with_tfx(config, tfx_pipeline)
+    defaults = default_parameters(config)
+    if target == "vertex":
+        job.setdefault("runtimeConfig", {})["parameterValues"] = dict(defaults)
+        return Package((job,), target)
+    spec, platform_spec = rewrite(
+        job["pipelineSpec"],
+        kubeflow=config.kubeflow,
+        defaults=defaults,
+        gates=_gates(tfx_pipeline),
+        pages=_pages(tfx_pipeline),
+    )
+    return Package((spec, platform_spec) if platform_spec else (spec,), target)
+
+
+def _check(config: PipelineConfig) -> None:
+    if not config.kubeflow.image:
+        raise ConfigError(
+            "Expected kubeflow.image to name the image of the tasks. Received: none. Build and "
+            "push one (make image), and name it with --image or in the configuration."
+        )
+    if "_" in config.name:
+        raise ConfigError(
+            f"Expected a pipeline name of lower-case letters, digits and hyphens, which is what "
+            f"Kubeflow Pipelines takes. Received: {config.name!r}."
+        )
+
+
+def _compile_with_tfx(config: PipelineConfig, tfx_pipeline: Pipeline) -> dict[str, Any]:
+    from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+        KubeflowV2DagRunner,
+        KubeflowV2DagRunnerConfig,
+    )
+
+    runner = KubeflowV2DagRunner(
+        KubeflowV2DagRunnerConfig(
+            default_image=config.kubeflow.image,
+            default_commands=[*PYTHON_MODULE, ENTRYPOINT],
+            use_pipeline_spec_2_1=True,
+        )
+    )
+    job: dict[str, Any] = runner.run(tfx_pipeline, write_out=False)
+    return job
+
+
+def _gates(tfx_pipeline: Pipeline) -> list[Gate]:
+    """Finds the nodes that can refuse: whatever blesses models, and the gate on the data."""
+    gates = []
+    for node in tfx_pipeline.components:
+        if any(channel.type_name == _BLESSING_TYPE for channel in node.outputs.values()):
+            gates.append(Gate(node.id, ModelNotBlessed.exit_code, at_once=False))
+        elif node.id == "DataGate":
+            gates.append(Gate(node.id, DataError.exit_code, at_once=True))
+    return gates
+
+
+def _pages(tfx_pipeline: Pipeline) -> dict[str, list[str]]:
+    return {
+        node.id: [key for key, channel in node.outputs.items() if hasattr(channel.type, "PAGE")]
+        for node in tfx_pipeline.components
+    }

@@ -1,0 +1,294 @@
+"""Turns the specification that TFX compiles into one that the open-source back end runs.
+
+Pure functions on the JSON form of a PipelineSpec (kubeflow/pipelines, pipeline_spec.proto). They
+know tasks, components and executors, and nothing of what the nodes do.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.errors import ConfigError
+from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.kubeflow.executor_output import PAGE_SUFFIX
+from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION
+from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
+from pipeline.kubeflow.refusals import REFUSAL, REFUSAL_PAGE
+
+Spec = dict[str, Any]
+
+PYTHON_MODULE = ("python", "-m")
+ENTRYPOINT = "pipeline.kubeflow.entrypoint"
+TASKS = "pipeline.kubeflow.tasks"
+
+FINGERPRINT_TASK = "DataFingerprint"
+FINGERPRINT = "data_fingerprint"
+STOP_SUFFIX = "Stop"
+
+_HTML = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}}
+_STRING = {"parameterType": "STRING"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """A task that can refuse to go on.
+
+    Attributes:
+        node: the task.
+        exit_code: of the task that fails after a refusal.
+        at_once: whether the refusal keeps the tasks that depend on the node from running; else
+            it is told when all others are done.
+    """
+
+    node: str
+    exit_code: int
+    at_once: bool
+
+
+def rewrite(
+    spec: Spec,
+    *,
+    kubeflow: KubeflowConfig,
+    defaults: Mapping[str, str],
+    gates: Sequence[Gate],
+    pages: Mapping[str, Sequence[str]],
+) -> tuple[Spec, Spec]:
+    """Returns the PipelineSpec and the PlatformSpec for the open-source back end.
+
+    Args:
+        spec: the PipelineSpec of version 2.1 that TFX compiled; left as it is.
+        kubeflow: image, resources and so on.
+        defaults: parameter -> default.
+        gates: the tasks that can refuse.
+        pages: task -> keys of the outputs that hold a page.
+
+    Raises:
+        ConfigError: the pipeline has something that the back end cannot run, or the
+            configuration names a task that there is not.
+    """
+    spec = copy.deepcopy(spec)
+    refuse_unsupported(spec)
+    _set_defaults(spec, defaults)
+    _cache_where_right(spec)
+    for node, keys in pages.items():
+        _add_pages(spec, node, keys)
+    _add_fingerprint(spec, kubeflow.image)
+    for gate in gates:
+        _add_stop(spec, gate, kubeflow.image)
+    _check_nodes(spec, kubeflow)
+    if kubeflow.pipeline_root:
+        spec["defaultPipelineRoot"] = kubeflow.pipeline_root
+    return spec, _place(spec, kubeflow)
+
+
+def refuse_unsupported(spec: Spec) -> None:
+    """Raises on what the open-source back end cannot run.
+
+    Raises:
+        ConfigError: naming the tasks and what to use instead.
+    """
+    problems = []
+    tasks = spec["root"]["dag"]["tasks"]
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        if "resolver" in executor:
+            problems.append(f"{label}: a resolver; read what it looks for in a component")
+        container = executor.get("container", {})
+        if "lifecycle" in container:
+            problems.append(f"{label}: a driver before the cache check; work in the executor")
+        words = [*container.get("command", ()), *container.get("args", ())]
+        if any("inputs.artifacts[" in word and "].value" in word for word in words):
+            problems.append(f"{label}: an artifact's value in its command; read it in the code")
+    for name, component in spec["components"].items():
+        if "dag" in component:
+            problems.append(f"{name}: a pipeline within the pipeline, or an exit handler")
+    for name, task in tasks.items():
+        if "ALL_UPSTREAM_TASKS_COMPLETED" in json.dumps(task.get("triggerPolicy", {})):
+            problems.append(f"{name}: an exit handler")
+        for parameter, given in task.get("inputs", {}).get("parameters", {}).items():
+            producer = given.get("taskOutputParameter", {}).get("producerTask")
+            if producer and producer not in tasks:
+                problems.append(f"{name}: parameter {parameter} from the output of another task")
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(
+            "Expected a pipeline that Kubeflow Pipelines can run. Received one with what its "
+            f"open-source back end lacks:\n{listed}"
+        )
+
+
+def _set_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
+    # TFX drops them, and a run that leaves such a parameter out is then rejected.
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    for name, parameter in parameters.items():
+        if name in defaults:
+            parameter["defaultValue"] = defaults[name]
+
+
+def _cache_where_right(spec: Spec) -> None:
+    # What looks at or changes the push destination depends on more than its inputs.
+    for task in spec["root"]["dag"]["tasks"].values():
+        if PUSH_DESTINATION in task.get("inputs", {}).get("parameters", {}):
+            task["cachingOptions"] = {}
+
+
+def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
+    outputs = spec["components"][node].setdefault("outputDefinitions", {})
+    for key in keys:
+        outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(_HTML)
+
+
+def _add_fingerprint(spec: Spec, image: str) -> None:
+    """Adds a task that fingerprints the data, so that what depends on it can be cached."""
+    tasks = spec["root"]["dag"]["tasks"]
+    readers = [
+        name
+        for name, task in tasks.items()
+        if FINGERPRINT in task.get("inputs", {}).get("parameters", {})
+    ]
+    if not readers:
+        return
+    _add_task(
+        spec,
+        FINGERPRINT_TASK,
+        image,
+        args=[
+            "fingerprint",
+            f"{{{{$.inputs.parameters['{DATA}']}}}}",
+            f"{{{{$.outputs.parameters['{FINGERPRINT}'].output_file}}}}",
+        ],
+        parameters={DATA: {"componentInputParameter": DATA}},
+        outputs={FINGERPRINT: _STRING},
+    )
+    for name in readers:
+        tasks[name]["inputs"]["parameters"][FINGERPRINT] = {
+            "taskOutputParameter": {
+                "producerTask": FINGERPRINT_TASK,
+                "outputParameterKey": FINGERPRINT,
+            }
+        }
+        _depend(tasks[name], FINGERPRINT_TASK)
+
+
+def _add_stop(spec: Spec, gate: Gate, image: str) -> None:
+    """Lets a gate publish its decision, and adds the task that fails if it is a refusal."""
+    component = spec["components"][gate.node]
+    outputs = component.setdefault("outputDefinitions", {})
+    outputs.setdefault("parameters", {})[REFUSAL] = dict(_STRING)
+    outputs.setdefault("artifacts", {})[REFUSAL_PAGE] = copy.deepcopy(_HTML)
+    container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+    container["args"] += ["--gate", gate.node]
+
+    stop = gate.node + STOP_SUFFIX
+    tasks = spec["root"]["dag"]["tasks"]
+    others = [name for name in tasks if not name.endswith(STOP_SUFFIX)]
+    _add_task(
+        spec,
+        stop,
+        image,
+        args=[
+            "stop",
+            gate.node,
+            str(gate.exit_code),
+            f"{{{{$.inputs.parameters['{REFUSAL}']}}}}",
+        ],
+        parameters={
+            REFUSAL: {
+                "taskOutputParameter": {
+                    "producerTask": gate.node,
+                    "outputParameterKey": REFUSAL,
+                }
+            }
+        },
+        # So that who looks at the failed task finds the page.
+        artifacts={
+            REFUSAL_PAGE: {
+                "taskOutputArtifact": {
+                    "producerTask": gate.node,
+                    "outputArtifactKey": REFUSAL_PAGE,
+                }
+            }
+        },
+    )
+    _depend(tasks[stop], gate.node)
+    if gate.at_once:
+        for name in others:
+            if gate.node in tasks[name].get("dependentTasks", ()):
+                _depend(tasks[name], stop)
+    else:
+        for name in others:
+            _depend(tasks[stop], name)
+
+
+def _add_task(
+    spec: Spec,
+    name: str,
+    image: str,
+    *,
+    args: list[str],
+    parameters: Spec,
+    artifacts: Spec | None = None,
+    outputs: Spec | None = None,
+) -> None:
+    label = f"{name}_executor"
+    component: Spec = {
+        "executorLabel": label,
+        "inputDefinitions": {"parameters": {key: dict(_STRING) for key in parameters}},
+    }
+    if artifacts:
+        component["inputDefinitions"]["artifacts"] = {
+            key: copy.deepcopy(_HTML) for key in artifacts
+        }
+    if outputs:
+        component["outputDefinitions"] = {"parameters": copy.deepcopy(outputs)}
+    spec["components"][name] = component
+    spec["deploymentSpec"]["executors"][label] = {
+        "container": {"image": image, "command": [*PYTHON_MODULE, TASKS], "args": args}
+    }
+    spec["root"]["dag"]["tasks"][name] = {
+        "taskInfo": {"name": name},
+        "componentRef": {"name": name},
+        "cachingOptions": {},
+        "inputs": {"parameters": parameters, **({"artifacts": artifacts} if artifacts else {})},
+    }
+
+
+def _depend(task: Spec, upstream: str) -> None:
+    dependencies = task.setdefault("dependentTasks", [])
+    if upstream not in dependencies:
+        dependencies.append(upstream)
+        dependencies.sort()
+
+
+def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
+    tasks = spec["root"]["dag"]["tasks"]
+    unknown = sorted(set(kubeflow.tasks) - set(tasks))
+    if unknown:
+        raise ConfigError(
+            f"Expected kubeflow.tasks to name tasks of the pipeline: {', '.join(sorted(tasks))}. "
+            f"Received: {', '.join(unknown)}."
+        )
+
+
+def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
+    """Sets resources and environment in the spec; returns the PlatformSpec with the rest."""
+    executors = spec["deploymentSpec"]["executors"]
+    placed = {}
+    for name in spec["root"]["dag"]["tasks"]:
+        label = spec["components"][name]["executorLabel"]
+        container = executors[label].get("container")
+        if container is None:  # an importer runs in the launcher alone
+            continue
+        task = kubeflow.task(name)
+        if resources := container_resources(task):
+            container["resources"] = resources
+        if task.env:
+            container["env"] = [{"name": key, "value": value} for key, value in task.env.items()]
+        if config := kubernetes_config(kubeflow, task):
+            placed[label] = config
+    if not placed:
+        return {}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": placed}}}}

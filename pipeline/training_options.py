@@ -1,0 +1,16 @@
+"""What the Trainer node hands to `run_fn`; on Kubeflow Pipelines, the parameter `training`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config import PipelineConfig
+from pipeline.fingerprints import fingerprint_code
+
+
+def training_options(config: PipelineConfig) -> dict[str, Any]:
+    """Returns the `custom_config` of the Trainer node, ready for JSON."""
+    return {
+        "config": config.trainer.model_dump(mode="json"),
+        "code_fingerprint": fingerprint_code("trainer"),
+    }
