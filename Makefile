@@ -1,9 +1,10 @@
 # Every target works from a fresh checkout: those that need .venv make it first.
 #   ARGS="..."      is passed on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
 #   LINE=tfx-1.16   takes that dependency line instead of the one chosen for this machine
+#   IMAGE=...       the image of the tasks on Kubeflow Pipelines; BASE=... is what it stands on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lock clean
+.PHONY: help setup run test check image compile submit kfp test-containers lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -11,9 +12,13 @@ UV = $(or $(wildcard .venv/bin/uv),$(shell command -v uv))
 PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --generate-hashes --quiet \
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
 FOR_DEVELOPERS = --extra kubeflow --extra test --extra dev
+IMAGE ?= covers:latest
+BASE ?= debian:13-slim
+ENGINE ?= $(or $(shell command -v podman),$(shell command -v docker))
+WITH_KFP = $(or $(wildcard .venv-kfp/bin/covers),.venv/bin/covers)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## make or update .venv; does nothing when it is up to date
 	@requirements/bootstrap.sh
@@ -40,6 +45,26 @@ check: setup ## lint, formatting and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy pipeline components
 
+image: ## build IMAGE, in which the tasks run on Kubeflow Pipelines
+	@[ -n "$(ENGINE)" ] || { echo "make image needs podman or docker" >&2; exit 2; }
+	$(ENGINE) build --build-arg BASE=$(BASE) $(ARGS) --tag $(IMAGE) .
+
+compile: setup ## compile the pipeline for Kubeflow Pipelines to build/pipeline.yaml
+	@mkdir -p build
+	.venv/bin/covers compile --image $(IMAGE) --output build/pipeline.yaml $(ARGS)
+
+submit: ## run build/pipeline.yaml once: make submit ARGS="--host URL -p data=s3://..."
+	$(WITH_KFP) submit build/pipeline.yaml $(ARGS)
+
+kfp: setup ## make .venv-kfp, for covers submit where .venv has no kfp
+	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-kfp
+	.venv/bin/uv pip sync --quiet --python .venv-kfp/bin/python --require-hashes requirements/kfp.txt
+	.venv/bin/uv pip install --quiet --python .venv-kfp/bin/python --no-deps \
+		--no-build-isolation --editable .
+
+test-containers: kfp ## build the image, and run the compiled pipeline in real containers
+	IMAGE=$(IMAGE) BASE=$(BASE) ENGINE=$(ENGINE) tests/containers/run $(ARGS)
+
 lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=--upgrade for all
 	@[ -n "$(UV)" ] || { echo "make lock needs uv: make setup, or pip install uv" >&2; exit 2; }
 	$(PIP_COMPILE) $(FOR_DEVELOPERS) requirements/tfx-1.16.in --output-file requirements/tfx-1.16.txt \
@@ -48,7 +73,10 @@ lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=-
 		--output-file requirements/tfx-1.21.txt --python-version 3.10 --universal
 	$(PIP_COMPILE) --constraints requirements/tfx-1.21.txt requirements/tfx-1.21.in \
 		--output-file requirements/tfx-1.21-image.txt --python-version 3.11 --universal
+	"$(UV)" pip compile requirements/kfp.in --generate-hashes --quiet \
+		--custom-compile-command "make lock" $(ARGS) --output-file requirements/kfp.txt \
+		--python-version 3.10 --universal
 
 clean: ## remove .venv, caches and build products; runs in pipeline_root stay
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-kfp build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from components.errors import CoversError
-from pipeline.kubeflow.cli import compile_command
+from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.quiet import third_parties_quiet
 from pipeline.workspace import DEFAULT_PIPELINE_ROOT
 
@@ -198,4 +198,5 @@ def infer(data: Path, output: Path | None) -> None:
     click.echo(f"Proposed schema in {output}. Look through it before you use it.", err=True)
 
 
-main.add_command(compile_command)
+for command in (compile_command, submit, upload, schedule):
+    main.add_command(command)

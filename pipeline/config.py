@@ -78,12 +78,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
         ConfigError: naming each wrong field, what was expected and what was received.
     """
     file = _find(Path(path))
-    values = _read_mapping(file)
+    values = read_mapping(file)
     for key in _PATH_KEYS:
         if isinstance(values.get(key), str):
             values[key] = (file.parent / values[key]).resolve()
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     try:
         return PipelineConfig.model_validate(values)
     except ValidationError as error:
@@ -106,7 +106,12 @@ def _find(path: Path) -> Path:
     )
 
 
-def _read_mapping(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: the file is missing or holds something else.
+    """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -118,7 +123,12 @@ def _read_mapping(file: Path) -> dict[str, Any]:
     return values
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Sets one `key.subkey=value` in nested mappings; the value is YAML.
+
+    Raises:
+        ConfigError: the text has not this form.
+    """
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+import functools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from components.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.package import CompiledPackage
+    from pipeline.kubeflow.submit import RunOptions, Submitter
 
 _PATH = click.Path(path_type=Path)
 _config = click.option(
@@ -30,6 +37,7 @@ _overrides = click.option(
 @_config
 @_overrides
 @click.option("-o", "--output", type=_PATH, required=True, help="File to write: *.yaml or *.json.")
+@click.option("--cluster", type=_PATH, help="YAML file with the options of `kubeflow`.")
 @click.option("--image", help="Image of the tasks; else kubeflow.image.")
 @click.option(
     "--target",
@@ -43,17 +51,181 @@ def compile_command(
     config: str,
     overrides: Sequence[str],
     output: Path,
+    cluster: Path | None,
     image: str | None,
     target: Any,
     no_cache: bool,
 ) -> None:
     """Compile the pipeline for Kubeflow Pipelines."""
-    from pipeline.config import load_config
+    from pipeline.config import load_config, read_mapping
     from pipeline.kubeflow.compile import check_output, compile_pipeline
 
     check_output(output, target)
+    if cluster:
+        overrides = [f"kubeflow={json.dumps(read_mapping(cluster))}", *overrides]
     if image:
         overrides = [*overrides, f"kubeflow.image={image}"]
     package = compile_pipeline(load_config(config, overrides), target, use_cache=not no_cache)
     package.write(output)
     click.echo(f"{package.describe()} in {output}")
+
+
+def _connected(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say where the API is; the command receives a `Submitter`."""
+
+    @click.option("--host", envvar="KFP_HOST", help="URL of the API. [env: KFP_HOST]")
+    @click.option("--token", envvar="KFP_TOKEN", help="Bearer token. [env: KFP_TOKEN]")
+    @click.option(
+        "--namespace",
+        envvar="KFP_NAMESPACE",
+        help="The profile's, in a multi-user installation. [env: KFP_NAMESPACE]",
+    )
+    @click.option("--ca-certificate", help="File with the host's certificate authority.")
+    @functools.wraps(command)
+    def connect(
+        *args: Any,
+        host: str | None,
+        token: str | None,
+        namespace: str | None,
+        ca_certificate: str | None,
+        **options: Any,
+    ) -> None:
+        from pipeline.kubeflow.submit import Connection, Submitter
+
+        connection = Connection(host, token, namespace, ca_certificate)
+        command(*args, connect=functools.partial(Submitter, connection), **options)
+
+    return connect
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of how runs are made; the command receives package and `RunOptions`."""
+
+    @click.argument("package_file", type=_PATH, metavar="PACKAGE")
+    @click.option(
+        "-p",
+        "--param",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Parameter of the run, such as data=s3://bucket/covers. May be repeated.",
+    )
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="trainer.KEY=VALUE",
+        help="Change of the package's training options. May be repeated.",
+    )
+    @click.option("--experiment", help="Groups runs; the pipeline's name by default.")
+    @click.option("--pipeline-root", help="Where artifacts land: s3://, gs:// or minio://.")
+    @click.option("--service-account", help="Kubernetes service account of the pods.")
+    @functools.wraps(command)
+    def read(
+        *args: Any,
+        package_file: Path,
+        assignments: Sequence[str],
+        overrides: Sequence[str],
+        experiment: str | None,
+        pipeline_root: str | None,
+        service_account: str | None,
+        **options: Any,
+    ) -> None:
+        from pipeline.kubeflow.config import check_pipeline_root
+        from pipeline.kubeflow.package import CompiledPackage, parameter_values
+        from pipeline.kubeflow.submit import RunOptions
+
+        if pipeline_root:
+            try:
+                check_pipeline_root(pipeline_root)
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+        package = CompiledPackage.from_file(package_file)
+        values = parameter_values(package, assignments, overrides)
+        how = RunOptions(values, experiment or package.name, pipeline_root, service_account)
+        command(*args, package=package, how=how, **options)
+
+    return read
+
+
+@click.command()
+@_run_options
+@_connected
+@click.option("--name", help="Name of the run.")
+@click.option("--wait", is_flag=True, help="Wait for the end; fail if the run does.")
+@click.option("--timeout", default=24.0, show_default=True, help="Hours to wait at most.")
+def submit(
+    package: CompiledPackage,
+    how: RunOptions,
+    connect: Callable[[], Submitter],
+    name: str | None,
+    wait: bool,
+    timeout: float,
+) -> None:
+    """Run the compiled PACKAGE on Kubeflow Pipelines, once."""
+    submitter = connect()
+    run_id = submitter.submit(package, name, how)
+    click.echo(f"Run {run_id}: {submitter.run_url(run_id)}")
+    if wait:
+        submitter.wait(run_id, datetime.timedelta(hours=timeout))
+        click.echo("Succeeded.")
+
+
+@click.command()
+@click.argument("package_file", type=_PATH, metavar="PACKAGE")
+@_connected
+@click.option("--name", help="Of the pipeline; the package's own by default.")
+@click.option("--version", help="Name of the version; made from the time by default.")
+@click.option("--description", help="For whoever looks at the version.")
+def upload(
+    package_file: Path,
+    connect: Callable[[], Submitter],
+    name: str | None,
+    version: str | None,
+    description: str | None,
+) -> None:
+    """Upload the compiled PACKAGE as a pipeline, or as a new version of one."""
+    from pipeline.kubeflow.package import CompiledPackage
+
+    package = CompiledPackage.from_file(package_file)
+    submitter = connect()
+    pipeline_id, version_id = submitter.upload(package, name or package.name, version, description)
+    click.echo(
+        f"Pipeline {pipeline_id}, version {version_id}: "
+        f"{submitter.pipeline_url(pipeline_id, version_id)}"
+    )
+
+
+@click.command()
+@_run_options
+@_connected
+@click.option("--cron", help="When to run, six fields, seconds first: '0 0 3 * * *' is 3 o'clock.")
+@click.option("--every", type=float, metavar="HOURS", help="Or: hours between the starts.")
+@click.option("--name", help="Of the recurring run; the pipeline's by default.")
+@click.option("--max-concurrency", default=1, show_default=True, help="Most runs at once.")
+@click.option("--catch-up", is_flag=True, help="Make up for runs missed while switched off.")
+def schedule(
+    package: CompiledPackage,
+    how: RunOptions,
+    connect: Callable[[], Submitter],
+    cron: str | None,
+    every: float | None,
+    name: str | None,
+    max_concurrency: int,
+    catch_up: bool,
+) -> None:
+    """Upload the compiled PACKAGE and run it again and again."""
+    if (cron is None) == (every is None):
+        raise ConfigError("Expected one of --cron and --every. Received: both or neither.")
+    submitter = connect()
+    uploaded = submitter.upload(package, package.name, None, None)
+    recurring_run_id = submitter.schedule(
+        uploaded,
+        name or package.name,
+        how,
+        cron=cron,
+        interval=None if every is None else datetime.timedelta(hours=every),
+        max_concurrency=max_concurrency,
+        catch_up=catch_up,
+    )
+    click.echo(f"Recurring run {recurring_run_id}: {submitter.schedule_url(recurring_run_id)}")

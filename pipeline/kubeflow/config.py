@@ -33,7 +33,12 @@ def _check_quantity(text: str) -> str:
     return text
 
 
-def _check_pipeline_root(root: str) -> str:
+def check_pipeline_root(root: str) -> str:
+    """Returns the root.
+
+    Raises:
+        ValueError: the back end cannot use it.
+    """
     if not root.startswith(_STORES):
         raise ValueError(
             f"Expected a pipeline root in an object store ({', '.join(_STORES)}): the back end "
@@ -43,7 +48,7 @@ def _check_pipeline_root(root: str) -> str:
 
 
 Quantity = Annotated[str, AfterValidator(_check_quantity)]
-PipelineRoot = Annotated[str, AfterValidator(_check_pipeline_root)]
+PipelineRoot = Annotated[str, AfterValidator(check_pipeline_root)]
 
 
 class _Model(BaseModel):

@@ -144,7 +144,8 @@ def _show_pages(task: TaskInput, outputs: dict[str, list[Any]]) -> None:
 
 def _say_last(text: str) -> None:
     """Prints to standard error after everything else that was logged."""
-    logging.shutdown()
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
 

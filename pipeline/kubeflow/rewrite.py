@@ -29,6 +29,8 @@ FINGERPRINT_TASK = "DataFingerprint"
 FINGERPRINT = "data_fingerprint"
 STOP_SUFFIX = "Stop"
 
+_COMPONENT = "comp-"
+_EXECUTOR = "exec-"
 _HTML = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}}
 _STRING = {"parameterType": "STRING"}
 
@@ -72,6 +74,7 @@ def rewrite(
     """
     spec = copy.deepcopy(spec)
     refuse_unsupported(spec)
+    _name_as_kfp_does(spec)
     _set_defaults(spec, defaults)
     _cache_where_right(spec)
     for node, keys in pages.items():
@@ -120,6 +123,26 @@ def refuse_unsupported(spec: Spec) -> None:
         )
 
 
+def _name_as_kfp_does(spec: Spec) -> None:
+    # kfp's local runner relies on the beginnings of these names.
+    names = {name: f"{_COMPONENT}{name}" for name in spec["components"]}
+    spec["components"] = {names[name]: one for name, one in spec["components"].items()}
+    executors = {}
+    for name, component in spec["components"].items():
+        label = _EXECUTOR + name.removeprefix(_COMPONENT)
+        executors[label] = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        component["executorLabel"] = label
+    spec["deploymentSpec"]["executors"] = executors
+    for task in spec["root"]["dag"]["tasks"].values():
+        task["componentRef"]["name"] = names[task["componentRef"]["name"]]
+
+
+def _component_of(spec: Spec, task: str) -> Spec:
+    name = spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]
+    component: Spec = spec["components"][name]
+    return component
+
+
 def _set_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
     # TFX drops them, and a run that leaves such a parameter out is then rejected.
     parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
@@ -136,7 +159,7 @@ def _cache_where_right(spec: Spec) -> None:
 
 
 def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
-    outputs = spec["components"][node].setdefault("outputDefinitions", {})
+    outputs = _component_of(spec, node).setdefault("outputDefinitions", {})
     for key in keys:
         outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(_HTML)
 
@@ -175,7 +198,7 @@ def _add_fingerprint(spec: Spec, image: str) -> None:
 
 def _add_stop(spec: Spec, gate: Gate, image: str) -> None:
     """Lets a gate publish its decision, and adds the task that fails if it is a refusal."""
-    component = spec["components"][gate.node]
+    component = _component_of(spec, gate.node)
     outputs = component.setdefault("outputDefinitions", {})
     outputs.setdefault("parameters", {})[REFUSAL] = dict(_STRING)
     outputs.setdefault("artifacts", {})[REFUSAL_PAGE] = copy.deepcopy(_HTML)
@@ -233,7 +256,7 @@ def _add_task(
     artifacts: Spec | None = None,
     outputs: Spec | None = None,
 ) -> None:
-    label = f"{name}_executor"
+    label = _EXECUTOR + name
     component: Spec = {
         "executorLabel": label,
         "inputDefinitions": {"parameters": {key: dict(_STRING) for key in parameters}},
@@ -244,13 +267,13 @@ def _add_task(
         }
     if outputs:
         component["outputDefinitions"] = {"parameters": copy.deepcopy(outputs)}
-    spec["components"][name] = component
+    spec["components"][_COMPONENT + name] = component
     spec["deploymentSpec"]["executors"][label] = {
         "container": {"image": image, "command": [*PYTHON_MODULE, TASKS], "args": args}
     }
     spec["root"]["dag"]["tasks"][name] = {
         "taskInfo": {"name": name},
-        "componentRef": {"name": name},
+        "componentRef": {"name": _COMPONENT + name},
         "cachingOptions": {},
         "inputs": {"parameters": parameters, **({"artifacts": artifacts} if artifacts else {})},
     }
@@ -278,7 +301,7 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
     executors = spec["deploymentSpec"]["executors"]
     placed = {}
     for name in spec["root"]["dag"]["tasks"]:
-        label = spec["components"][name]["executorLabel"]
+        label = _component_of(spec, name)["executorLabel"]
         container = executors[label].get("container")
         if container is None:  # an importer runs in the launcher alone
             continue

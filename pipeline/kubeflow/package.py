@@ -1,0 +1,110 @@
+"""A compiled package on disk, and the values for the parameters of a run of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.errors import ConfigError
+from components.trainer.config import TrainerConfig
+from pipeline.config import apply_override
+from pipeline.kubeflow.parameters import TRAINING
+
+_TRAINER_KEY = "trainer."
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledPackage:
+    """What `covers compile` wrote.
+
+    Attributes:
+        path: the file.
+        name: the pipeline's name.
+        parameters: parameter -> its JSON specification.
+        pipeline_root: the default, or None.
+    """
+
+    path: Path
+    name: str
+    parameters: Mapping[str, Mapping[str, Any]]
+    pipeline_root: str | None
+
+    @classmethod
+    def from_file(cls, path: Path) -> CompiledPackage:
+        """Reads a package.
+
+        Raises:
+            ConfigError: the file is missing, or no package for Kubeflow Pipelines.
+        """
+        try:
+            spec: Any = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+            root = spec["root"]
+            return cls(
+                path=path,
+                name=spec["pipelineInfo"]["name"],
+                parameters=root.get("inputDefinitions", {}).get("parameters", {}),
+                pipeline_root=spec.get("defaultPipelineRoot"),
+            )
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"Expected {path} to be a package for Kubeflow Pipelines, as `covers compile -o "
+                f"pipeline.yaml` writes it. Received: {type(error).__name__}: {error}."
+            ) from error
+
+
+def parameter_values(
+    package: CompiledPackage, assignments: Sequence[str], overrides: Sequence[str] = ()
+) -> dict[str, str]:
+    """Returns the values that a run is given.
+
+    Args:
+        package: what is run.
+        assignments: `name=value`, the value taken as it is.
+        overrides: `trainer.key=value`, changes of the package's default training options.
+
+    Raises:
+        ConfigError: a parameter is unknown, has no value, or a training option is wrong.
+    """
+    values = dict(_assignment(package, text) for text in assignments)
+    if overrides:
+        training = values.get(TRAINING) or package.parameters[TRAINING].get("defaultValue", "")
+        values[TRAINING] = _override_training(training, overrides)
+    missing = [
+        name
+        for name, parameter in package.parameters.items()
+        if name not in values and "defaultValue" not in parameter
+    ]
+    if missing:
+        raise ConfigError(
+            f"Expected a value for {', '.join(missing)}, which {package.path} gives no default. "
+            f"Received: none. Add {' '.join(f'--param {name}=...' for name in missing)}."
+        )
+    return values
+
+
+def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or name not in package.parameters:
+        raise ConfigError(
+            f"Expected --param NAME=VALUE with a parameter of {package.path}: "
+            f"{', '.join(sorted(package.parameters))}. Received: {text!r}."
+        )
+    return name, value
+
+
+def _override_training(training: str, overrides: Sequence[str]) -> str:
+    options = json.loads(training)
+    for override in overrides:
+        if not override.startswith(_TRAINER_KEY):
+            raise ConfigError(
+                f"Expected --set {_TRAINER_KEY}KEY=VALUE: of a compiled pipeline only the training "
+                f"can still be changed. Received: {override!r}. Compile it again for the rest."
+            )
+        apply_override(options["config"], override.removeprefix(_TRAINER_KEY))
+    TrainerConfig.from_json(json.dumps(options["config"]))
+    return json.dumps(options)

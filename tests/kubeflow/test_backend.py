@@ -1,0 +1,214 @@
+"""The compiled pipeline on an emulation of the open-source back end, from covers to a model."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import tensorflow as tf
+from kfp_backend import Backend, Rejected, TaskRun
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KUBEFLOW_TFX_CMD
+
+from components.pushed_models import pushed_versions
+from components.sample import write_sample
+
+pytestmark = pytest.mark.slow
+
+Spec = dict[str, Any]
+Runs = dict[str, TaskRun]
+
+COVERS = 160
+DATA = "s3://bucket/covers"
+SERVING = "s3://bucket/serving"
+CACHED = {"LabelSchemaGen", "CoverExampleGen", "StatisticsGen", "ExampleValidator", "DataGate"}
+
+
+def _states(runs: Runs) -> dict[str, str]:
+    for name, run in runs.items():
+        if run.state == "failed":
+            print(f"== {name}\n{run.log}")
+    return {name: run.state for name, run in runs.items()}
+
+
+def _run(backend: Backend, spec: Spec, s3: dict[str, str], **changes: Any) -> Runs:
+    parameters = {"data": DATA, "push_destination": SERVING, **changes}
+    return backend.run(
+        [spec], pipeline_root="minio://mlpipeline/v2/artifacts", parameters=parameters, env=s3
+    )
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Backend:
+    return Backend(tmp_path_factory.mktemp("backend"))
+
+
+@pytest.fixture(scope="module")
+def covers(tmp_path_factory: pytest.TempPathFactory, labels: Any) -> Path:
+    return write_sample(
+        tmp_path_factory.mktemp("data") / "covers", genres=labels.genres, images=COVERS, seed=3
+    )
+
+
+@pytest.fixture(scope="module")
+def first(backend: Backend, tiny_package: Spec, s3: dict[str, str], covers: Path) -> Runs:
+    fsspec.filesystem("s3").put(f"{covers}/", "bucket/covers/", recursive=True)
+    return _run(backend, tiny_package, s3)
+
+
+@pytest.fixture(scope="module")
+def second(backend: Backend, first: Runs, tiny_package: Spec, s3: dict[str, str]) -> Runs:
+    """Another model on the same data, with thresholds that it cannot hold."""
+    spec = copy.deepcopy(tiny_package)
+    evaluator = spec["root"]["dag"]["tasks"]["Evaluator"]["inputs"]["parameters"]["eval_config"]
+    config = json.loads(evaluator["runtimeValue"]["constant"])
+    for metrics in config["metrics_specs"]:
+        for metric in metrics["metrics"]:
+            for threshold in metric.get("per_slice_thresholds", ()):
+                bound = threshold["threshold"].get("value_threshold")
+                if bound and metrics.get("binarize"):
+                    bound["lower_bound"] = 0.999
+    evaluator["runtimeValue"]["constant"] = json.dumps(config)
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    training = json.loads(parameters["training"]["defaultValue"])
+    training["config"]["seed"] = 7
+    return _run(backend, spec, s3, training=json.dumps(training))
+
+
+def test_a_first_run_pushes_a_model(
+    first: Runs, backend: Backend, tiny_package: Spec, s3: dict[str, str]
+) -> None:
+    tasks = tiny_package["root"]["dag"]["tasks"]
+    assert _states(first) == dict.fromkeys(tasks, "succeeded")
+    pushed = first["Pusher"].artifacts["pushed_model"]["metadata"]
+    assert pushed["pushed"] == 1
+    (version,) = pushed_versions(SERVING)
+    assert pushed["pushed_destination"] == version.location
+    assert re.fullmatch(rf"{SERVING}/\d+", version.location)
+    ingest = json.loads(
+        (
+            backend.stored(first["CoverExampleGen"].artifacts["quarantine"]["uri"]) / "summary.json"
+        ).read_text()
+    )
+    assert ingest["rows_given"] == ingest["rows_ingested"] == COVERS
+    assert ingest["source"] == "labels.csv"
+
+
+def test_the_pushed_model_answers(first: Runs, covers: Path, tmp_path: Path) -> None:
+    (version,) = pushed_versions(SERVING)
+    fsspec.filesystem("s3").get(f"{version.location}/", f"{tmp_path}/model/", recursive=True)
+    model = tf.saved_model.load(str(tmp_path / "model"))
+    image = next(covers.rglob("*.jpg")).read_bytes()
+    served = model.signatures["serving_default"](image_bytes=tf.constant([image]))
+    assert served["probabilities"].shape == (1, 5)
+
+
+def test_nothing_names_a_staged_path(first: Runs, backend: Backend) -> None:
+    for run in first.values():
+        for artifact in run.artifacts.values():
+            assert artifact["uri"].startswith("minio://")
+            assert str(backend.root) not in json.dumps(artifact)
+
+
+def test_a_first_run_has_no_baseline(first: Runs, backend: Backend) -> None:
+    baseline = first["BaselineModel"].artifacts["model"]
+    assert baseline["metadata"]["covers_absent"] == 1
+    assert not backend.stored(baseline["uri"]).exists()
+
+
+def test_a_second_run_takes_what_it_can_from_the_cache(second: Runs) -> None:
+    states = _states(second)
+    assert {name for name, state in states.items() if state == "cached"} == CACHED
+    assert states["Trainer"] == states["BaselineModel"] == states["Evaluator"] == "succeeded"
+
+
+def test_a_second_run_compares_with_the_pushed_model(second: Runs, backend: Backend) -> None:
+    (version,) = pushed_versions(SERVING)
+    baseline = second["BaselineModel"].artifacts["model"]
+    assert baseline["metadata"]["pushed_version"] == str(version.version)
+    assert list(backend.stored(baseline["uri"]).rglob("saved_model.pb"))
+    blessing = second["Evaluator"].artifacts["blessing"]["metadata"]
+    assert blessing["baseline_model_id"] == float(baseline["name"])
+
+
+def test_a_refused_model_fails_the_last_task_with_the_reasons(
+    second: Runs, backend: Backend
+) -> None:
+    assert second["EvaluatorStop"].state == "failed"
+    assert "roc_auc" in second["EvaluatorStop"].log.strip().splitlines()[-1]
+    assert "refused" in second["EvaluatorStop"].log
+    page = backend.stored(second["Evaluator"].artifacts["refusal_page"]["uri"]).read_text()
+    assert "Evaluator: refused" in page
+    assert re.search(r"rock: roc_auc 0\.\d+", page)
+    assert second["Pusher"].artifacts["pushed_model"]["metadata"]["pushed"] == 0
+    assert len(list(pushed_versions(SERVING))) == 1
+
+
+def test_the_same_run_again_pushes_nothing_new(
+    backend: Backend, first: Runs, second: Runs, tiny_package: Spec, s3: dict[str, str]
+) -> None:
+    again = _run(backend, tiny_package, s3)
+    states = _states(again)
+    assert {name for name, state in states.items() if state == "cached"} == {*CACHED, "Trainer"}
+    (version,) = pushed_versions(SERVING)
+    pushed = again["Pusher"].artifacts["pushed_model"]["metadata"]
+    assert pushed["pushed_destination"] == version.location
+
+
+def test_refused_data_stop_the_run_before_training(
+    tiny_package: Spec, tmp_path: Path, covers: Path
+) -> None:
+    """On a back end of 2.0 to 2.14, with data on a mounted volume."""
+    labels = covers / "labels.csv"
+    lines = labels.read_text().splitlines()
+    lines[10::10] = [f"{line}|polka" for line in lines[10::10]]
+    (covers / "polka.csv").write_text("\n".join(lines) + "\n")
+    backend = Backend(tmp_path, legacy_output_file=True)
+    runs = backend.run(
+        [tiny_package],
+        pipeline_root="s3://bucket/root",
+        parameters={
+            "data": str(covers / "polka.csv"),
+            "push_destination": str(tmp_path / "serving"),
+        },
+    )
+    states = _states(runs)
+    assert states["DataGate"] == "succeeded"
+    assert states["DataGateStop"] == "failed"
+    later = ("Trainer", "BaselineModel", "Evaluator", "Pusher", "EvaluatorStop")
+    assert {states[name] for name in later} == {"omitted"}
+    assert "DataGate refused." in runs["DataGateStop"].log
+    assert "(10.0%): unknown_genre 16" in runs["DataGateStop"].log
+    page = backend.stored(runs["DataGate"].artifacts["refusal_page"]["uri"]).read_text()
+    assert "DataGate: refused" in page
+    assert "s3://bucket/root/tiny/" in page  # the quarantine, where a person finds it
+    assert not (tmp_path / "serving").exists()
+
+
+def test_the_stock_entrypoint_fails_in_the_first_task(tiny_package: Spec, tmp_path: Path) -> None:
+    spec = copy.deepcopy(tiny_package)
+    container = spec["deploymentSpec"]["executors"]["exec-LabelSchemaGen"]["container"]
+    container["command"] = list(KUBEFLOW_TFX_CMD)
+    runs = Backend(tmp_path).run(
+        [spec],
+        pipeline_root="minio://mlpipeline/v2",
+        parameters={"data": "none", "push_destination": "none"},
+        only={"LabelSchemaGen"},
+    )
+    assert runs["LabelSchemaGen"].state == "failed"
+    assert (
+        "system.Artifact" in runs["LabelSchemaGen"].log or "'system'" in runs["LabelSchemaGen"].log
+    )
+
+
+def test_what_tfx_compiles_by_itself_is_rejected(tiny_package: Spec, tmp_path: Path) -> None:
+    spec = copy.deepcopy(tiny_package)
+    for parameter in spec["root"]["inputDefinitions"]["parameters"].values():
+        parameter.pop("defaultValue", None)
+    given = {"data": DATA, "push_destination": SERVING}
+    with pytest.raises(Rejected, match="training requires a value"):
+        Backend(tmp_path).run([spec], pipeline_root="s3://b/r", parameters=given)

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from google.protobuf import json_format
+
+from components.errors import ConfigError
+from pipeline.cli import main
+from pipeline.config import load_config
+from pipeline.kubeflow.compile import compile_pipeline
+from pipeline.kubeflow.config import quantity
+from pipeline.kubeflow.rewrite import refuse_unsupported
+
+PLACED = [
+    "kubeflow.data=s3://bucket/covers",
+    "kubeflow.pipeline_root=s3://bucket/root",
+    "kubeflow.image_pull_policy=Always",
+    "kubeflow.image_pull_secrets=[registry]",
+    "kubeflow.all_tasks={cpu: 500m, memory: 2Gi, env: {A: '1'}, secrets_as_env: "
+    "[{name: s3, keys: {AWS_ACCESS_KEY_ID: accesskey}}]}",
+    "kubeflow.tasks={Trainer: {memory: 8G, memory_limit: 8G, cpu_limit: '4', env: {B: '2'}, "
+    "accelerator: {count: 2}, node_selector: {pool: gpu}, "
+    "tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, seconds: 60}], "
+    "volumes: [{name: covers, path: /data}], secrets: [{name: ca, path: /ca}], "
+    "config_maps: [{name: options, path: /options}]}}",
+]
+
+
+@pytest.fixture(scope="module")
+def placed(tiny_config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    spec, platform = compile_pipeline(load_config(tiny_config, PLACED)).documents
+    return spec, platform
+
+
+def _tasks(spec: dict[str, Any]) -> dict[str, Any]:
+    return spec["root"]["dag"]["tasks"]  # type: ignore[no-any-return]
+
+
+def _container(spec: dict[str, Any], task: str) -> dict[str, Any]:
+    component = spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]
+    label = spec["components"][component]["executorLabel"]
+    return spec["deploymentSpec"]["executors"][label]["container"]  # type: ignore[no-any-return]
+
+
+def test_the_specification_is_one_of_pipeline_spec_2_1(
+    tiny_package: dict[str, Any], placed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    pipeline_spec_pb2 = pytest.importorskip("kfp.pipeline_spec.pipeline_spec_pb2")
+    for spec in (tiny_package, placed[0]):
+        assert spec["schemaVersion"] == "2.1.0"
+        deployment = json_format.ParseDict(
+            spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig()
+        )
+        parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+        assert set(parsed.root.dag.tasks) == set(_tasks(spec))
+        for component in parsed.components.values():
+            assert component.executor_label in deployment.executors
+    json_format.ParseDict(placed[1], pipeline_spec_pb2.PlatformSpec())
+
+
+def test_all_nodes_of_the_pipeline_are_tasks_with_our_entrypoint(
+    tiny_package: dict[str, Any],
+) -> None:
+    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop"}
+    assert ours < set(_tasks(tiny_package))
+    for name in _tasks(tiny_package):
+        container = _container(tiny_package, name)
+        module = "pipeline.kubeflow.tasks" if name in ours else "pipeline.kubeflow.entrypoint"
+        assert container["command"] == ["python", "-m", module]
+        assert container["image"] == "covers:test"
+        assert "lifecycle" not in container
+    text = json.dumps(tiny_package)
+    assert '"resolver"' not in text
+    assert "tfx.orchestration.kubeflow.v2.container" not in text
+
+
+def test_parameters_have_the_defaults_there_are(
+    tiny_package: dict[str, Any], placed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    parameters = tiny_package["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == {"data", "push_destination", "training"}
+    assert "defaultValue" not in parameters["data"]
+    assert json.loads(parameters["training"]["defaultValue"])["config"]["epochs"] == 2
+    parameters = placed[0]["root"]["inputDefinitions"]["parameters"]
+    assert parameters["data"]["defaultValue"] == "s3://bucket/covers"
+    assert placed[0]["defaultPipelineRoot"] == "s3://bucket/root"
+
+
+def test_only_what_depends_on_its_inputs_alone_is_cached(tiny_package: dict[str, Any]) -> None:
+    uncached = {
+        name
+        for name, task in _tasks(tiny_package).items()
+        if not task.get("cachingOptions", {}).get("enableCache")
+    }
+    assert uncached == {
+        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "EvaluatorStop"
+    }  # fmt: skip
+
+
+def test_without_caches_no_task_is_cached(tiny_config: Path) -> None:
+    spec = compile_pipeline(load_config(tiny_config), use_cache=False).documents[0]
+    assert not any(task.get("cachingOptions") for task in _tasks(spec).values())
+
+
+def test_ingest_is_cached_by_the_content_of_the_data(tiny_package: dict[str, Any]) -> None:
+    ingest = _tasks(tiny_package)["CoverExampleGen"]
+    assert ingest["inputs"]["parameters"]["data_fingerprint"] == {
+        "taskOutputParameter": {
+            "producerTask": "DataFingerprint", "outputParameterKey": "data_fingerprint"
+        }
+    }  # fmt: skip
+    assert "DataFingerprint" in ingest["dependentTasks"]
+
+
+def test_a_refusal_of_the_data_keeps_the_trainer_from_running(tiny_package: dict[str, Any]) -> None:
+    assert "DataGateStop" in _tasks(tiny_package)["Trainer"]["dependentTasks"]
+
+
+def test_a_refusal_of_the_model_is_told_when_all_else_is_done(tiny_package: dict[str, Any]) -> None:
+    tasks = _tasks(tiny_package)
+    others = {name for name in tasks if not name.endswith("Stop")}
+    assert set(tasks["EvaluatorStop"]["dependentTasks"]) == others
+
+
+def test_resources_and_environment(placed: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    spec, platform = placed
+    assert _container(spec, "Pusher")["resources"] == {
+        "cpuRequest": 0.5, "memoryRequest": 2.147483648
+    }  # fmt: skip
+    trainer = _container(spec, "Trainer")
+    assert trainer["resources"] == {
+        "cpuRequest": 0.5, "cpuLimit": 4.0, "memoryRequest": 8.0, "memoryLimit": 8.0,
+        "accelerator": {"type": "nvidia.com/gpu", "count": "2"},
+    }  # fmt: skip
+    assert trainer["env"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(executors) == len(_tasks(spec))
+    assert executors["exec-Trainer"] == {
+        "imagePullPolicy": "Always",
+        "imagePullSecret": [{"secretName": "registry"}],
+        "nodeSelector": {"labels": {"pool": "gpu"}},
+        "tolerations": [
+            {
+                "key": "gpu", "operator": "Exists", "value": "", "effect": "NoSchedule",
+                "tolerationSeconds": 60,
+            }
+        ],
+        "secretAsEnv": [
+            {
+                "secretName": "s3",
+                "keyToEnv": [{"secretKey": "accesskey", "envVar": "AWS_ACCESS_KEY_ID"}],
+            }
+        ],
+        "secretAsVolume": [{"secretName": "ca", "mountPath": "/ca"}],
+        "configMapAsVolume": [{"configMapName": "options", "mountPath": "/options"}],
+        "pvcMount": [{"constant": "covers", "mountPath": "/data"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("500m", 0.5), ("2", 2.0), ("4Gi", 4 * 2**30), ("1.5G", 1.5e9)]
+)
+def test_quantities(text: str, number: float) -> None:
+    assert quantity(text) == number
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("kubeflow.all_tasks={memory: lots}", "Expected a Kubernetes quantity"),
+        ("kubeflow.pipeline_root=/tmp/root", "Expected a pipeline root in an object store"),
+        ("kubeflow.tasks={Trainr: {cpu: 1}}", "Received: Trainr."),
+        ("kubeflow.image=''", "Expected kubeflow.image to name the image"),
+        ("name=tiny_one", "Expected a pipeline name of lower-case letters"),
+    ],
+)
+def test_wrong_settings_are_refused(tiny_config: Path, override: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match="(?s)" + expected):
+        compile_pipeline(load_config(tiny_config, [override]))
+
+
+def test_what_the_back_end_cannot_run_is_refused_by_name(tiny_package: dict[str, Any]) -> None:
+    spec = copy.deepcopy(tiny_package)
+    executors = spec["deploymentSpec"]["executors"]
+    executors["Latest_executor"] = {"resolver": {}}
+    _container(spec, "CoverExampleGen")["lifecycle"] = {"preCacheCheck": {}}
+    _container(spec, "Pusher")["args"].append("{{$.inputs.artifacts['model'].value}}")
+    spec["components"]["tfx-dag"] = {"dag": {"tasks": {}}}
+    _tasks(spec)["Exit"] = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}
+    _tasks(spec)["Trainer"]["inputs"]["parameters"]["steps"] = {
+        "taskOutputParameter": {"producerTask": "Count_task", "outputParameterKey": "steps"}
+    }
+    with pytest.raises(ConfigError) as refusal:
+        refuse_unsupported(spec)
+    assert str(refusal.value).splitlines()[1:] == [
+        "  exec-CoverExampleGen: a driver before the cache check; work in the executor",
+        "  exec-Pusher: an artifact's value in its command; read it in the code",
+        "  Latest_executor: a resolver; read what it looks for in a component",
+        "  tfx-dag: a pipeline within the pipeline, or an exit handler",
+        "  Trainer: parameter steps from the output of another task",
+        "  Exit: an exit handler",
+    ]
+
+
+def test_the_command_writes_a_package(tiny_config: Path, tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.yaml"
+    result = CliRunner().invoke(
+        main, ["compile", "--config", str(tiny_config), "-o", str(output), "--image", "mine:1"]
+    )
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"Pipeline 'tiny' for kubeflow, \d+ tasks, in {output}", result.output)
+    (spec,) = yaml.safe_load_all(output.read_text())
+    assert _container(spec, "Trainer")["image"] == "mine:1"
+
+
+def test_the_job_for_vertex_is_as_tfx_compiles_it_with_our_entrypoint(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "pipeline.json"
+    arguments = ["compile", "--config", str(tiny_config), "-o", str(output), "--target", "vertex"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    job = json.loads(output.read_text())
+    assert set(_tasks(job["pipelineSpec"])) >= {"LabelSchemaGen", "Trainer", "Pusher"}
+    assert "DataGateStop" not in _tasks(job["pipelineSpec"])
+    assert "training" in job["runtimeConfig"]["parameterValues"]
+
+
+@pytest.mark.parametrize(("name", "target"), [("p.json", "kubeflow"), ("p.yaml", "vertex")])
+def test_a_file_name_that_the_target_does_not_read(
+    tiny_config: Path, tmp_path: Path, name: str, target: str
+) -> None:
+    result = CliRunner().invoke(
+        main,
+        [
+            "compile", "--config", str(tiny_config), "-o", str(tmp_path / name),
+            "--target", target,
+        ],
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert f"Expected the package for {target} to be named" in result.output
