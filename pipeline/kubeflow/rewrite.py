@@ -116,7 +116,7 @@ def refuse_unsupported(spec: Spec) -> None:
             if producer and producer not in tasks:
                 problems.append(f"{name}: parameter {parameter} from the output of another task")
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = "\n".join(f"  {problem}" for problem in sorted(problems))
         raise ConfigError(
             "Expected a pipeline that Kubeflow Pipelines can run. Received one with what its "
             f"open-source back end lacks:\n{listed}"

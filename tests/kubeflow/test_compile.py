@@ -200,12 +200,12 @@ def test_what_the_back_end_cannot_run_is_refused_by_name(tiny_package: dict[str,
     with pytest.raises(ConfigError) as refusal:
         refuse_unsupported(spec)
     assert str(refusal.value).splitlines()[1:] == [
+        "  Exit: an exit handler",
+        "  Latest_executor: a resolver; read what it looks for in a component",
+        "  Trainer: parameter steps from the output of another task",
         "  exec-CoverExampleGen: a driver before the cache check; work in the executor",
         "  exec-Pusher: an artifact's value in its command; read it in the code",
-        "  Latest_executor: a resolver; read what it looks for in a component",
         "  tfx-dag: a pipeline within the pipeline, or an exit handler",
-        "  Trainer: parameter steps from the output of another task",
-        "  Exit: an exit handler",
     ]
 
 
