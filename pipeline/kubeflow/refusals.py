@@ -57,7 +57,7 @@ def model_refusal(outputs: Mapping[str, list[Artifact]]) -> str:
 
     if is_model_blessed(outputs["blessing"][0]):
         return ""
-    from components.evaluator.results import read_evaluation
+    from components.evaluation.results import read_evaluation
 
     failures = read_evaluation(outputs["evaluation"][0].uri).failures
     listed = "\n".join(f"  {failure.sentence()}" for failure in failures)

@@ -100,7 +100,7 @@ def test_only_what_depends_on_its_inputs_alone_is_cached(tiny_package: dict[str,
         if not task.get("cachingOptions", {}).get("enableCache")
     }
     assert uncached == {
-        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "EvaluatorStop"
+        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "ReportGen", "EvaluatorStop"
     }  # fmt: skip
 
 
@@ -117,6 +117,11 @@ def test_ingest_is_cached_by_the_content_of_the_data(tiny_package: dict[str, Any
         }
     }  # fmt: skip
     assert "DataFingerprint" in ingest["dependentTasks"]
+
+
+def test_the_report_is_a_page_of_the_user_interface(tiny_package: dict[str, Any]) -> None:
+    outputs = tiny_package["components"]["comp-ReportGen"]["outputDefinitions"]["artifacts"]
+    assert outputs["report_page"]["artifactType"]["schemaTitle"] == "system.HTML"
 
 
 def test_a_refusal_of_the_data_keeps_the_trainer_from_running(tiny_package: dict[str, Any]) -> None:
