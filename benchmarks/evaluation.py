@@ -34,7 +34,12 @@ from components.compat import LOCAL_BEAM_ARGS
 from components.evaluator.config import EvaluationConfig, Intervals
 from components.evaluator.eval_config import make_eval_config
 from components.label_schema import LABEL, TEST_SPLIT, LabelSchema
-from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
+from components.signatures import (
+    DECISIONS,
+    EXAMPLES_SIGNATURE,
+    PROBABILITIES,
+    read_model_description,
+)
 
 _SLACK_SECONDS = 10.0
 
@@ -50,8 +55,8 @@ def main() -> None:
     artifacts: Path = arguments.artifacts
     examples = _newest(artifacts / "CoverExampleGen" / "examples")
     model = _newest(artifacts / "Trainer" / "model")
-    schema_file = next((_newest(artifacts / "ImportSchemaGen" / "schema")).glob("*.pbtxt"))
-    schema = LabelSchema.from_file(schema_file)
+    genres = read_model_description(model / "Format-Serving").genres
+    schema = LabelSchema(genres, image_formats=(), smallest_side=1, largest_side=1)
 
     def evaluator(config: EvaluationConfig, baseline: bool, **options: Any) -> Callable[[], object]:
         return lambda: evaluate(examples, model, schema, config, baseline, options)

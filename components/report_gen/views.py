@@ -90,21 +90,25 @@ def _curves(
             "Recall",
             "Precision",
             f"Precision against recall of {genre}, average precision "
-            f"{values['average_precision']:.3f}; guessing gives {share:.3f}",
+            f"{_known(values['average_precision'])}; guessing gives {share:.3f}",
             guess=share,
         ),
         "roc": charts.curve(
             described["roc"],
             "False positive rate",
             "True positive rate",
-            f"ROC curve of {genre}, area {values['roc_auc']:.3f}",
+            f"ROC curve of {genre}, area {_known(values['roc_auc'])}",
         ),
         "calibration": charts.calibration(
             described["calibration"],
-            f"Calibration of {genre}: calibration error {values['calibration_error']:.3f}, "
-            f"Brier score {values['brier_score']:.3f}",
+            f"Calibration of {genre}: calibration error {_known(values['calibration_error'])}, "
+            f"Brier score {_known(values['brier_score'])}",
         ),
     }
+
+
+def _known(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _matrices(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -145,7 +145,7 @@ def refused(
     paths = [PATHS[row % len(PATHS)] for row in range(_COVERS)]
     bound = Threshold(at_least=0.85, tolerance=0.02)
     gate = GateConfig(
-        min_support=30, overall={"macro_roc_auc": bound}, per_genre={"roc_auc": bound}
+        min_support=60, overall={"macro_roc_auc": bound}, per_genre={"roc_auc": bound}
     )
     config = EvaluationConfig(gate=gate, intervals=Intervals(resamples=100))
     evaluation = evaluate_into(directory, config, candidate, pushed, GENRES, images, paths)
