@@ -10,6 +10,7 @@ is 2 times the plain loop plus 10 seconds.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import tensorflow as tf
@@ -41,6 +41,7 @@ from components.signatures import (
     read_model_description,
 )
 
+_SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
 _SLACK_SECONDS = 10.0
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     examples = _newest(artifacts / "CoverExampleGen" / "examples")
     model = _newest(artifacts / "Trainer" / "model")
     genres = read_model_description(model / "Format-Serving").genres
-    schema = LabelSchema(genres, image_formats=(), smallest_side=1, largest_side=1)
+    schema = dataclasses.replace(LabelSchema.from_file(_SCHEMA), genres=genres)
 
     def evaluator(config: EvaluationConfig, baseline: bool, **options: Any) -> Callable[[], object]:
         return lambda: evaluate(examples, model, schema, config, baseline, options)

@@ -17,12 +17,11 @@ from components.evaluation.names import (
 )
 from components.evaluator.config import EvaluationConfig, Threshold
 from components.evaluator.extractors import SLICED_FEATURES
+from components.evaluator.margins import ThresholdMargin, margin_name
 from components.evaluator.metrics import (
     CONFUSION_PLOT,
     DecisionConfusionPlot,
     MultiLabelMetric,
-    ThresholdMargin,
-    margin_name,
     metric_config,
 )
 from components.label_schema import LABEL, LabelSchema
