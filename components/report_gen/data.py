@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.label_schema import FEATURE_KEYS, GENRES
+from components.label_schema import FEATURE_KEYS, GENRES, SPLITS
 from components.quarantine import read_quarantine, read_summary
 from components.report_gen.sources import Sources
 
@@ -24,13 +25,14 @@ def describe_data(sources: Sources) -> dict[str, Any]:
     Returns:
         `summary`, an `IngestSummary`; `quarantine`, reason -> number of `rows` and the first
         of them; `statistics`, split -> features; `anomalies`, a list with split, feature and
-        description.
+        description; `drift`, a list with feature, distance and threshold.
     """
     return {
         "summary": _summary(sources.quarantine),
         "quarantine": _quarantine(sources.quarantine),
         "statistics": _statistics(sources.statistics),
         "anomalies": _anomalies(sources.anomalies),
+        "drift": _drift(sources.anomalies),
     }
 
 
@@ -59,7 +61,7 @@ def _statistics(folder: Path | None) -> dict[str, Any] | None:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     splits: dict[str, Any] = {}
-    for path in sorted(folder.glob(f"Split-*/{_STATISTICS_FILE}")):
+    for path in sorted(folder.glob(f"Split-*/{_STATISTICS_FILE}"), key=_split_place):
         message = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
         for dataset in message.datasets:
             features = [_feature(feature) for feature in dataset.features]
@@ -102,11 +104,8 @@ def _place(name: str) -> int:
 def _anomalies(folder: Path | None) -> list[dict[str, Any]] | None:
     if folder is None:
         return None
-    from tensorflow_metadata.proto.v0 import anomalies_pb2
-
     found: list[dict[str, Any]] = []
-    for path in sorted(folder.glob(f"Split-*/{_ANOMALIES_FILE}")):
-        message = anomalies_pb2.Anomalies.FromString(path.read_bytes())
+    for path, message in _anomaly_messages(folder):
         infos = [(None, message.dataset_anomaly_info)] * message.HasField("dataset_anomaly_info")
         infos += sorted(message.anomaly_info.items())
         found += [
@@ -118,27 +117,42 @@ def _anomalies(folder: Path | None) -> list[dict[str, Any]] | None:
             }
             for feature, info in infos
         ]
-        found += [
-            {
-                "split": _split(path),
-                "feature": "/".join(skew.path.step),
-                "title": "drift",
-                "description": _drift(skew),
-            }
-            for skew in message.drift_skew_info
-        ]
     return found
 
 
-def _drift(skew: Any) -> str:
-    return ", ".join(
-        f"distance {measure.value:.4g}, threshold {measure.threshold:.4g}"
-        for measure in skew.drift_measurements
-    )
+def _anomaly_messages(folder: Path | None) -> Iterator[tuple[Path, Any]]:
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    for path in sorted(folder.glob(f"Split-*/{_ANOMALIES_FILE}")) if folder else ():
+        yield path, anomalies_pb2.Anomalies.FromString(path.read_bytes())
+
+
+def _drift(folder: Path | None) -> list[dict[str, Any]]:
+    """Returns how far each feature of the newest span is from the previous one's."""
+    found: list[dict[str, Any]] = []
+    for path, message in _anomaly_messages(folder):
+        for skew in message.drift_skew_info:
+            name = ".".join(skew.path.step)
+            found += [
+                {
+                    "split": _split(path),
+                    "feature": name,
+                    "distance": measured.value,
+                    "threshold": measured.threshold or None,
+                    "too_far": name in message.anomaly_info,
+                }
+                for measured in skew.drift_measurements
+            ]
+    return found
 
 
 def _split(path: Path) -> str:
     return path.parent.name.removeprefix("Split-")
+
+
+def _split_place(path: Path) -> tuple[int, str]:
+    split = _split(path)
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
 
 
 def _finite(value: float) -> float | None:

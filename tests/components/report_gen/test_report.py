@@ -120,7 +120,10 @@ def test_stopped_data_have_their_problems_and_rows(stopped: Any) -> None:
     quarantine = report["data"]["quarantine"]["unknown_genre"]
     assert quarantine["rows"] == 30
     assert len(quarantine["first"]) == 20
-    assert report["data"]["anomalies"][-1]["description"] == "distance 0.5, threshold 0.1"
+    [anomaly] = report["data"]["anomalies"]
+    assert anomaly["title"] == "Unexpected string values"
+    [drift] = report["data"]["drift"]
+    assert (drift["feature"], drift["distance"], drift["threshold"]) == ("image/width", 0.5, 0.1)
     assert report["evaluation"] is report["training"] is report["model_card"] is None
 
 
