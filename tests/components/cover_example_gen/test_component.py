@@ -1,56 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import apache_beam as beam
-import pandas as pd
 import pytest
-import tensorflow as tf
-from tfx.types import standard_artifacts
 
-from components.artifacts import Quarantine
-from components.compat import LOCAL_BEAM_ARGS
-from components.cover_example_gen.component import CoverExampleGen
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
-from components.label_schema import FEATURE_KEYS, SPLITS
-from components.quarantine import IngestSummary, read_summary
+from components.cover_example_gen.plan import Plan, Shard, plan_shards
+from components.errors import DataError
+from components.label_schema import FEATURE_KEYS
 
 Write = Callable[..., Path]
-
-
-def _ingest(
-    data: Path, schema_path: Path, output: Path
-) -> tuple[dict[str, tuple[str, tf.train.Example]], IngestSummary, pd.DataFrame]:
-    artifacts = {
-        "schema": standard_artifacts.Schema(),
-        "examples": standard_artifacts.Examples(),
-        "quarantine": Quarantine(),
-    }
-    artifacts["schema"].uri = str(schema_path.parent)
-    for name in ("examples", "quarantine"):
-        (output / name).mkdir(parents=True)
-        artifacts[name].uri = str(output / name)
-    CoverExampleGen.test_call(
-        **artifacts,
-        data=str(data),
-        config=IngestConfig(examples_per_shard=20).model_dump_json(),
-        data_fingerprint="",
-        code_fingerprint="",
-        beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
-    )
-    examples = {}
-    for split in SPLITS:
-        files = sorted((output / "examples" / f"Split-{split}").iterdir())
-        assert files
-        for record in tf.data.TFRecordDataset([str(file) for file in files]):
-            example = tf.train.Example.FromString(record.numpy())
-            image_id = example.features.feature["image/id"].bytes_list.value[0].decode()
-            examples[image_id] = (split, example)
-    quarantined = pd.read_json(output / "quarantine" / "quarantine.jsonl", lines=True)
-    return examples, read_summary(output / "quarantine"), quarantined
+Ingest = Callable[..., Any]
 
 
 @pytest.fixture
@@ -87,21 +52,21 @@ def _labels_and_splits(examples) -> dict[str, tuple[str, tuple[bytes, ...], tupl
 
 
 def test_folder_and_manifest_give_the_same_examples(
-    folder: Path, manifest: Path, schema_path: Path, tmp_path: Path
+    folder: Path, manifest: Path, ingest: Ingest
 ) -> None:
-    from_folder, summary, _ = _ingest(folder, schema_path, tmp_path / "out1")
-    from_manifest, manifest_summary, _ = _ingest(manifest, schema_path, tmp_path / "out2")
-    assert _labels_and_splits(from_folder) == _labels_and_splits(from_manifest)
+    from_folder, from_manifest = ingest(folder), ingest(manifest)
+    assert _labels_and_splits(from_folder.examples()) == _labels_and_splits(
+        from_manifest.examples()
+    )
+    summary = from_folder.summary
     assert (summary.rows_given, summary.rows_ingested, summary.examples) == (66, 66, 60)
-    assert summary.rows_merged == 6
-    assert (manifest_summary.rows_given, manifest_summary.examples) == (60, 60)
+    assert summary.rows_merged == summary.united_labels == 6
+    summary = from_manifest.summary
+    assert (summary.rows_given, summary.examples, summary.united_labels) == (60, 60, 0)
 
 
-def test_an_example_has_every_feature_and_the_original_bytes(
-    folder: Path, schema_path: Path, tmp_path: Path
-) -> None:
-    examples, _, _ = _ingest(folder, schema_path, tmp_path / "out")
-    for _, example in examples.values():
+def test_an_example_has_every_feature_and_the_original_bytes(folder: Path, ingest: Ingest) -> None:
+    for _, example in ingest(folder).examples().values():
         feature = example.features.feature
         assert set(feature) == set(FEATURE_KEYS)
         paths = [path.decode() for path in feature["image/path"].bytes_list.value]
@@ -111,14 +76,13 @@ def test_an_example_has_every_feature_and_the_original_bytes(
         }
 
 
-def test_near_duplicates_share_a_split(
-    folder: Path, schema_path: Path, tmp_path: Path, write_cover: Write
-) -> None:
+def test_near_duplicates_share_a_split(folder: Path, write_cover: Write, ingest: Ingest) -> None:
     for seed in range(60):
         write_cover(folder / "pop" / f"re-issue-{seed:02d}.jpg", seed, side=140, quality=60)
-    examples, summary, _ = _ingest(folder, schema_path, tmp_path / "out")
+    result = ingest(folder)
+    examples = result.examples()
     assert len(examples) == 120
-    assert (summary.near_duplicate_groups, summary.near_duplicates) == (60, 120)
+    assert (result.summary.near_duplicate_groups, result.summary.near_duplicates) == (60, 120)
     splits_of_group: dict[bytes, set[str]] = {}
     for split, example in examples.values():
         group = example.features.feature["image/group"].bytes_list.value[0]
@@ -126,49 +90,46 @@ def test_near_duplicates_share_a_split(
     assert all(len(splits) == 1 for splits in splits_of_group.values())
 
 
-def test_bad_rows_are_quarantined_with_reasons_and_nothing_is_lost(
-    manifest: Path, schema_path: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("beam_args", "options"),
+    [
+        ((), {"workers": 1}),
+        ((), {"workers": 2}),
+        (("--direct_running_mode=multi_threading", "--direct_num_workers=2"), {"workers": 1}),
+    ],
+)
+def test_the_same_input_gives_the_same_bytes_whatever_the_workers(
+    beam_args: tuple[str, ...], options: dict[str, int], folder: Path, ingest: Ingest
 ) -> None:
-    (tmp_path / "empty.jpg").touch()
-    (tmp_path / "page.jpg").write_text("<html></html>")
-    whole = (tmp_path / "by_genre/rock/04.jpg").read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "folder.jpg").mkdir()
-    with manifest.open("a") as file:
-        file.write(
-            "gone.jpg,rock\nempty.jpg,rock\npage.jpg,rock\ncut.jpg,rock\nfolder.jpg,rock\n"
-            "by_genre/rock/04.jpg,\nby_genre/rock/04.jpg,rock|polka\n"
-            "../../etc/passwd,rock\n/etc/passwd,rock\nby_genre/rock/04.jpg\n"
-        )
-    examples, summary, quarantined = _ingest(manifest, schema_path, tmp_path / "out")
-    assert list(quarantined["reason"]) == [
-        "missing_file",
-        "empty_file",
-        "not_an_image",
-        "undecodable_image",
-        "not_a_file",
-        "no_genre",
-        "unknown_genre",
-        "outside_data_directory",
-        "outside_data_directory",
-        "malformed_row",
-    ]
-    assert list(quarantined["line"]) == list(range(62, 72))
-    assert set(quarantined["source"]) == {"labels.csv"}
-    assert "polka" in quarantined["detail"][6]
-    assert summary.rows_given == summary.rows_ingested + summary.rows_quarantined == 70
-    assert len(examples) == 60
+    usual = ingest(folder, workers=1)
+    again = ingest(folder, beam_args=beam_args, **options)
+    assert len(usual.shards()) == 4
+    assert usual.shards() == again.shards()
+    assert usual.summary == again.summary
 
 
-def test_the_same_input_gives_the_same_bytes(
-    folder: Path, schema_path: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [({"shards": 3}, 9), ({"examples_per_shard": 10_000}, 3), ({"examples_per_shard": 1}, 60)],
+)
+def test_shard_count_and_size_are_chosen(
+    options: dict[str, int], files: int, folder: Path, ingest: Ingest
 ) -> None:
-    _ingest(folder, schema_path, tmp_path / "out1")
-    _ingest(folder, schema_path, tmp_path / "out2")
-    first = sorted((tmp_path / "out1").rglob("*.tfrecord"))
-    second = sorted((tmp_path / "out2").rglob("*.tfrecord"))
-    assert [file.name for file in first] == [file.name for file in second]
-    assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
+    result = ingest(folder, **options)
+    assert len(result.shards()) == files
+    assert _labels_and_splits(result.examples()) == _labels_and_splits(ingest(folder).examples())
+
+
+def test_files_that_change_during_ingest_stop_it(
+    folder: Path, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change_a_file(plan: Plan, config: IngestConfig) -> list[Shard]:
+        (folder / "rock" / "04.jpg").write_bytes(b"changed")
+        return plan_shards(plan, config)
+
+    monkeypatch.setattr("components.cover_example_gen.ingest.plan_shards", change_a_file)
+    with pytest.raises(DataError, match=r"1 that changed, the first 'rock/04\.jpg'"):
+        ingest(folder)
 
 
 def test_the_fingerprint_follows_content_not_time(folder: Path, write_cover: Write) -> None:
@@ -180,7 +141,12 @@ def test_the_fingerprint_follows_content_not_time(folder: Path, write_cover: Wri
     assert fingerprint_data(folder) != before
 
 
-def test_the_account_is_readable_as_json(folder: Path, schema_path: Path, tmp_path: Path) -> None:
-    _ingest(folder, schema_path, tmp_path / "out")
-    account = json.loads((tmp_path / "out" / "quarantine" / "summary.json").read_text())
+def test_the_fingerprint_opens_nothing_that_could_block(folder: Path) -> None:
+    before = fingerprint_data(folder)
+    os.mkfifo(folder / "rock" / "fifo.jpg")
+    assert fingerprint_data(folder) != before
+
+
+def test_the_account_is_readable_as_json(folder: Path, ingest: Ingest) -> None:
+    account = json.loads((ingest(folder).folder / "quarantine" / "summary.json").read_text())
     assert account["examples"] == sum(account["examples_by_split"].values()) == 60
