@@ -219,6 +219,8 @@ def _prepare_stock() -> Callable[[Path, Path], int]:
     from PIL import Image
     from tfx.components.example_gen.write_split import WriteSplit
 
+    from components.compat import LOCAL_BEAM_ARGS
+
     def check(row_and_file: tuple[Any, str]) -> tuple[str, Any]:
         row, file = row_and_file
         encoded = Path(file).read_bytes()
@@ -237,7 +239,7 @@ def _prepare_stock() -> Callable[[Path, Path], int]:
 
         source = find_source(data)
         rows = [(row, str(source.directory / row.path)) for row in source.rows()]
-        with beam.Pipeline(argv=["--direct_running_mode=in_memory"]) as pipeline:
+        with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
             parts = (
                 pipeline
                 | beam.Create(rows)
@@ -261,6 +263,7 @@ def _prepare_covers(workers: int) -> Callable[[Path, Path], int]:
     from tfx.types import standard_artifacts
 
     from components.artifacts import Quarantine
+    from components.compat import LOCAL_BEAM_ARGS
     from components.cover_example_gen.component import CoverExampleGen
     from components.cover_example_gen.config import IngestConfig
     from components.quarantine import read_summary
@@ -281,7 +284,7 @@ def _prepare_covers(workers: int) -> Callable[[Path, Path], int]:
             config=IngestConfig(workers=workers).model_dump_json(),
             data_fingerprint="",
             code_fingerprint="",
-            beam_pipeline=beam.Pipeline(argv=["--direct_running_mode=in_memory"]),
+            beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
         )
         return read_summary(output / "quarantine").rows_given
 

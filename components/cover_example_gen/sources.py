@@ -94,7 +94,8 @@ class Source:
 
     def _image_files(self, folder: Path) -> list[str]:
         try:
-            names = [entry.name for entry in os.scandir(self.directory / folder) if entry.is_file()]
+            with os.scandir(self.directory / folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
         except (OSError, ValueError):
             return []
         return sorted(str(folder / name) for name in names if _is_image_name(name))

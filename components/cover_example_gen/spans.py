@@ -65,9 +65,14 @@ def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
         choice: `newest`, `all`, a number, or the first and the last number of a range.
 
     Raises:
-        ConfigError: there is nothing at `data`, or not the spans that were chosen.
+        ConfigError: there is nothing at `data` that can be read, or not the spans chosen.
     """
-    spans = find_spans(Path(data))
+    try:
+        spans = find_spans(Path(data))
+    except OSError as error:
+        raise ConfigError(
+            f"Expected data at {data} that can be read. Received: {error.strerror}."
+        ) from error
     numbers = [span.number for span in spans]
     if choice == "newest":
         taken = spans[-1:]

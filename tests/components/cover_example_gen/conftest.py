@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.artifacts import Quarantine
+from components.compat import LOCAL_BEAM_ARGS
 from components.cover_example_gen.component import CoverExampleGen
 from components.cover_example_gen.config import IngestConfig
 from components.label_schema import SPLITS
@@ -60,7 +61,9 @@ def text(example: tf.train.Example, key: str) -> str:
 def ingest(schema_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ingested]:
     """Returns a function that ingests data with some options."""
 
-    def run(data: Path | str, *, beam_args: tuple[str, ...] = (), **options: Any) -> Ingested:
+    def run(
+        data: Path | str, *, beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS, **options: Any
+    ) -> Ingested:
         folder = tmp_path_factory.mktemp("ingested")
         artifacts = {
             "schema": standard_artifacts.Schema(),

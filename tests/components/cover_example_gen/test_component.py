@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.compat import LOCAL_BEAM_ARGS
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.plan import Plan, Shard, plan_shards
@@ -16,6 +17,12 @@ from components.label_schema import FEATURE_KEYS
 
 Write = Callable[..., Path]
 Ingest = Callable[..., Any]
+
+TWO_BEAM_WORKERS = (
+    LOCAL_BEAM_ARGS[0],
+    "--direct_running_mode=multi_threading",
+    "--direct_num_workers=2",
+)
 
 
 @pytest.fixture
@@ -93,9 +100,9 @@ def test_near_duplicates_share_a_split(folder: Path, write_cover: Write, ingest:
 @pytest.mark.parametrize(
     ("beam_args", "options"),
     [
-        ((), {"workers": 1}),
-        ((), {"workers": 2}),
-        (("--direct_running_mode=multi_threading", "--direct_num_workers=2"), {"workers": 1}),
+        (LOCAL_BEAM_ARGS, {"workers": 1}),
+        (LOCAL_BEAM_ARGS, {"workers": 2}),
+        (TWO_BEAM_WORKERS, {"workers": 1}),
     ],
 )
 def test_the_same_input_gives_the_same_bytes_whatever_the_workers(
