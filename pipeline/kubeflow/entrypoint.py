@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 import sys
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,9 +34,11 @@ from pipeline.kubeflow.refusals import (
     model_refusal,
     render_page,
 )
+from pipeline.quiet import third_parties_quiet
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
 _REFUSALS = (DataError, ModelNotBlessed)
+_OUR_LOGGERS = ("covers", "components", "pipeline")
 _VERSION_PROPERTY = "tfx_version"
 
 _logger = logging.getLogger("covers")
@@ -75,11 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _set_up_logging() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    for name in ("absl", "apache_beam", "tensorflow", "root"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(name)s %(message)s")
+    for name in _OUR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: str) -> None:
@@ -151,4 +149,6 @@ def _say_last(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with third_parties_quiet():
+        exit_code = main(sys.argv[1:])
+    sys.exit(exit_code)

@@ -188,10 +188,22 @@ def tfx_outputs(given: Json) -> Iterator[tuple[str, Json]]:
     The others are of `system.` types: `executor-logs`, which the back end adds to every task, and
     the pages that our compiler adds.
     """
+    for key, raw in _each(given):
+        if not _title(raw["type"]).startswith("system."):
+            yield key, raw
+
+
+def page_outputs(given: Json) -> Iterator[tuple[str, Json]]:
+    """Yields the pages that our compiler added to the outputs."""
+    for key, raw in _each(given):
+        if _title(raw["type"]) == "system.HTML":
+            yield key, raw
+
+
+def _each(given: Json) -> Iterator[tuple[str, Json]]:
     for key, listed in given.items():
         for raw in listed.get("artifacts", ()):
-            if not _title(raw["type"]).startswith("system."):
-                yield key, raw
+            yield key, raw
 
 
 def _make_folder(artifact: Artifact) -> None:

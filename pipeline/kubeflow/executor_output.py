@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.kubeflow.executor_input import ABSENT, TaskInput, tfx_outputs
+from pipeline.kubeflow.executor_input import ABSENT, TaskInput, page_outputs, tfx_outputs
 from pipeline.kubeflow.staging import local_path
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def write_executor_output(
                 {"name": raw.get("name", key), "uri": raw["uri"], "metadata": metadata},
             ]
         }
+    for key, raw in page_outputs(task.raw_outputs.get("artifacts", {})):
+        artifacts[key] = {"artifacts": [{"name": raw.get("name", key), "uri": raw["uri"]}]}
     output = {"artifacts": artifacts, "parameterValues": dict(parameters or {})}
     task.output_file.parent.mkdir(parents=True, exist_ok=True)
     task.output_file.write_text(json.dumps(output), encoding="utf-8")

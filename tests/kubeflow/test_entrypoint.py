@@ -279,6 +279,7 @@ def test_a_gate_publishes_its_refusal_and_succeeds(recorded: Json, staging: Path
     page = _add_refusal(recorded, staging)
     refusal = _refuse(DataError("<b>20</b> of 200 rows."))
     assert _run(recorded, refusal, "--gate", "DataGate") == 0
+    assert "refusal_page" in _output(recorded)["artifacts"]  # kfp's local runner wants it named
     reason = _output(recorded)["parameterValues"]["refusal"]
     assert reason == "<b>20</b> of 200 rows. See minio://mlpipeline/q/quarantine.jsonl."
     text = page.read_text()
