@@ -13,7 +13,7 @@ RUN apt-get update \
 WORKDIR /build
 COPY requirements/tfx-1.21-image.txt requirements.txt
 # uv, too, is installed by the lock's version and hashes; it does not stay in the environment.
-RUN python3 -m venv /opt/covers && python3 -m venv /opt/uv \
+RUN python3 -m venv --without-pip /opt/covers && python3 -m venv /opt/uv \
     && awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.txt > uv.txt \
     && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes --requirement uv.txt \
     && sed --in-place '/^uv==/,/[^\\]$/d' requirements.txt
@@ -31,7 +31,7 @@ RUN /opt/uv/bin/uv pip install --quiet --no-cache --python /opt/covers/bin/pytho
 FROM ${BASE}
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && useradd --uid 1000 --no-create-home --home-dir /tmp covers \
     # Where the launcher of Kubeflow Pipelines stages artifacts: any user may, as OpenShift picks one.
     && mkdir --mode=1777 /minio /s3 /gcs

@@ -282,6 +282,7 @@ def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: 
         ("predict", "{root}/covers/images/00000.jpg"),
         ("runs",),
         ("schema", "infer", "{root}/covers"),
+        ("compile", "--config", "{root}/tiny.yaml", "--image", "x", "-o", "{root}/p.yaml"),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -294,7 +295,7 @@ def test_a_person_sees_no_warning_of_a_library(
         "pipeline",
         *(part.format(root=workspace) for part in arguments),
     ]
-    if arguments[0] != "schema":
+    if arguments[0] not in ("schema", "compile"):
         command += ["--pipeline-root", str(workspace / "root")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0
