@@ -7,6 +7,7 @@ from pathlib import Path
 
 _COMPONENTS = Path(__file__).parent.parent / "components"
 _PACKAGES = sorted(_COMPONENTS.glob("*/__init__.py"))
+_CODE_SUFFIXES = (".py", ".html", ".css", ".js")
 _SHARED_MODULES = ("errors.py", "label_schema.py", "quarantine.py", "signatures.py")
 
 
@@ -16,9 +17,11 @@ def fingerprint_components() -> dict[str, str]:
 
 
 def fingerprint_code(component: str) -> str:
-    """Returns a hash of a component folder's Python files and of the modules all share."""
+    """Returns a hash of a component folder's code and templates and of the modules all share."""
     files = [_COMPONENTS / name for name in _SHARED_MODULES]
-    files += sorted((_COMPONENTS / component).rglob("*.py"))
+    files += sorted(
+        path for path in (_COMPONENTS / component).rglob("*") if path.suffix in _CODE_SUFFIXES
+    )
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.relative_to(_COMPONENTS).as_posix().encode())

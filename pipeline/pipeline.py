@@ -135,7 +135,9 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         data=inputs.data,
         data_fingerprint=inputs.data_fingerprint,
         push_destination=inputs.push_destination,
-        code_fingerprint=inputs.code_fingerprints["report_gen"],
+        code_fingerprint=(
+            inputs.code_fingerprints["report_gen"] + inputs.code_fingerprints["evaluation"]
+        ),
     )
 
     return Pipeline(
