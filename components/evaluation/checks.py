@@ -101,7 +101,7 @@ class Check:
 
     def _comparison(self) -> str:
         if self.status is Status.NOT_COMPARED:
-            return "has no pushed model's to be compared with"
+            return "has no pushed model to be compared with"
         if self.value is None or self.baseline_value is None or self.change is None:
             return f"cannot be compared with the pushed model's, as {self.reason}"
         value, baseline, distance, tolerance, allowed = self._format(

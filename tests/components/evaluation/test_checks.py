@@ -35,7 +35,7 @@ SENTENCES = [
     ),
     (
         Check("pop", "f1", "change", 0.1, Status.NOT_COMPARED, 0.7),
-        "pop: f1 has no pushed model's to be compared with",
+        "pop: f1 has no pushed model to be compared with",
     ),
     (
         Check(None, "example_count", "at least", bound=50.0, value=12.0),
