@@ -62,8 +62,9 @@ class Submitter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        kfp_client = _kfp()
         with self._errors(), _quiet():
-            self._client = _kfp().Client(
+            self._client = kfp_client.Client(
                 host=connection.host,
                 existing_token=connection.token,
                 ssl_ca_cert=connection.ca_certificate,

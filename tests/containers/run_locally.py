@@ -61,7 +61,7 @@ def main(package: Path, root: Path) -> None:
     training["config"]["seed"] = 7
     run(pipeline, **given, training=json.dumps(training))
     assert len(versions(root)) == 2, versions(root)
-    second = max(root.glob("containers-*"), key=lambda path: path.name)
+    second = max(root.glob("tiny-*"), key=lambda path: path.name)
     baselines = list(second.glob("BaselineModel/model/**/saved_model.pb"))
     assert baselines, "the second run found no baseline"
     print(f"second run: version {versions(root)[-1]}, compared with {first}")
@@ -77,7 +77,7 @@ def main(package: Path, root: Path) -> None:
     # task after it.
     with contextlib.suppress(RuntimeError, ValueError):
         run(pipeline, **{**given, "data": str(bad)})
-    third = max(root.glob("containers-*"), key=lambda path: path.name)
+    third = max(root.glob("tiny-*"), key=lambda path: path.name)
     assert "DataGate: refused" in (third / "DataGate" / "refusal_page").read_text()
     assert len(versions(root)) == 2
     output = json.loads((third / "DataGate" / "executor_output.json").read_text())

@@ -9,34 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.config import load_config
-from pipeline.kubeflow.compile import compile_pipeline
-
-TINY = """
-name: tiny
-schema: {schema}
-kubeflow:
-  image: covers:test
-trainer:
-  image_size: 48
-  epochs: 2
-  early_stopping: null
-  layers:
-    - Rescaling: {{scale: 0.00784313725490196, offset: -1.0}}
-    - Conv2D: {{filters: 8, kernel_size: 3, strides: 2}}
-    - ReLU
-    - GlobalAveragePooling2D
-evaluation:
-  gate:
-    overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
-    per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
-"""
+from pipeline.kubeflow.compile import Package, compile_pipeline
 
 
 @pytest.fixture(scope="session")
-def tiny_config(tmp_path_factory: pytest.TempPathFactory, schema_path: Path) -> Path:
-    file = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    file.write_text(TINY.format(schema=schema_path))
-    return file
+def tiny_config() -> Path:
+    return Path(__file__).parent.parent / "containers" / "tiny.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +24,7 @@ def tiny_package(tiny_config: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def package_file(
-    tiny_package: dict[str, Any], tiny_config: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    from pipeline.kubeflow.compile import Package
-
+def package_file(tiny_package: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("package") / "pipeline.yaml"
     Package((tiny_package,), "kubeflow").write(file)
     return file

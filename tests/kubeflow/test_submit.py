@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +15,6 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from pipeline.kubeflow.package import CompiledPackage, parameter_values
-
-pytest.importorskip("kfp")
 
 DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
 V2 = "/apis/v2beta1"
@@ -104,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
     stub = Api()
     handler = type("StubHandler", (Handler,), {"api": stub, "tokens": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -204,7 +204,15 @@ def test_a_refusal_of_the_api_is_told_without_a_traceback(
     assert hint in result.output
 
 
+def test_without_kfp_it_says_how_to_get_it(package_file: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "kfp.client", None)
+    result = covers("submit", str(package_file), *DATA)
+    assert result.exit_code == 2
+    assert "make kfp" in result.output
+
+
 def test_an_api_that_is_not_there(package_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
     monkeypatch.setenv("HOME", str(tmp_path))
     result = covers("submit", str(package_file), *DATA, "--host", "http://127.0.0.1:9")
     assert result.exit_code == 1
