@@ -1,137 +1,140 @@
-"""Keras callbacks: progress, history, and those the configuration asks for."""
+"""Keras callbacks: progress, history, best and averaged weights."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from components import progress
-from components.errors import ConfigError
-from components.signatures import HISTORY_FILE
-from components.trainer.config import EarlyStopping, TrainerConfig
+from components.trainer.dataset import Position
+from components.trainer.state import TrainingState
 
-_STAGE = "Trainer"
+STAGE = "Trainer"
 
 
 class ProgressReport(keras.callbacks.Callback):
     """Reports each step to `components.progress`.
 
     Args:
+        state: the training's state.
         epochs: the most epochs that training may take.
         steps_per_epoch: steps in each.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int) -> None:
+    def __init__(self, state: TrainingState, epochs: int, steps_per_epoch: int) -> None:
         super().__init__()
+        self.state = state
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
-        self.epoch = 0
-        self.last_auc = ""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.epoch = epoch
+        self.resumed = ""
+        if state.resumed:
+            self.resumed = f" (resumed in epoch {state.resumed[-1]})"
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._report(min(batch + 1, self.steps_per_epoch), logs or {})
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        if "val_macro_roc_auc" in logs:
-            self.last_auc = f" val_macro_roc_auc {float(logs['val_macro_roc_auc']):.2f}"
-        self._report(self.steps_per_epoch, logs)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self.epoch + 1 < self.epochs:
-            total = self.epochs * self.steps_per_epoch
-            detail = f"stopped early after epoch {self.epoch + 1}/{self.epochs}{self.last_auc}"
-            progress.report(_STAGE, total, total, detail)
-
-    def _report(self, step: int, logs: dict[str, Any]) -> None:
-        loss = f" loss {float(logs['loss']):.2f}" if "loss" in logs else ""
+        position = self.state.position
+        loss = f" loss {float(logs['loss']):.2f}" if logs and "loss" in logs else ""
         progress.report(
-            _STAGE,
-            self.epoch * self.steps_per_epoch + step,
+            STAGE,
+            position.epoch * self.steps_per_epoch + position.step,
             self.epochs * self.steps_per_epoch,
-            f"epoch {self.epoch + 1}/{self.epochs}{loss}{self.last_auc}",
+            f"epoch {position.epoch + 1}/{self.epochs}{loss}{self._auc()}{self.resumed}",
         )
 
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        done, total = (epoch + 1) * self.steps_per_epoch, self.epochs * self.steps_per_epoch
+        detail = f"epoch {epoch + 1}/{self.epochs}{self._auc()}{self.resumed}"
+        if self.state.is_over and epoch + 1 < self.epochs:
+            done = total
+            detail = f"stopped early after epoch {epoch + 1}/{self.epochs}{self._auc()}"
+        progress.report(STAGE, done, total, detail)
 
-class HistoryWriter(keras.callbacks.Callback):
-    """Writes `history.json` after each epoch, and stops a training that has diverged.
+    def _auc(self) -> str:
+        for row in reversed(self.state.epochs):
+            return f" val_macro_roc_auc {row['val_macro_roc_auc']:.2f}"
+        return ""
 
-    The file holds `epochs`, a list of objects with `epoch` (from 1), `learning_rate`,
-    `seconds`, `loss`, each metric and their `val_` twins; `monitor`, the metric that chose the
-    weights, or null; and `exported_epoch`, the epoch whose weights are exported.
+
+class StateKeeper(keras.callbacks.Callback):
+    """Keeps the training's state up to date, writes its history and stops it early.
+
+    It comes before all callbacks that read the state.
 
     Args:
-        folder: where to write.
-        early_stopping: how the exported epoch is chosen; None exports the last.
+        state: the training's state.
+        folder: where `history.json` goes.
     """
 
-    def __init__(self, folder: Path, early_stopping: EarlyStopping | None) -> None:
+    def __init__(self, state: TrainingState, folder: Path) -> None:
         super().__init__()
-        self.path = folder / HISTORY_FILE
-        self.early_stopping = early_stopping
-        self.epochs: list[dict[str, Any]] = []
+        self.state = state
+        self.folder = folder
+        self.before = 0.0
         self.started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.before = self.state.seconds
         self.started = time.monotonic()
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        position = self.state.position
+        self.state.position = Position(position.epoch, position.step + 1)
+        self.state.seconds = self.before + time.monotonic() - self.started
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Appends an epoch.
+        """Appends the epoch to the history.
 
         Raises:
             ConfigError: the loss is not finite.
         """
+        self.state.seconds = self.before + time.monotonic() - self.started
         values = {key: float(value) for key, value in (logs or {}).items()}
-        if not all(math.isfinite(values.get(key, 0.0)) for key in ("loss", "val_loss")):
-            raise ConfigError(
-                f"Expected a finite loss. Received: loss {values.get('loss')}, val_loss "
-                f"{values.get('val_loss')} in epoch {epoch + 1}. Lower the learning rate."
-            )
-        rate = float(self.model.optimizer.learning_rate)
-        seconds = round(time.monotonic() - self.started, 3)
-        row = {"epoch": epoch + 1, "learning_rate": rate, "seconds": seconds, **values}
-        self.epochs.append(row)
-        history = {
-            "epochs": self.epochs,
-            "monitor": self.early_stopping and self.early_stopping.monitor,
-            "exported_epoch": self._exported_epoch(),
-        }
-        self.path.write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
-
-    def _exported_epoch(self) -> int:
-        if self.early_stopping is None:
-            return len(self.epochs)
-        monitor = self.early_stopping.monitor
-        best = min if self.early_stopping.mode == "min" else max
-        return best(self.epochs, key=lambda row: row[monitor])["epoch"]
+        self.state.finish_epoch(values, float(self.model.optimizer.learning_rate))
+        self.state.write_history(self.folder)
+        if self.state.is_over:
+            self.model.stop_training = True
 
 
-def make_callbacks(
-    config: TrainerConfig, steps_per_epoch: int, folder: Path
-) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks of a training; files go to `folder`, which exists."""
-    callbacks: list[keras.callbacks.Callback] = [
-        HistoryWriter(folder, config.early_stopping),
-        ProgressReport(config.epochs, steps_per_epoch),
-    ]
-    if config.early_stopping:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor=config.early_stopping.monitor,
-                mode=config.early_stopping.mode,
-                patience=config.early_stopping.patience,
-                restore_best_weights=True,
-            )
-        )
-    if importlib.util.find_spec("tensorboard"):
-        callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
-    return callbacks
+class AveragedWeights(keras.callbacks.Callback):
+    """Puts the optimizer's averaged weights into the model from validation to the epoch's end.
+
+    So they are what is validated, kept as the best and exported, while training goes on with
+    the weights themselves. Comes after the callbacks that read the weights of an epoch and
+    before the one that writes checkpoints. (`keras.callbacks.SwapEMAWeights` adds and subtracts
+    the two, which rounds: not good enough for a training that resumes exactly.)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[np.ndarray] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._restore()  # `fit` leaves the averages in the model when it returns
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        variables = self.model.trainable_variables
+        self.weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        self.model.optimizer.finalize_variable_values(variables)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.weights:
+            for variable, weight in zip(self.model.trainable_variables, self.weights, strict=True):
+                variable.assign(weight)
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the network's weights after the best epoch, in `TrainingState.best_weights`."""
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.state.best_epoch == epoch + 1:
+            self.state.best_weights = self.model.network.get_weights()

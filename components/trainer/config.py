@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import ConfigError
 
-MONITORS: dict[str, Literal["min", "max"]] = {
-    "val_loss": "min",
-    "val_hamming_loss": "min",
-    "val_exact_match_ratio": "max",
-    "val_macro_roc_auc": "max",
-}
+Monitor = Literal[
+    "val_loss",
+    "val_hamming_loss",
+    "val_exact_match_ratio",
+    "val_macro_roc_auc",
+    "val_macro_average_precision",
+]
+_FALLING_MONITORS = ("val_loss", "val_hamming_loss")
+ThresholdRule = Literal["best_f1", "label_share"]
 DEFAULT_THRESHOLD = 0.5
+
+_NATIVE_IMAGE_SIZES: Mapping[str, int] = MappingProxyType(
+    {
+        "EfficientNetLite1": 240,
+        "EfficientNetLite2": 260,
+        "EfficientNetLite3": 280,
+        "EfficientNetLite4": 300,
+        "EfficientNetB1": 240,
+        "EfficientNetB2": 260,
+        "EfficientNetB3": 300,
+        "EfficientNetB4": 380,
+        "EfficientNetB5": 456,
+        "EfficientNetB6": 528,
+        "EfficientNetB7": 600,
+        "EfficientNetV2B1": 240,
+        "EfficientNetV2B2": 260,
+        "EfficientNetV2B3": 300,
+        "EfficientNetV2S": 384,
+        "EfficientNetV2M": 480,
+        "EfficientNetV2L": 480,
+        "InceptionResNetV2": 299,
+        "InceptionV3": 299,
+        "NASNetLarge": 331,
+        "Xception": 299,
+    }
+)
+_USUAL_IMAGE_SIZE = 224
 
 
 def _name_with_kwargs(value: Any) -> Any:
@@ -58,6 +90,10 @@ def _original_layers() -> tuple[dict[str, dict[str, Any]], ...]:
     )
 
 
+def _layers_after_a_backbone() -> tuple[dict[str, dict[str, Any]], ...]:
+    return ({"GlobalAveragePooling2D": {}}, {"Dropout": {"rate": 0.2}})
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,53 +132,109 @@ class EarlyStopping(_Model):
         patience: epochs without improvement before training stops.
     """
 
-    monitor: Literal[
-        "val_loss", "val_hamming_loss", "val_exact_match_ratio", "val_macro_roc_auc"
-    ] = "val_macro_roc_auc"
+    monitor: Monitor = "val_macro_roc_auc"
     patience: int = Field(default=10, ge=1)
 
     @property
     def mode(self) -> Literal["min", "max"]:
         """Whether the monitored metric is better when lower or higher."""
-        return MONITORS[self.monitor]
+        return "min" if self.monitor in _FALLING_MONITORS else "max"
+
+
+class Backbone(_Model):
+    """A network trained on other images, to begin from.
+
+    Attributes:
+        name: `EfficientNetLite0` to `4`, or any network of keras.applications.
+        weights: `imagenet`; `none` for random weights; or a file: a PyTorch state dict (`.pth`)
+            for EfficientNet-lite, else a Keras weights file without the top (`.h5`).
+        head_epochs: passes over the features of the frozen backbone that fit the layers after
+            it, before anything is fine-tuned. 0 leaves them random.
+        fine_tune: `all` layers of the backbone, `none`, or the name (or its beginning) of the
+            first one to train. Batch normalisation stays frozen.
+    """
+
+    name: str
+    weights: str = "imagenet"
+    head_epochs: int = Field(default=20, ge=0)
+    fine_tune: str = "all"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def image_size(self) -> int:
+        """The side in pixels that the network was trained with."""
+        return _NATIVE_IMAGE_SIZES.get(self.name, _USUAL_IMAGE_SIZE)
 
 
 class TrainerConfig(_Model):
     """Everything that shapes training; the defaults are the original network.
 
     Attributes:
-        image_size: side in pixels that covers are resized to.
-        batch_size: covers per step.
+        image_size: side in pixels that covers are resized to; with a backbone, unless given,
+            the side that it was trained with.
+        batch_size: covers per step, over all devices.
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
-        layers: Keras layers between the input (float32 pixels, 0 to 255) and the output layer,
-            each `{LayerName: {keyword: value}}` or just `LayerName`.
-        augmentation: Keras layers, in the same form, applied before `layers` in training only.
-        loss: a Keras loss, by name or `{LossName: {keyword: value}}`.
-        optimizer: a Keras optimizer, `{OptimizerName: {keyword: value}}`.
+        backbone: a network to begin from, by name or as `Backbone`; null trains `layers` alone.
+        layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
+            the output layer, each `{LayerName: {keyword: value}}` or just `LayerName`. Unless
+            given: the original network or, after a backbone, pooling and dropout.
+        augmentation: Keras layers, in the same form, applied to the images in training only.
+        loss: a Keras loss or `AsymmetricLoss`, by name or `{LossName: {keyword: value}}`.
+        class_weights: `none`, or `balanced`: in the loss, a cover of a genre weighs as many
+            times more as covers without the genre are more frequent.
+        optimizer: a Keras optimizer, `{OptimizerName: {keyword: value}}`; its own keywords give
+            weight decay, clipping, averaged weights (`use_ema`, which are then the ones that
+            are validated and exported) and `gradient_accumulation_steps`.
         learning_rate_schedule: `constant`, or `{name: cosine, warmup_epochs: 2}`.
         early_stopping: `{monitor, patience}`, or null to train all epochs and keep the last.
         output_bias: `zeros`, or `prior`: the logit of each genre's share of the train split.
-        decision_thresholds: one number for all genres, or `best_f1`: per genre, the threshold
-            with the highest F1 on the eval split.
+        decision_thresholds: one number for all genres, or a rule that finds each genre's on the
+            eval split: `best_f1`, the highest F1; `label_share`, the genre is decided for the
+            share of covers that have it.
+        at_least_one_genre: where no probability reaches its threshold, decide the genre that
+            comes closest to it.
+        precision: of the computation. `mixed_bfloat16` and `mixed_float16` keep weights in
+            float32; `auto` takes mixed_float16 on GPUs with tensor cores, float32 elsewhere.
+            The exported model is float32 in any case.
         cache: keep decoded covers in memory when they fit.
+        checkpoint_seconds: time between checkpoints within an epoch; there is one after every
+            epoch too. A training that was killed goes on from the last. Null writes none.
     """
 
     image_size: int = Field(default=150, ge=8, le=2048)
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
+    backbone: Backbone | None = None
     layers: tuple[Named, ...] = Field(default_factory=_original_layers)
     augmentation: tuple[Named, ...] = ()
     loss: Named = Field(default="binary_crossentropy", validate_default=True)
+    class_weights: Literal["none", "balanced"] = "none"
     optimizer: Named = Field(default={"Adam": {"learning_rate": 0.001}})
     learning_rate_schedule: LearningRateSchedule = LearningRateSchedule()
     early_stopping: EarlyStopping | None = EarlyStopping()
     output_bias: Literal["zeros", "prior"] = "zeros"
-    decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["best_f1"] = (
+    decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = (
         DEFAULT_THRESHOLD
     )
+    at_least_one_genre: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     cache: bool = True
+    checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_after_a_backbone(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("backbone"):
+            return values
+        backbone = Backbone.model_validate(values["backbone"])
+        defaults = {"image_size": backbone.image_size, "layers": _layers_after_a_backbone()}
+        return {**defaults, **values}
 
     @model_validator(mode="after")
     def _warm_up_ends_in_time(self) -> TrainerConfig:
@@ -156,7 +248,7 @@ class TrainerConfig(_Model):
     @property
     def metric_threshold(self) -> float:
         """The threshold of metrics during training, before any is tuned."""
-        tuned = self.decision_thresholds == "best_f1"
+        tuned = isinstance(self.decision_thresholds, str)
         return DEFAULT_THRESHOLD if tuned else float(self.decision_thresholds)
 
     @classmethod

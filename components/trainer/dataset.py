@@ -17,11 +17,27 @@ from components.errors import DataError
 from components.trainer.config import TrainerConfig
 from components.trainer.preprocessing import decode_and_resize
 
-_CACHED_SHARE_OF_MEMORY = 0.5
-_UNCACHED_SHUFFLE_BUFFER = 16_384
+# Decoding into memory holds the covers twice for a moment.
+_CACHED_SHARE_OF_MEMORY = 0.25
+_SHUFFLED_BLOCK = 8_192
+_FILES_AT_A_TIME = 8
 _PREFETCHED_BATCHES = 2
 
 _logger = logging.getLogger(__name__)
+
+
+Images = tf.Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """A place in a training: `step` batches of epoch `epoch` are done; both count from 0."""
+
+    epoch: int
+    step: int
+
+
+START = Position(0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,42 +97,120 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
     return Split(files=files, labels=labels)
 
 
+def load_images(split: Split, schema: label_schema.LabelSchema, config: TrainerConfig) -> Images:
+    """Decodes a split's covers into memory, in the order of its files.
+
+    Returns:
+        tf.uint8, shape (examples, image_size, image_size, 3), in the machine's own memory; None
+        where the configuration or the memory says no: they are then decoded in every epoch.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a cover does not decode.
+    """
+    if not _fits(split, config):
+        return None
+    shape = (len(split.labels), config.image_size, config.image_size, 3)
+    images = np.empty(shape, np.uint8)
+    batches = _decoded(_records(split.files), schema, config).batch(config.batch_size)
+    done = 0
+    for batch, _ in batches:
+        images[done : done + len(batch)] = batch
+        done += len(batch)
+    with tf.device("CPU:0"):
+        return tf.convert_to_tensor(images)
+
+
 def train_dataset(
-    split: Split, schema: label_schema.LabelSchema, config: TrainerConfig
+    split: Split,
+    images: Images,
+    schema: label_schema.LabelSchema,
+    config: TrainerConfig,
+    start: Position = START,
 ) -> tf.data.Dataset:
-    """Returns batches of the train split, reshuffled every epoch in an order the seed fixes.
+    """Returns the batches of all epochs from `start` on, one after the other.
+
+    Each epoch has an order of its own, which follows from the seed and the epoch alone: a
+    training that goes on from a position sees what it would have seen.
+
+    Args:
+        split: the train split.
+        images: its decoded covers, from `load_images`, or None to decode them as they come.
+        schema: names the features.
+        config: batch size, image size, epochs and seed.
+        start: the first batch to return.
 
     Yields:
         (image, label): tf.uint8 (batch, image_size, image_size, 3); tf.float32 (batch, genres).
     """
-    size = len(split.labels)
-    records = _records(split.files)
-    if _is_cached(split, config):
-        dataset = _decoded(records, schema, config).cache().shuffle(size, seed=config.seed)
-    else:
-        buffer = min(size, _UNCACHED_SHUFFLE_BUFFER)
-        dataset = _decoded(records.shuffle(buffer, seed=config.seed), schema, config)
-    return _batched(dataset, config)
+    epochs = tf.data.Dataset.range(start.epoch, config.epochs)
+    if images is None:
+        skipped = start.step * config.batch_size
+        records = epochs.flat_map(lambda epoch: _shuffled_records(split, config, epoch))
+        return _batched(_decoded(records.skip(skipped), schema, config), config)
+    with tf.device("CPU:0"):
+        labels = tf.convert_to_tensor(split.labels)
+
+    def indices(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = _permutation(len(split.labels), config, epoch)
+        return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
+
+    def gather(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(images, index), tf.gather(labels, index)
+
+    batches = epochs.flat_map(indices).skip(start.step).with_options(input_options())
+    return batches.map(gather, num_parallel_calls=2, deterministic=True).prefetch(
+        _PREFETCHED_BATCHES
+    )
 
 
 def eval_dataset(
-    split: Split, schema: label_schema.LabelSchema, config: TrainerConfig
+    split: Split, images: Images, schema: label_schema.LabelSchema, config: TrainerConfig
 ) -> tf.data.Dataset:
-    """Returns batches of a split in the order of its files, as in `split.labels`.
+    """Returns the batches of a split in the order of its files, as in `split.labels`.
+
+    Args:
+        split: any split.
+        images: its decoded covers, from `load_images`, or None to decode them as they come.
+        schema: names the features.
+        config: batch size and image size.
 
     Yields:
         (image, label): tf.uint8 (batch, image_size, image_size, 3); tf.float32 (batch, genres).
     """
-    dataset = _decoded(_records(split.files), schema, config)
-    return _batched(dataset.cache() if _is_cached(split, config) else dataset, config)
+    if images is None:
+        return _batched(_decoded(_records(split.files), schema, config), config)
+    with tf.device("CPU:0"):
+        pairs = tf.data.Dataset.from_tensor_slices((images, split.labels))
+    return _batched(pairs.with_options(input_options()), config)
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:
-    zipped = [file for file in files if file.endswith(".gz")]
-    plain = [file for file in files if not file.endswith(".gz")]
-    records = tf.data.TFRecordDataset(zipped, compression_type="GZIP")
-    records = records.concatenate(tf.data.TFRecordDataset(plain))
-    return records.with_options(input_options())
+    return _from_files(tf.constant(files, tf.string), cycle_length=1)
+
+
+def _shuffled_records(split: Split, config: TrainerConfig, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Files in another order every epoch, several at a time, then shuffled block by block."""
+    files = tf.gather(tf.constant(split.files), _permutation(len(split.files), config, epoch))
+    blocks = _from_files(files, min(len(split.files), _FILES_AT_A_TIME)).batch(_SHUFFLED_BLOCK)
+
+    def shuffled(block: tf.Tensor) -> tf.Tensor:
+        return tf.gather(block, _permutation(tf.shape(block)[0], config, epoch))
+
+    return blocks.map(shuffled).unbatch()
+
+
+def _from_files(files: tf.Tensor, cycle_length: int) -> tf.data.Dataset:
+    def read(file: tf.Tensor) -> tf.data.Dataset:
+        zipped = tf.strings.regex_full_match(file, r".*\.gz")
+        return tf.data.TFRecordDataset(file, tf.where(zipped, "GZIP", ""))
+
+    paths = tf.data.Dataset.from_tensor_slices(files)
+    return paths.interleave(read, cycle_length).with_options(input_options())
+
+
+def _permutation(size: int | tf.Tensor, config: TrainerConfig, epoch: tf.Tensor) -> tf.Tensor:
+    seed = tf.stack([tf.constant(config.seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(tf.range(size), seed)
 
 
 def _decoded(
@@ -136,7 +230,7 @@ def _batched(dataset: tf.data.Dataset, config: TrainerConfig) -> tf.data.Dataset
     return dataset.batch(config.batch_size).prefetch(_PREFETCHED_BATCHES)
 
 
-def _is_cached(split: Split, config: TrainerConfig) -> bool:
+def _fits(split: Split, config: TrainerConfig) -> bool:
     needed = len(split.labels) * config.image_size**2 * 3
     if config.cache and needed > _CACHED_SHARE_OF_MEMORY * available_memory():
         _logger.warning("%.1f GB of decoded covers do not fit: not cached.", needed / 1e9)

@@ -13,9 +13,19 @@ import numpy as np
 
 from components.compat import has_no_output_left
 from components.errors import ConfigError
+from components.trainer.backbone import build_backbone
 from components.trainer.config import TrainerConfig, name_and_kwargs
-from components.trainer.metrics import ExactMatchRatio, HammingLoss, MacroRocAuc
+from components.trainer.metrics import (
+    F1,
+    ExactMatchRatio,
+    HammingLoss,
+    LabelCardinality,
+    LabelwiseAccuracy,
+    NoGenreShare,
+)
 from components.trainer.optimization import make_loss, make_optimizer
+from components.trainer.precision import float32_policy, training_policy
+from components.trainer.ranking_metrics import MacroAveragePrecision, MacroRocAuc
 
 _CHANNELS = 3
 
@@ -52,17 +62,43 @@ def build_model(
     """Builds the uncompiled model and sets all random seeds from `config.seed`.
 
     Args:
-        config: names layers and augmentation.
+        config: names backbone, layers, augmentation and precision.
         num_genres: size of the output layer, "probabilities" (Dense, sigmoid).
         label_prior: float, shape (num_genres,): each genre's share of the train split, strictly
             between 0 and 1; the output bias starts at its logit. None starts at zero.
 
     Raises:
         ConfigError: a layer is unknown, refuses its arguments or its input, or leaves less
-            than one pixel of the image; the message names its index.
+            than one pixel of the image, the message names its index; or the backbone cannot be
+            had.
     """
     keras.utils.set_random_seed(config.seed)
+    with training_policy(config.precision):
+        return _build_model(config, num_genres, label_prior)
+
+
+def serving_network(model: AugmentedModel, config: TrainerConfig) -> keras.Model:
+    """Returns the network in float32, with the weights of the trained one."""
+    if all(layer.dtype_policy.name == "float32" for layer in model.network.layers):
+        return model.network
+    num_genres = model.network.output_shape[-1]
+    with float32_policy():
+        network = _build_model(_without_weights(config), num_genres, None).network
+    network.set_weights(model.network.get_weights())
+    return network
+
+
+def _without_weights(config: TrainerConfig) -> TrainerConfig:
+    backbone = config.backbone and config.backbone.model_copy(update={"weights": "none"})
+    return config.model_copy(update={"backbone": backbone})
+
+
+def _build_model(
+    config: TrainerConfig, num_genres: int, label_prior: np.ndarray | None
+) -> AugmentedModel:
     body = _make_layers("layers", config.layers, config.seed + 1000)
+    if config.backbone:
+        body.insert(0, (f"backbone ({config.backbone.name})", build_backbone(config.backbone)))
     augmentation = _make_layers("augmentation", config.augmentation, config.seed + 1)
     head = keras.layers.Dense(
         num_genres, activation="sigmoid", dtype="float32", name="probabilities"
@@ -80,25 +116,42 @@ def build_model(
             )
         suffix = f", on covers augmented to {augmented.shape[1:]},"
         _apply_body([(place + suffix, layer) for place, layer in body], head, augmented)
-    if label_prior is not None:
+    if label_prior is not None and config.class_weights == "none":  # Balanced: zero already.
         head.bias.assign(np.log(label_prior / (1.0 - label_prior)))
     return AugmentedModel(network, [layer for _, layer in augmentation])
 
 
-def compile_model(model: AugmentedModel, config: TrainerConfig, steps_per_epoch: int) -> None:
+def compile_model(
+    model: AugmentedModel,
+    config: TrainerConfig,
+    steps_per_epoch: int,
+    label_prior: np.ndarray | None = None,
+) -> None:
     """Attaches optimizer, loss and metrics.
+
+    Args:
+        model: what `build_model` built.
+        config: names them.
+        steps_per_epoch: steps of the learning-rate schedule's epoch.
+        label_prior: float, shape (genres,): what balanced class weights follow from.
 
     Raises:
         ConfigError: the optimizer or loss is unknown or refuses its arguments.
     """
     num_genres = model.network.output_shape[-1]
+    threshold = config.metric_threshold
     model.compile(
         optimizer=make_optimizer(config, steps_per_epoch),
-        loss=make_loss(config),
+        loss=make_loss(config, label_prior),
         metrics=[
             MacroRocAuc(num_genres),
-            HammingLoss(config.metric_threshold),
-            ExactMatchRatio(config.metric_threshold),
+            MacroAveragePrecision(num_genres),
+            F1(num_genres, threshold=threshold),
+            HammingLoss(threshold),
+            LabelwiseAccuracy(threshold),
+            ExactMatchRatio(threshold),
+            LabelCardinality(threshold),
+            NoGenreShare(threshold),
         ],
         jit_compile=False,  # XLA is slower on CPUs, and augmentation layers do not compile.
     )
@@ -110,8 +163,9 @@ def check_buildable(config: TrainerConfig, num_genres: int) -> None:
     Raises:
         ConfigError: the configuration cannot be built or trained.
     """
-    model = build_model(config, num_genres)
-    compile_model(model, config, steps_per_epoch=100)
+    prior = np.full(num_genres, 0.5)
+    model = build_model(config, num_genres, prior)
+    compile_model(model, config, 100, prior)
     images = np.zeros((2, config.image_size, config.image_size, _CHANNELS), np.uint8)
     labels = np.eye(num_genres, dtype=np.float32)[:2]
     try:

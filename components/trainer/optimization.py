@@ -7,26 +7,48 @@ import inspect
 from typing import Any
 
 import keras
+import numpy as np
 
 from components.errors import ConfigError
 from components.trainer.config import TrainerConfig, name_and_kwargs
+from components.trainer.losses import AsymmetricLoss, PositiveWeighted, balanced_weights
 
 
-def make_loss(config: TrainerConfig) -> Any:
-    """Returns the configured Keras loss, a function or a `keras.losses.Loss`.
+def make_loss(config: TrainerConfig, label_prior: np.ndarray | None = None) -> Any:
+    """Returns the configured loss, a function or a `keras.losses.Loss`.
+
+    Args:
+        config: names the loss and whether it is balanced.
+        label_prior: float, shape (genres,): what balanced class weights follow from; None
+            weighs all alike.
 
     Raises:
-        ConfigError: the loss is unknown or refuses its arguments.
+        ConfigError: the loss is unknown, refuses its arguments or cannot be balanced.
     """
     name, kwargs = name_and_kwargs(config.loss)
+    loss = _named_loss(name, kwargs)
+    if config.class_weights == "none" or label_prior is None:
+        return loss
+    if not name.lower().startswith(("binary", "asymmetric")):
+        raise ConfigError(
+            "Expected a loss that treats each label by itself, such as binary_crossentropy or "
+            f"AsymmetricLoss, with class_weights: balanced. Received: {name!r}."
+        )
+    by_label = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    return PositiveWeighted(by_label, balanced_weights(label_prior))
+
+
+def _named_loss(name: str, kwargs: dict[str, Any]) -> Any:
     try:
+        if name == AsymmetricLoss.__name__:
+            return AsymmetricLoss(**kwargs)
         return keras.losses.get({"class_name": name, "config": kwargs} if kwargs else name)
     except (TypeError, ValueError) as error:
         close = difflib.get_close_matches(name, dir(keras.losses), n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(
-            "Expected loss to name a loss of keras.losses, with arguments it takes. "
-            f"Received: {name!r} with {kwargs}.{hint}"
+            "Expected loss to name a loss of keras.losses or AsymmetricLoss, with arguments it "
+            f"takes. Received: {name!r} with {kwargs}.{hint}"
         ) from error
 
 

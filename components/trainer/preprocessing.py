@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
+_JPEG_RATIOS = (1, 2, 4, 8)
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -12,8 +15,10 @@ def decode_and_resize(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     """Decodes one JPEG or PNG cover and resizes it to a square.
 
     Grey covers become RGB, an alpha channel is dropped, 16-bit samples keep their high byte.
-    The resize is bilinear without antialiasing, as `keras.utils.image_dataset_from_directory`
-    does it, and ignores the aspect ratio. The result is rounded to uint8, so that a cover
+    A JPEG of at least twice the size is decoded at a half, a quarter or an eighth of it, which
+    libjpeg does in the frequency domain: faster, and an average over pixels where the bilinear
+    resize alone would pick single ones. The rest is a bilinear resize without antialiasing, as
+    `keras.utils.image_dataset_from_directory` does it, that ignores the aspect ratio. The result is rounded to uint8, so that a cover
     cached in memory takes a quarter of the space and equals the one that serving computes.
 
     Args:
@@ -39,10 +44,25 @@ def decode_and_resize(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     )
     with tf.control_dependencies([] if tf.executing_eagerly() else [check]):
         encoded = tf.identity(encoded)
-    image = tf.io.decode_image(encoded, channels=3, dtype=tf.uint8, expand_animations=False)
+    image = tf.cond(
+        is_jpeg,
+        lambda: _decode_jpeg(encoded, image_size),
+        lambda: tf.io.decode_image(encoded, channels=3, dtype=tf.uint8, expand_animations=False),
+    )
     image.set_shape([None, None, 3])
     resized = tf.image.resize(image, [image_size, image_size], method="bilinear")
     return tf.cast(tf.round(resized), tf.uint8)
+
+
+def _decode_jpeg(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Decodes at the smallest of libjpeg's scales that leaves both sides at `image_size`."""
+    shorter = tf.reduce_min(tf.io.extract_jpeg_shape(encoded)[:2])
+    usable = [shorter >= ratio * image_size for ratio in _JPEG_RATIOS[1:]]
+    branches = [
+        functools.partial(tf.io.decode_jpeg, encoded, channels=3, ratio=ratio)
+        for ratio in _JPEG_RATIOS
+    ]
+    return tf.switch_case(tf.reduce_sum(tf.cast(usable, tf.int32)), branches)
 
 
 def decode_and_resize_batch(encoded: tf.Tensor, image_size: int) -> tf.Tensor:

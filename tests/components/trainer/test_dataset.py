@@ -6,7 +6,13 @@ import tensorflow as tf
 
 from components.errors import DataError
 from components.trainer import dataset
-from components.trainer.dataset import eval_dataset, read_split, train_dataset
+from components.trainer.dataset import (
+    Position,
+    eval_dataset,
+    load_images,
+    read_split,
+    train_dataset,
+)
 from components.trainer.preprocessing import decode_and_resize
 
 
@@ -26,9 +32,18 @@ def test_reads_gzipped_and_plain_files_in_order(covers, train):
     assert train.steps(16) == 3
 
 
-def test_eval_batches_are_in_file_order(covers, schema, small_config):
+def batches_of(train, schema, config, start: Position = dataset.START) -> list:
+    images = load_images(train, schema, config)
+    assert (images is not None) == config.cache
+    return list(train_dataset(train, images, schema, config, start).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_eval_batches_are_in_file_order(covers, schema, small_config, cache):
+    config = small_config.model_copy(update={"cache": cache})
     split = read_split(covers.patterns("eval"), schema, "eval")
-    images, labels = epoch(eval_dataset(split, schema, small_config))
+    batches = eval_dataset(split, load_images(split, schema, config), schema, config)
+    images, labels = epoch(batches)
     assert images.shape == (len(split.labels), 48, 48, 3)
     assert (images.dtype, labels.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(labels, split.labels)
@@ -41,19 +56,38 @@ def test_train_order_is_fixed_by_the_seed_and_changes_every_epoch(
     train, schema, small_config, cache
 ):
     config = small_config.model_copy(update={"cache": cache})
-    first = train_dataset(train, schema, config)
-    again = train_dataset(train, schema, config)
-    other = train_dataset(train, schema, config.model_copy(update={"seed": 1}))
-    epochs = [epoch(first), epoch(first)]
-    for images, labels in epochs:
-        np.testing.assert_array_equal(images, (repeated := epoch(again))[0])
-        np.testing.assert_array_equal(labels, repeated[1])
-    assert not np.array_equal(epochs[0][0], epochs[1][0])
-    assert not np.array_equal(epochs[0][0], epoch(other)[0])
+    steps = train.steps(config.batch_size)
+    first, again = (batches_of(train, schema, config) for _ in range(2))
+    other = batches_of(train, schema, config.model_copy(update={"seed": 1}))
+    assert len(first) == config.epochs * steps
+    for (images, labels), (images_again, labels_again) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(images, images_again)
+        np.testing.assert_array_equal(labels, labels_again)
+    assert not np.array_equal(first[0][0], first[steps][0])
+    assert not np.array_equal(first[0][0], other[0][0])
 
 
-def test_every_epoch_sees_every_cover_once(covers, train, schema, small_config):
-    images, _ = epoch(train_dataset(train, schema, small_config))
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("start", [Position(0, 3), Position(1, 0), Position(1, 4)])
+def test_a_training_goes_on_at_its_position(train, schema, small_config, cache, start):
+    config = small_config.model_copy(update={"cache": cache})
+    done = start.epoch * train.steps(config.batch_size) + start.step
+    whole = batches_of(train, schema, config)
+    rest = batches_of(train, schema, config, start)
+    assert len(rest) == len(whole) - done
+    for (images, labels), (images_again, labels_again) in zip(whole[done:], rest, strict=True):
+        np.testing.assert_array_equal(images, images_again)
+        np.testing.assert_array_equal(labels, labels_again)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_every_epoch_sees_every_cover_once(
+    covers, train, schema, small_config, cache, monkeypatch
+):
+    monkeypatch.setattr(dataset, "_SHUFFLED_BLOCK", 7)
+    config = small_config.model_copy(update={"cache": cache, "epochs": 1})
+    config = config.model_copy(update={"batch_size": 16})
+    images = np.concatenate([images for images, _ in batches_of(train, schema, config)])
     expected = {decode_and_resize(cover, 48).numpy().tobytes() for cover in covers.encoded["train"]}
     assert len(images) == len(expected) == len(train.labels)
     assert {image.tobytes() for image in images} == expected
@@ -61,7 +95,7 @@ def test_every_epoch_sees_every_cover_once(covers, train, schema, small_config):
 
 def test_covers_that_do_not_fit_are_not_cached(train, schema, small_config, monkeypatch, caplog):
     monkeypatch.setattr(dataset, "available_memory", lambda: 1000.0)
-    assert len(epoch(train_dataset(train, schema, small_config))[0]) == len(train.labels)
+    assert load_images(train, schema, small_config) is None
     assert "not cached" in caplog.text
 
 

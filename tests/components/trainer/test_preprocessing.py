@@ -47,6 +47,28 @@ def test_equals_image_dataset_from_directory_up_to_rounding(encode, pixels, tmp_
     np.testing.assert_allclose(decode(encode(pixels)), next(iter(batches))[0], atol=0.5)
 
 
+@pytest.mark.parametrize("ratio", [1, 2, 4, 8])
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(encode, draw_cover, ratio):
+    encoded = encode(np.asarray(draw_cover(3, side=ratio * 40)), "JPEG")
+    scaled = tf.io.decode_jpeg(encoded, ratio=ratio)
+    np.testing.assert_array_equal(decode(encoded, 40), scaled)
+
+
+def test_a_jpeg_is_never_enlarged_after_decoding_it_smaller(encode, draw_cover):
+    encoded = encode(np.asarray(draw_cover(3, side=79)), "JPEG")
+    whole = tf.image.resize(tf.io.decode_jpeg(encoded), [40, 40])
+    np.testing.assert_array_equal(decode(encoded, 40), np.round(whole).astype(np.uint8))
+
+
+def test_the_shorter_side_decides(encode, draw_cover):
+    wide = np.asarray(draw_cover(3, side=160))[:60]
+    assert decode(encode(wide, "JPEG"), 40).shape == (40, 40, 3)
+    whole = tf.image.resize(tf.io.decode_jpeg(encode(wide, "JPEG")), [40, 40])
+    np.testing.assert_array_equal(
+        decode(encode(wide, "JPEG"), 40), np.round(whole).astype(np.uint8)
+    )
+
+
 def test_grey_becomes_equal_channels(encode, pixels):
     image = decode(encode(pixels, mode="L"))
     np.testing.assert_array_equal(image[..., 0], image[..., 2])

