@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 Listener = Callable[[str, int, int, str], None]
+WarningListener = Callable[[str, str], None]
 
 _LOG_INTERVAL_SECONDS = 10.0
 
@@ -20,6 +21,11 @@ _LOG_INTERVAL_SECONDS = 10.0
 def report(stage: str, done: int, total: int, detail: str = "") -> None:
     """Tells the listener that `done` of `total` units of a stage's work are finished."""
     _listener(stage, done, total, detail)
+
+
+def warn(stage: str, sentence: str) -> None:
+    """Tells the listener of something that a person should know while the work goes on."""
+    _warning_listener(stage, sentence)
 
 
 def start(stage: str, total: int, unit: str) -> None:
@@ -38,14 +44,20 @@ def advance(stage: str, amount: int) -> None:
 
 
 @contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Sends reports to `listener(stage, done, total, detail)` inside the block."""
-    global _listener
-    previous, _listener = _listener, listener
+def listening(listener: Listener, warned: WarningListener | None = None) -> Iterator[None]:
+    """Sends reports to `listener(stage, done, total, detail)` inside the block.
+
+    Args:
+        listener: receives reports.
+        warned: receives warnings, `(stage, sentence)`; None leaves them to the log.
+    """
+    global _listener, _warning_listener
+    previous = _listener, _warning_listener
+    _listener, _warning_listener = listener, warned or _log_warning
     try:
         yield
     finally:
-        _listener = previous
+        _listener, _warning_listener = previous
 
 
 class _Count:
@@ -74,6 +86,11 @@ class _LogListener:
         logging.getLogger("covers").info("%s %d/%d %s", stage, done, total, detail)
 
 
+def _log_warning(stage: str, sentence: str) -> None:
+    logging.getLogger("covers").warning("%s: %s", stage, sentence)
+
+
 _listener: Listener = _LogListener()
+_warning_listener: WarningListener = _log_warning
 _lock = threading.RLock()
 _counts: dict[str, _Count] = {}

@@ -23,6 +23,8 @@ GENRES = "genres"
 
 DESCRIPTION_FILE = "assets.extra/covers.json"
 HISTORY_FILE = "history.json"
+CONFIG_FILE = "trainer.json"
+WEIGHTS_FILE = "network.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ModelDescription:
         image_size: side in pixels that covers are resized to.
         recipe: fingerprint of the recipe (code and configuration) that made the model.
         versions: framework name to version, of the training process.
+        at_least_one_genre: where no probability reaches its threshold, the genre that comes
+            closest to it is decided.
     """
 
     genres: tuple[str, ...]
@@ -42,6 +46,7 @@ class ModelDescription:
     image_size: int
     recipe: str
     versions: Mapping[str, str]
+    at_least_one_genre: bool = False
 
 
 def write_model_description(model_dir: Path | str, description: ModelDescription) -> None:
@@ -66,6 +71,7 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
             image_size=int(fields["image_size"]),
             recipe=str(fields["recipe"]),
             versions=dict(fields["versions"]),
+            at_least_one_genre=bool(fields.get("at_least_one_genre", False)),
         )
     except FileNotFoundError as error:
         raise DeploymentError(

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,12 @@ class Checkpoint:
         state.restore(self._fields["state"], best)
 
     def restore_variables(self, model: keras.Model) -> None:
-        """Sets all variables of a model that has been built, compiled and called."""
+        """Sets all variables of a model of which everything is built, metrics too."""
         for name, variable in _variables(model).items():
             variable.assign(self._arrays[name])
 
     def fits(self, model: keras.Model) -> bool:
-        """Whether the variables are those of the model, by name and shape.
-
-        Metrics are left out: they are built later.
-        """
+        """Whether the variables are those of the model, by name and shape."""
         return all(
             name in self._arrays and self._arrays[name].shape == tuple(variable.shape)
             for name, variable in _variables(model).items()
@@ -112,7 +110,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         fields = json.loads(arrays.pop("fields").tobytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         _logger.warning("The checkpoint %s cannot be read (%s): beginning anew.", path, error)
         return None
     if fields.get("format") != _FORMAT:
@@ -157,17 +155,20 @@ class Checkpointer(keras.callbacks.Callback):
 class Resume(keras.callbacks.Callback):
     """Lays a checkpoint over the model when the first epoch begins; comes first.
 
-    Not before: `fit` builds the metrics, and resets them, as the epoch begins.
+    Not before: `fit` resets the metrics, of which the begun epoch has seen a part, as it begins.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, state: TrainingState) -> None:
         super().__init__()
         self.checkpoint: Checkpoint | None = checkpoint
+        self.state = state
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.checkpoint:
             self.checkpoint.restore_variables(self.model)
             self.checkpoint = None
+            if self.state.position.step == 0:  # The metrics are those of a finished epoch.
+                self.model.reset_metrics()
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
@@ -193,5 +194,3 @@ def _remove_forgotten(folder: Path) -> None:
         if file.parent != folder and file.stat().st_mtime < oldest:
             _logger.info("Removing %s: not touched for %d days.", file.parent, _KEPT_DAYS)
             shutil.rmtree(file.parent, ignore_errors=True)
-
-

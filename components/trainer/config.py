@@ -124,6 +124,11 @@ class LearningRateSchedule(_Model):
         return self
 
 
+def direction(monitor: Monitor) -> Literal["min", "max"]:
+    """Returns whether a metric is better when lower or higher."""
+    return "min" if monitor in _FALLING_MONITORS else "max"
+
+
 class EarlyStopping(_Model):
     """When to stop before the last epoch; the best epoch's weights are restored.
 
@@ -138,7 +143,7 @@ class EarlyStopping(_Model):
     @property
     def mode(self) -> Literal["min", "max"]:
         """Whether the monitored metric is better when lower or higher."""
-        return "min" if self.monitor in _FALLING_MONITORS else "max"
+        return direction(self.monitor)
 
 
 class Backbone(_Model):
@@ -192,7 +197,8 @@ class TrainerConfig(_Model):
             are validated and exported) and `gradient_accumulation_steps`.
         learning_rate_schedule: `constant`, or `{name: cosine, warmup_epochs: 2}`.
         early_stopping: `{monitor, patience}`, or null to train all epochs and keep the last.
-        output_bias: `zeros`, or `prior`: the logit of each genre's share of the train split.
+        output_bias: `zeros`; or `prior`: the logit of each genre's share of the train split, with
+            a kernel of zeros, so that the model begins by predicting just that share.
         decision_thresholds: one number for all genres, or a rule that finds each genre's on the
             eval split: `best_f1`, the highest F1; `label_share`, the genre is decided for the
             share of covers that have it.
@@ -204,6 +210,8 @@ class TrainerConfig(_Model):
         cache: keep decoded covers in memory when they fit.
         checkpoint_seconds: time between checkpoints within an epoch; there is one after every
             epoch too. A training that was killed goes on from the last. Null writes none.
+        checkpoint_folder: a folder that outlives the process, such as a mounted volume; null
+            takes the pipeline root where that is a folder, and else keeps no checkpoints.
     """
 
     image_size: int = Field(default=150, ge=8, le=2048)
@@ -219,13 +227,12 @@ class TrainerConfig(_Model):
     learning_rate_schedule: LearningRateSchedule = LearningRateSchedule()
     early_stopping: EarlyStopping | None = EarlyStopping()
     output_bias: Literal["zeros", "prior"] = "zeros"
-    decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = (
-        DEFAULT_THRESHOLD
-    )
+    decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = DEFAULT_THRESHOLD
     at_least_one_genre: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     cache: bool = True
     checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
+    checkpoint_folder: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -268,3 +275,49 @@ class TrainerConfig(_Model):
             raise ConfigError(
                 f"Expected a valid trainer configuration. Received: {problems}."
             ) from error
+
+
+class Range(_Model):
+    """A range of numbers to search in.
+
+    Attributes:
+        min: the lowest.
+        max: the highest.
+        scale: `linear`, or `log` where the order of magnitude matters.
+    """
+
+    min: float
+    max: float
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if self.min >= self.max or (self.scale == "log" and self.min <= 0):
+            raise ValueError(
+                "Expected min below max, and above 0 on a log scale. "
+                f"Received: min={self.min:g}, max={self.max:g}, scale={self.scale}"
+            )
+        return self
+
+
+Choices = tuple[str | float | int | bool, ...]
+
+
+class TunerConfig(_Model):
+    """How to search for better options of the trainer before training.
+
+    Attributes:
+        trials: number of trainings to try.
+        epochs: of each.
+        algorithm: `bayesian` learns from earlier trials, `random` does not.
+        objective: the metric, on the eval split, of the trial's best epoch.
+        search_space: option of the trainer, such as `optimizer.AdamW.learning_rate` or
+            `layers.1.Dropout.rate`, to a list of values or a `Range`. Unless given: learning
+            rate, weight decay and dropout, around their values.
+    """
+
+    trials: int = Field(default=10, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    algorithm: Literal["bayesian", "random"] = "bayesian"
+    objective: Monitor = "val_macro_roc_auc"
+    search_space: dict[str, Range | Choices] = Field(default_factory=dict)

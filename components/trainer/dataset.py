@@ -26,9 +26,6 @@ _PREFETCHED_BATCHES = 2
 _logger = logging.getLogger(__name__)
 
 
-Images = tf.Tensor | None
-
-
 @dataclasses.dataclass(frozen=True)
 class Position:
     """A place in a training: `step` batches of epoch `epoch` are done; both count from 0."""
@@ -97,7 +94,22 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
     return Split(files=files, labels=labels)
 
 
-def load_images(split: Split, schema: label_schema.LabelSchema, config: TrainerConfig) -> Images:
+def label_prior(labels: np.ndarray) -> np.ndarray:
+    """Returns each genre's share of the examples, kept half an example away from 0 and 1.
+
+    Args:
+        labels: float32, shape (examples, genres), 0 or 1.
+
+    Returns:
+        float64, shape (genres,), strictly between 0 and 1.
+    """
+    edge = 0.5 / len(labels)
+    return np.clip(labels.mean(axis=0, dtype=np.float64), edge, 1.0 - edge)
+
+
+def load_images(
+    split: Split, schema: label_schema.LabelSchema, config: TrainerConfig
+) -> tf.Tensor | None:
     """Decodes a split's covers into memory, in the order of its files.
 
     Returns:
@@ -122,7 +134,7 @@ def load_images(split: Split, schema: label_schema.LabelSchema, config: TrainerC
 
 def train_dataset(
     split: Split,
-    images: Images,
+    images: tf.Tensor | None,
     schema: label_schema.LabelSchema,
     config: TrainerConfig,
     start: Position = START,
@@ -164,7 +176,7 @@ def train_dataset(
 
 
 def eval_dataset(
-    split: Split, images: Images, schema: label_schema.LabelSchema, config: TrainerConfig
+    split: Split, images: tf.Tensor | None, schema: label_schema.LabelSchema, config: TrainerConfig
 ) -> tf.data.Dataset:
     """Returns the batches of a split in the order of its files, as in `split.labels`.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from components import label_schema, signatures
 from components.trainer.preprocessing import decode_and_resize_batch
+from components.trainer.thresholds import DecisionRule
 
 
 class ServingModule(tf.Module):
@@ -19,19 +19,18 @@ class ServingModule(tf.Module):
         network: float32 (batch, image_size, image_size, 3) to probabilities (batch, genres);
             without augmentation or optimizer.
         genres: genre names in the order of the outputs.
-        thresholds: float32, shape (genres,); decided when probability >= threshold.
+        rule: how probabilities become decisions.
     """
 
-    def __init__(
-        self, network: keras.Model, genres: tuple[str, ...], thresholds: np.ndarray
-    ) -> None:
+    def __init__(self, network: keras.Model, genres: tuple[str, ...], rule: DecisionRule) -> None:
         super().__init__(name="covers")
         self.network = network
         self.image_size = network.input_shape[1]
         self.genres = tf.constant(genres)
         self.thresholds = tf.Variable(
-            thresholds, trainable=False, dtype=tf.float32, name="thresholds"
+            rule.thresholds, trainable=False, dtype=tf.float32, name="thresholds"
         )
+        self.at_least_one_genre = rule.at_least_one_genre
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES)])
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -44,7 +43,7 @@ class ServingModule(tf.Module):
         probabilities = self._probabilities(image_bytes)
         return {
             signatures.PROBABILITIES: probabilities,
-            signatures.DECISIONS: tf.cast(probabilities >= self.thresholds, tf.int64),
+            signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.int64),
             signatures.GENRES: tf.broadcast_to(self.genres, tf.shape(probabilities)),
         }
 
@@ -60,18 +59,26 @@ class ServingModule(tf.Module):
         probabilities = self._probabilities(features[label_schema.IMAGE_ENCODED])
         return {
             signatures.PROBABILITIES: probabilities,
-            signatures.DECISIONS: tf.cast(probabilities >= self.thresholds, tf.float32),
+            signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.float32),
         }
 
     def _probabilities(self, encoded: tf.Tensor) -> tf.Tensor:
         images = decode_and_resize_batch(encoded, self.image_size)
         return self.network(images, training=False)
 
+    def _decisions(self, probabilities: tf.Tensor) -> tf.Tensor:
+        """What `DecisionRule.decide` does, in TensorFlow."""
+        decisions = probabilities >= self.thresholds
+        if not self.at_least_one_genre:
+            return decisions
+        closest = tf.argmax(probabilities - self.thresholds, axis=1)
+        return decisions | tf.one_hot(closest, len(self.genres), on_value=True, off_value=False)
+
 
 def export_model(
     network: keras.Model,
     genres: tuple[str, ...],
-    thresholds: np.ndarray,
+    rule: DecisionRule,
     recipe: str,
     model_dir: Path | str,
 ) -> None:
@@ -80,11 +87,11 @@ def export_model(
     Args:
         network: see `ServingModule`.
         genres: genre names in the order of the outputs.
-        thresholds: float32, shape (genres,).
+        rule: how probabilities become decisions.
         recipe: fingerprint of the code and configuration that made the model.
         model_dir: folder to write; it then serves, for instance, under TensorFlow Serving.
     """
-    module = ServingModule(network, genres, thresholds)
+    module = ServingModule(network, genres, rule)
     tf.saved_model.save(
         module,
         str(model_dir),
@@ -95,9 +102,10 @@ def export_model(
     )
     description = signatures.ModelDescription(
         genres=genres,
-        thresholds=tuple(float(threshold) for threshold in thresholds),
+        thresholds=tuple(float(threshold) for threshold in rule.thresholds),
         image_size=module.image_size,
         recipe=recipe,
         versions={"tensorflow": tf.__version__, "keras": keras.__version__},
+        at_least_one_genre=rule.at_least_one_genre,
     )
     signatures.write_model_description(model_dir, description)

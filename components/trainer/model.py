@@ -65,7 +65,7 @@ def build_model(
         config: names backbone, layers, augmentation and precision.
         num_genres: size of the output layer, "probabilities" (Dense, sigmoid).
         label_prior: float, shape (num_genres,): each genre's share of the train split, strictly
-            between 0 and 1; the output bias starts at its logit. None starts at zero.
+            between 0 and 1; what `output_bias: prior` starts from. None leaves the start random.
 
     Raises:
         ConfigError: a layer is unknown, refuses its arguments or its input, or leaves less
@@ -116,9 +116,21 @@ def _build_model(
             )
         suffix = f", on covers augmented to {augmented.shape[1:]},"
         _apply_body([(place + suffix, layer) for place, layer in body], head, augmented)
-    if label_prior is not None and config.class_weights == "none":  # Balanced: zero already.
-        head.bias.assign(np.log(label_prior / (1.0 - label_prior)))
+    if label_prior is not None and config.output_bias == "prior":
+        head.kernel.assign(np.zeros(head.kernel.shape))
+        if config.class_weights == "none":  # Balanced genres have a prior of one half.
+            head.bias.assign(np.log(label_prior / (1.0 - label_prior)))
     return AugmentedModel(network, [layer for _, layer in augmentation])
+
+
+def make_augmentation(config: TrainerConfig) -> list[keras.Layer]:
+    """Builds the augmentation by itself, with random generators of its own.
+
+    Raises:
+        ConfigError: a layer is unknown or refuses its arguments.
+    """
+    layers = _make_layers("augmentation", config.augmentation, config.seed + 1)
+    return [layer for _, layer in layers]
 
 
 def compile_model(
@@ -155,6 +167,14 @@ def compile_model(
         ],
         jit_compile=False,  # XLA is slower on CPUs, and augmentation layers do not compile.
     )
+
+
+def build_training_variables(model: AugmentedModel) -> None:
+    """Creates the variables of optimizer and metrics, which Keras makes in the first step only."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, model.network.output_shape[-1]))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
 
 
 def check_buildable(config: TrainerConfig, num_genres: int) -> None:

@@ -18,8 +18,9 @@ def decode_and_resize(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     A JPEG of at least twice the size is decoded at a half, a quarter or an eighth of it, which
     libjpeg does in the frequency domain: faster, and an average over pixels where the bilinear
     resize alone would pick single ones. The rest is a bilinear resize without antialiasing, as
-    `keras.utils.image_dataset_from_directory` does it, that ignores the aspect ratio. The result is rounded to uint8, so that a cover
-    cached in memory takes a quarter of the space and equals the one that serving computes.
+    `keras.utils.image_dataset_from_directory` does it, that ignores the aspect ratio. The result
+    is rounded to uint8, so that a cover kept in memory takes a quarter of the space and equals
+    the one that serving computes.
 
     Args:
         encoded: tf.string, shape (): the bytes of the file.

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from components.diagnosis import write_diagnosis
 from components.errors import DataError
 from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
-from components.trainer.callbacks import make_callbacks
+from components.signatures import CONFIG_FILE, WEIGHTS_FILE
+from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.config import TrainerConfig
-from components.trainer.dataset import eval_dataset, read_split, train_dataset
+from components.trainer.dataset import read_split
+from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.export import export_model
-from components.trainer.model import build_model, compile_model
+from components.trainer.model import serving_network
 from components.trainer.recipe import make_recipe
-from components.trainer.thresholds import decision_thresholds
+from components.trainer.thresholds import decision_rule
+from components.trainer.training import TrainingData, train_model
+from components.trainer.tuning import with_hyperparameters
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -28,48 +32,46 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains on `train_files`, stops and tunes thresholds on `eval_files`, exports.
 
     Args:
-        fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig, and
-            `code_fingerprint`, part of the recipe that the exported model notes. The model goes
-            to `serving_model_dir`, the history and TensorBoard logs to `model_run_dir`.
+        fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig;
+            `code_fingerprint`, part of the recipe that the exported model notes; and, if
+            checkpoints are to be kept, `checkpoint_folder`. `hyperparameters` are a tuner's
+            best. The model goes to `serving_model_dir`; history, diagnosis, Keras weights,
+            configuration and TensorBoard logs to `model_run_dir`.
 
     Raises:
         ConfigError: the configuration or schema is wrong, or training diverged.
         DataError: a split has no examples, no labels, or covers that do not decode.
     """
     config = TrainerConfig.from_json(json.dumps(fn_args.custom_config["config"]))
+    config = with_hyperparameters(config, fn_args.hyperparameters)
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(fn_args.eval_files, schema, EVAL_SPLIT)
-    steps_per_epoch = train.steps(config.batch_size)
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-
-    prior = label_prior(train.labels) if config.output_bias == "prior" else None
-    model = build_model(config, len(schema.genres), prior)
-    compile_model(model, config, steps_per_epoch)
-    eval_batches = eval_dataset(evaluation, schema, config)
+    (run_dir / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    recipe = make_recipe(
+        (train, evaluation),
+        Path(fn_args.schema_path).read_text(encoding="utf-8"),
+        config,
+        fn_args.custom_config["code_fingerprint"],
+    )
+    root = config.checkpoint_folder or fn_args.custom_config.get("checkpoint_folder", "")
+    checkpoints = checkpoint_folder(root, recipe)
     try:
-        model.fit(
-            train_dataset(train, schema, config),
-            validation_data=eval_batches,
-            epochs=config.epochs,
-            callbacks=make_callbacks(config, steps_per_epoch, run_dir),
-            verbose=0,
-        )
-        probabilities = model.network.predict(eval_batches, verbose=0)
-        thresholds = decision_thresholds(config, evaluation.labels, probabilities)
-        export_model(
-            model.network,
-            schema.genres,
-            thresholds,
-            make_recipe(
-                (train, evaluation),
-                Path(fn_args.schema_path).read_text(encoding="utf-8"),
-                config,
-                fn_args.custom_config["code_fingerprint"],
-            ),
-            fn_args.serving_model_dir,
-        )
+        data = TrainingData.load(schema, train, evaluation, config)
+        trained = train_model(data, config, run_dir, checkpoints)
+        network = serving_network(trained.model, config)
+        probabilities = network.predict(data.evaluation_batches(config), verbose=0)
+        rule = decision_rule(config, evaluation.labels, probabilities)
+        findings = check_predictions(schema.genres, evaluation.labels, probabilities, rule)
+        final = {finding.code for finding in findings}
+        earlier = [finding for finding in trained.findings if finding.code not in final]
+        write_diagnosis(run_dir, [*earlier, *findings])
+        network.save_weights(run_dir / WEIGHTS_FILE)
+        export_model(network, schema.genres, rule, recipe, fn_args.serving_model_dir)
+        if checkpoints:
+            remove_checkpoint(checkpoints)
     except tf.errors.InvalidArgumentError as error:
         if "IteratorGetNext" not in error.message:  # Not raised by the input.
             raise
@@ -80,16 +82,3 @@ def run_fn(fn_args: FnArgs) -> None:
         ) from error
     finally:
         keras.backend.clear_session()
-
-
-def label_prior(labels: np.ndarray) -> np.ndarray:
-    """Returns each genre's share of the examples, kept half an example away from 0 and 1.
-
-    Args:
-        labels: float32, shape (examples, genres), 0 or 1.
-
-    Returns:
-        float64, shape (genres,), strictly between 0 and 1.
-    """
-    edge = 0.5 / len(labels)
-    return np.clip(labels.mean(axis=0, dtype=np.float64), edge, 1.0 - edge)

@@ -81,9 +81,7 @@ def test_a_training_goes_on_at_its_position(train, schema, small_config, cache, 
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_every_epoch_sees_every_cover_once(
-    covers, train, schema, small_config, cache, monkeypatch
-):
+def test_every_epoch_sees_every_cover_once(covers, train, schema, small_config, cache, monkeypatch):
     monkeypatch.setattr(dataset, "_SHUFFLED_BLOCK", 7)
     config = small_config.model_copy(update={"cache": cache, "epochs": 1})
     config = config.model_copy(update={"batch_size": 16})

@@ -10,9 +10,10 @@ import tensorflow as tf
 from components import signatures
 from components.errors import DeploymentError
 from components.trainer.config import TrainerConfig
-from components.trainer.dataset import eval_dataset, read_split
+from components.trainer.dataset import eval_dataset, load_images, read_split
 from components.trainer.export import export_model
 from components.trainer.model import build_model, compile_model
+from components.trainer.thresholds import DecisionRule
 
 THRESHOLDS = np.array([0.1, 0.3, 0.5, 0.7, 0.9], np.float32)
 
@@ -33,12 +34,12 @@ def exported(covers, schema, tmp_path_factory):
         }
     )
     split = read_split(covers.patterns("eval"), schema, "eval")
-    batches = eval_dataset(split, schema, config)
+    batches = eval_dataset(split, load_images(split, schema, config), schema, config)
     model = build_model(config, len(schema.genres))
     compile_model(model, config, steps_per_epoch=1)
     model.fit(batches, epochs=1, verbose=0)
     folder = tmp_path_factory.mktemp("model")
-    export_model(model.network, schema.genres, THRESHOLDS, "recipe-1", folder)
+    export_model(model.network, schema.genres, DecisionRule(THRESHOLDS), "recipe-1", folder)
     return folder, model.network.predict(batches, verbose=0)
 
 
@@ -73,6 +74,18 @@ def test_examples_signature_equals_training_path(exported, loaded, covers, examp
     np.testing.assert_allclose(probabilities, exported[1], atol=1e-5)
     assert served[signatures.DECISIONS].dtype == tf.float32
     np.testing.assert_array_equal(served[signatures.DECISIONS], probabilities >= THRESHOLDS)
+
+
+def test_at_least_one_genre_is_served(covers, schema, tmp_path):
+    network = build_model(TrainerConfig(image_size=48, layers=["Flatten"]), 5).network
+    rule = DecisionRule(np.full(5, 0.999, np.float32), at_least_one_genre=True)
+    export_model(network, schema.genres, rule, "recipe-1", tmp_path)
+    serve = tf.saved_model.load(str(tmp_path)).signatures[signatures.SERVING_SIGNATURE]
+    served = serve(image_bytes=tf.constant(covers.encoded["eval"]))
+    probabilities = served[signatures.PROBABILITIES].numpy()
+    np.testing.assert_array_equal(served[signatures.DECISIONS], rule.decide(probabilities))
+    assert (served[signatures.DECISIONS].numpy().sum(axis=1) >= 1).all()
+    assert signatures.read_model_description(tmp_path).at_least_one_genre
 
 
 def test_undecodable_bytes_are_refused_by_name(loaded, covers):

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from components import progress, signatures
 from components.errors import ConfigError, DataError
-from components.trainer.callbacks import HistoryWriter, make_callbacks
-from components.trainer.run import label_prior, run_fn
+from components.trainer import training
+from components.trainer.dataset import Position, label_prior
+from components.trainer.run import run_fn
+from components.trainer.state import TrainingState
 
 
 def fn_args(covers, config, folder: Path, **changes) -> SimpleNamespace:
@@ -22,6 +24,7 @@ def fn_args(covers, config, folder: Path, **changes) -> SimpleNamespace:
         "schema_path": str(covers.schema_path),
         "serving_model_dir": str(folder / "Format-Serving"),
         "model_run_dir": str(folder / "model_run"),
+        "hyperparameters": None,
         "custom_config": {"config": config.model_dump(mode="json"), "code_fingerprint": "1"},
     }
     return SimpleNamespace(**{**arguments, **changes})
@@ -49,7 +52,10 @@ def test_trains_exports_and_reports(covers, schema, small_config, tmp_path):
     assert [row["epoch"] for row in written["epochs"]] == [1, 2]
     assert written["monitor"] == "val_loss"
     assert written["exported_epoch"] in (1, 2)
-    metrics = {"loss", "macro_roc_auc", "hamming_loss", "exact_match_ratio"}
+    metrics = {
+        "loss", "macro_roc_auc", "macro_average_precision", "macro_f1", "hamming_loss",
+        "labelwise_accuracy", "exact_match_ratio", "label_cardinality", "no_genre_share",
+    }  # fmt: skip
     assert set(written["epochs"][0]) == {
         "epoch", "learning_rate", "seconds", *metrics, *(f"val_{name}" for name in metrics)
     }  # fmt: skip
@@ -93,15 +99,16 @@ def test_stops_early_with_the_best_weights(covers, small_config, tmp_path):
 
 
 @pytest.mark.parametrize("logs", [{"loss": np.nan}, {"loss": 0.5, "val_loss": np.inf}])
-def test_divergence_is_a_config_error(logs, tmp_path):
+def test_divergence_is_a_config_error(logs):
+    state = TrainingState(early_stopping=None, position=Position(2, 0))
     with pytest.raises(ConfigError, match=r"Expected a finite loss. Received: .* in epoch 3"):
-        HistoryWriter(tmp_path, early_stopping=None).on_epoch_end(2, logs)
+        state.finish_epoch(logs, learning_rate=0.1)
 
 
 def test_without_tensorboard(covers, small_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    names = [type(callback).__name__ for callback in make_callbacks(small_config, 5, tmp_path)]
-    assert names == ["HistoryWriter", "ProgressReport", "EarlyStopping"]
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    run_fn(fn_args(covers, small_config, tmp_path))
+    assert not list((tmp_path / "model_run").rglob("events.out*"))
 
 
 @pytest.mark.parametrize("labels", [[], [[0.0] * 5]])

@@ -1,0 +1,1 @@
+"""Whether and why metrics stand still: checks that return findings."""

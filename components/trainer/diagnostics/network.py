@@ -1,0 +1,176 @@
+"""Checks inside the network: dead units, saturated outputs, gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from components.diagnosis import Finding
+
+_DEAD_SHARE = 0.3
+_SATURATED_SHARE = 0.5
+_SATURATED = 0.01
+_WEAKEST_GRADIENT = 1e-5
+_STRONGEST_GRADIENT = 100.0
+_COVERS_AT_A_TIME = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerActivity:
+    """How alive one layer of rectified units is.
+
+    Attributes:
+        name: the layer's name.
+        units: number of channels or units.
+        dead_share: share of those that are zero on every cover.
+    """
+
+    name: str
+    units: int
+    dead_share: float
+
+
+def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivity]:
+    """Returns the activity of each rectified layer, those of a backbone included.
+
+    Args:
+        network: layers in a row, of which one may be a model itself.
+        images: shape (covers, size, size, 3), pixels 0 to 255.
+    """
+    probes = [(name, ops.max(_per_unit(output), axis=0)) for name, output in _rectified(network)]
+    if not probes:
+        return []
+    probe = keras.Model(network.input, [value for _, value in probes])
+    peaks: list[np.ndarray] | None = None
+    for start in range(0, len(images), _COVERS_AT_A_TIME):
+        batch = tf.constant(images[start : start + _COVERS_AT_A_TIME])
+        values = [np.asarray(value) for value in probe(batch, training=False)]
+        peaks = values if peaks is None else [*map(np.maximum, peaks, values)]
+    assert peaks is not None
+    return [
+        LayerActivity(name, len(peak), float((peak <= 0.0).mean()))
+        for (name, _), peak in zip(probes, peaks, strict=True)
+    ]
+
+
+def check_activity(activity: list[LayerActivity]) -> list[Finding]:
+    """Finds layers of which a large part is dead."""
+    dead = [layer for layer in activity if layer.dead_share >= _DEAD_SHARE]
+    if not dead:
+        return []
+    listed = ", ".join(f"{layer.name} {100 * layer.dead_share:.0f} %" for layer in dead)
+    return [
+        Finding(
+            "dead_units",
+            "warning",
+            f"Units that are zero on every cover, so that no gradient reaches them: {listed}.",
+            "Lower the learning rate, warm it up (trainer.learning_rate_schedule: {name: cosine, "
+            "warmup_epochs: 2}), and put BatchNormalization between each convolution and its ReLU.",
+            {f"dead_share_{layer.name}": layer.dead_share for layer in dead},
+        )
+    ]
+
+
+def gradient_norms(
+    network: keras.Model, loss: Any, images: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Returns the norm of the loss's gradient for each trainable variable, by its path.
+
+    Args:
+        network: as in `layer_activity`.
+        loss: maps labels and probabilities to losses.
+        images: shape (covers, size, size, 3), pixels 0 to 255.
+        labels: float32, shape (covers, genres).
+    """
+    with tf.GradientTape() as tape:
+        value = tf.reduce_mean(loss(tf.constant(labels), network(images, training=False)))
+    variables = network.trainable_variables
+    gradients = tape.gradient(value, [variable.value for variable in variables])
+    return {
+        variable.path: float(tf.norm(gradient)) if gradient is not None else 0.0
+        for variable, gradient in zip(variables, gradients, strict=True)
+    }
+
+
+def check_gradients(norms: dict[str, float]) -> list[Finding]:
+    """Finds gradients that vanish or explode."""
+    total = float(np.sqrt(sum(norm**2 for norm in norms.values())))
+    silent = sum(norm == 0.0 for norm in norms.values())
+    numbers = {"gradient_norm": total, "silent_variables": float(silent), "variables": len(norms)}
+    if total < _WEAKEST_GRADIENT:
+        return [
+            Finding(
+                "vanishing_gradients",
+                "warning",
+                f"The gradient has a norm of {total:.1e}, and is zero for {silent} of {len(norms)} "
+                "variables: nothing more can be learnt.",
+                "Train anew with a lower learning rate and batch normalisation.",
+                numbers,
+            )
+        ]
+    if not np.isfinite(total) or total > _STRONGEST_GRADIENT:
+        return [
+            Finding(
+                "exploding_gradients",
+                "warning",
+                f"The gradient has a norm of {total:.1e}.",
+                "Lower the learning rate, or clip: trainer.optimizer: {AdamW: {global_clipnorm: "
+                "1}}.",
+                numbers,
+            )
+        ]
+    return []
+
+
+def check_saturation(probabilities: np.ndarray) -> list[Finding]:
+    """Finds sigmoid outputs so near 0 or 1 that they hardly pass a gradient."""
+    extreme = (probabilities < _SATURATED) | (probabilities > 1.0 - _SATURATED)
+    share = float(extreme.mean())
+    if share < _SATURATED_SHARE:
+        return []
+    return [
+        Finding(
+            "saturated_outputs",
+            "warning",
+            f"{100 * share:.0f} % of the probabilities are below {_SATURATED} or above "
+            f"{1 - _SATURATED}: the sigmoid hardly passes a gradient there.",
+            "Lower the learning rate, or smooth the labels: trainer.loss: {BinaryCrossentropy: "
+            "{label_smoothing: 0.1}}.",
+            {"saturated_share": share},
+        )
+    ]
+
+
+def _rectified(model: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Yields name and symbolic output of rectified layers, all computed from the model's input."""
+    features = model.input
+    for layer in model.layers[1:]:
+        if isinstance(layer, keras.Model):
+            inner = [(each.name, each.output) for each in layer.layers if _is_rectified(each)]
+            outputs = [output for _, output in inner]
+            body = keras.Model(layer.inputs, [*outputs, layer.output])
+            *values, features = body(features)
+            yield from zip((name for name, _ in inner), values, strict=True)
+            continue
+        features = layer(features)
+        if _is_rectified(layer):
+            yield layer.name, features
+
+
+def _is_rectified(layer: keras.Layer) -> bool:
+    activation = getattr(layer, "activation", None)
+    return isinstance(layer, keras.layers.ReLU) or activation in (
+        keras.activations.relu,
+        keras.activations.relu6,
+    )
+
+
+def _per_unit(output: Any) -> Any:
+    """Maps (batch, ..., units) to (batch * ..., units)."""
+    return ops.reshape(output, (-1, output.shape[-1]))

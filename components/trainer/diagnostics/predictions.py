@@ -1,0 +1,191 @@
+"""Checks of what a model predicts against what is true. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from components.diagnosis import Finding
+from components.trainer.thresholds import DecisionRule
+
+_MUTE_SHARE = 0.5
+_SMALLEST_SPREAD = 0.02
+_CARDINALITY_RATIO = 2.0
+_CHANCE = 0.55
+_RAREST_SHARE = 0.03
+_MOST_IMBALANCED = 5.0
+
+
+def check_predictions(
+    genres: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    rule: DecisionRule,
+) -> list[Finding]:
+    """Returns what is wrong with a model's predictions of one split.
+
+    Args:
+        genres: genre names in the order of the columns.
+        labels: shape (examples, genres), 0 or 1.
+        probabilities: float, shape (examples, genres).
+        rule: how probabilities become decisions.
+    """
+    findings = check_ranking(labels, probabilities)
+    mute = check_mute(labels, probabilities, rule)
+    decisions = rule.decide(probabilities)
+    if mute:
+        return [*findings, *mute]
+    return [
+        *findings,
+        *_check_cardinality(labels, decisions),
+        *_check_constant_genres(genres, labels, decisions),
+    ]
+
+
+def check_mute(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule) -> list[Finding]:
+    """Finds predictions without any genre, and the constants that metrics take for them."""
+    decisions, threshold = rule.decide(probabilities), float(rule.thresholds.min())
+    mute = float(1.0 - decisions.any(axis=1).mean())
+    if mute < _MUTE_SHARE:
+        return []
+    density = float(labels.mean())
+    highest = float(probabilities.max())
+    numbers = {
+        "no_genre_share": mute,
+        "highest_probability": highest,
+        "mean_probability": float(probabilities.mean()),
+        "lowest_threshold": threshold,
+        "label_density": density,
+    }
+    findings = [
+        Finding(
+            "all_zero_predictions",
+            "warning",
+            f"On {_percent(mute)} of {len(labels):,} covers no genre is decided: the highest of "
+            f"all probabilities is {highest:.2f}, the threshold {threshold:.2f}. Only "
+            f"{_percent(density)} of the labels are true, and probabilities stay near that.",
+            "Tune the decision thresholds on the eval split: trainer.decision_thresholds: "
+            "label_share (or best_f1). Watch macro_roc_auc and macro_average_precision, which need "
+            "no threshold.",
+            numbers,
+        )
+    ]
+    wrong = float((decisions.astype(bool) != labels.astype(bool)).mean())
+    exact = float((decisions.astype(bool) == labels.astype(bool)).all(axis=1).mean())
+    if mute >= 0.99:
+        findings.append(
+            Finding(
+                "metrics_equal_the_label_density",
+                "warning",
+                "With no genre decided, threshold metrics say nothing of the network: Hamming "
+                f"loss is the label density ({wrong:.4f}). A 'subset accuracy' that averages over "
+                f"labels is 1 - Hamming loss ({1 - wrong:.4f}), whatever is predicted; the exact "
+                f"match ratio, which subset accuracy means, is {exact:.3f}.",
+                "Read exact_match_ratio for subset accuracy, and macro_roc_auc until genres are "
+                "decided.",
+                {
+                    "hamming_loss": wrong,
+                    "labelwise_accuracy": 1.0 - wrong,
+                    "exact_match_ratio": exact,
+                    "label_density": density,
+                },
+            )
+        )
+    return findings
+
+
+def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding]:
+    """Finds probabilities that do not depend on the cover, or not on its genre."""
+    low, high = np.percentile(probabilities, [1.0, 99.0], axis=0)
+    spread = float((high - low).max())
+    varied = [column for column in range(labels.shape[1]) if 0 < labels[:, column].mean() < 1]
+    areas = [roc_auc_score(labels[:, column], probabilities[:, column]) for column in varied]
+    area = float(np.mean(areas)) if areas else float("nan")
+    if spread < _SMALLEST_SPREAD:
+        return [
+            Finding(
+                "constant_predictions",
+                "warning",
+                "The network says nearly the same of every cover: for no genre do the middle 98 % "
+                f"of the probabilities differ by more than {spread:.4f} (ROC AUC {area:.3f}).",
+                "Lower the learning rate, normalise (BatchNormalization after each convolution) or "
+                "start from a backbone: its units are dead, or it has learnt the label prior only.",
+                {"spread": spread, "macro_roc_auc": area},
+            )
+        ]
+    if area < _CHANCE:
+        return [
+            Finding(
+                "hardly_better_than_chance",
+                "warning",
+                f"Macro ROC AUC is {area:.3f}, where chance is 0.500: the network ranks covers "
+                "hardly better than a coin.",
+                "Train longer, with an augmentation that keeps covers upright and whole, or start "
+                "from a backbone: trainer.backbone: EfficientNetLite0.",
+                {"macro_roc_auc": area},
+            )
+        ]
+    return []
+
+
+def check_class_imbalance(genres: Sequence[str], labels: np.ndarray) -> list[Finding]:
+    """Finds genres that are much rarer than others, or than anything can be learnt from."""
+    shares = labels.mean(axis=0)
+    rarest, commonest = int(shares.argmin()), int(shares.argmax())
+    low, high = float(shares[rarest]), float(shares[commonest])
+    if low >= _RAREST_SHARE and high <= _MOST_IMBALANCED * low:
+        return []
+    return [
+        Finding(
+            "class_imbalance",
+            "warning",
+            f"{genres[rarest]} is on {_percent(low)} of the covers, {genres[commonest]} on "
+            f"{_percent(high)}: the loss hardly sees the former.",
+            "Weigh the genres (trainer.class_weights: balanced), or give more covers of "
+            f"{genres[rarest]}.",
+            {"lowest_share": low, "highest_share": high},
+        )
+    ]
+
+
+def _check_cardinality(labels: np.ndarray, decisions: np.ndarray) -> list[Finding]:
+    true, predicted = float(labels.sum(axis=1).mean()), float(decisions.sum(axis=1).mean())
+    if true / _CARDINALITY_RATIO <= predicted <= true * _CARDINALITY_RATIO:
+        return []
+    return [
+        Finding(
+            "label_cardinality",
+            "warning",
+            f"{predicted:.2f} genres are decided for a cover on average, {true:.2f} are true.",
+            "Tune the thresholds so that genres are decided as often as they are true: "
+            "trainer.decision_thresholds: label_share.",
+            {"predicted": predicted, "true": true},
+        )
+    ]
+
+
+def _check_constant_genres(
+    genres: Sequence[str], labels: np.ndarray, decisions: np.ndarray
+) -> list[Finding]:
+    findings = []
+    for genre, column, decided in zip(genres, labels.T, decisions.T, strict=True):
+        share = float(decided.mean())
+        if 0 < share < 1 or not 0 < column.mean() < 1:
+            continue
+        findings.append(
+            Finding(
+                "constant_genre",
+                "warning",
+                f"{genre} is decided for {'every' if share else 'no'} cover; it is true for "
+                f"{_percent(float(column.mean()))}.",
+                "Tune its threshold: trainer.decision_thresholds: label_share.",
+                {"decided_share": share, "true_share": float(column.mean())},
+            )
+        )
+    return findings
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,211 @@
+"""One training: a model, its data, its callbacks, and where it goes on after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import logging
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from components.diagnosis import Finding
+from components.label_schema import LabelSchema
+from components.trainer.callbacks import (
+    AveragedWeights,
+    BestWeights,
+    ProgressReport,
+    StateKeeper,
+)
+from components.trainer.checkpoints import Checkpointer, Resume, read_checkpoint
+from components.trainer.config import TrainerConfig, name_and_kwargs
+from components.trainer.dataset import (
+    Position,
+    Split,
+    eval_dataset,
+    label_prior,
+    load_images,
+    train_dataset,
+)
+from components.trainer.diagnostics.callback import Diagnostics, first_covers
+from components.trainer.head import fit_head
+from components.trainer.model import (
+    AugmentedModel,
+    build_model,
+    build_training_variables,
+    compile_model,
+)
+from components.trainer.state import TrainingState
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """The two splits of a training, decoded where they fit into memory.
+
+    Attributes:
+        schema: names genres and features.
+        train: what is fitted.
+        evaluation: what chooses the epoch and tunes thresholds.
+        train_images: see `load_images`.
+        evaluation_images: see `load_images`.
+    """
+
+    schema: LabelSchema
+    train: Split
+    evaluation: Split
+    train_images: tf.Tensor | None
+    evaluation_images: tf.Tensor | None
+
+    @classmethod
+    def load(
+        cls, schema: LabelSchema, train: Split, evaluation: Split, config: TrainerConfig
+    ) -> TrainingData:
+        """Decodes both splits; raises as `load_images` does."""
+        images = [load_images(split, schema, config) for split in (train, evaluation)]
+        return cls(schema, train, evaluation, *images)
+
+    def train_batches(self, config: TrainerConfig, start: Position) -> tf.data.Dataset:
+        """Returns the shuffled batches of all epochs from `start` on."""
+        return train_dataset(self.train, self.train_images, self.schema, config, start)
+
+    def train_batches_in_order(self, config: TrainerConfig) -> tf.data.Dataset:
+        """Returns one pass over the train split in the order of its labels."""
+        return eval_dataset(self.train, self.train_images, self.schema, config)
+
+    def evaluation_batches(self, config: TrainerConfig) -> tf.data.Dataset:
+        """Returns one pass over the eval split in the order of its labels."""
+        return eval_dataset(self.evaluation, self.evaluation_images, self.schema, config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: with the weights of the best epoch.
+        findings: what is wrong with its training.
+        epochs: the history, a row per epoch.
+        best_epoch: the epoch, from 1, whose weights the model has.
+    """
+
+    model: AugmentedModel
+    findings: list[Finding]
+    epochs: list[dict[str, float]]
+    best_epoch: int
+
+
+def train_model(
+    data: TrainingData, config: TrainerConfig, run_dir: Path, checkpoints: Path | None = None
+) -> Trained:
+    """Builds and trains a model; a killed training goes on where its last checkpoint was.
+
+    Args:
+        data: both splits.
+        config: everything that shapes the training.
+        run_dir: where history, diagnosis and TensorBoard logs go; exists.
+        checkpoints: folder of this training's checkpoint; None writes none.
+
+    Returns:
+        The model with the weights of the best epoch, and what the diagnosis found on the way.
+
+    Raises:
+        ConfigError: the model cannot be built, or training diverged.
+        tf.errors.InvalidArgumentError: a cover does not decode.
+    """
+    steps = data.train.steps(config.batch_size)
+    prior = label_prior(data.train.labels)
+    checkpoint = read_checkpoint(checkpoints) if checkpoints else None
+    strategy = device_strategy()
+    with strategy.scope():
+        model = build_model(config, len(data.schema.genres), prior)
+        compile_model(model, config, steps, prior)
+        build_training_variables(model)
+        if checkpoint and not checkpoint.fits(model):
+            _logger.warning("The checkpoint is of another model: training begins anew.")
+            checkpoint = None
+        if checkpoint is None:
+            batches = data.train_batches_in_order(config)
+            fit_head(model, batches, data.train.labels, config, prior)
+    state = TrainingState(config.early_stopping)
+    callbacks = _callbacks(data, config, state, run_dir)
+    if checkpoints and config.checkpoint_seconds:
+        callbacks.append(Checkpointer(checkpoints, state, config.checkpoint_seconds))
+    if checkpoint:
+        checkpoint.restore_state(state)
+        checkpoint.restore_variables(model)
+        state.write_history(run_dir)
+        callbacks.insert(0, Resume(checkpoint, state))
+    _fit(model, data, config, state, callbacks)
+    if state.best_weights is not None:
+        model.network.set_weights(state.best_weights)
+    findings = next(each for each in callbacks if isinstance(each, Diagnostics)).findings
+    return Trained(model, list(findings.values()), state.epochs, state.best_epoch)
+
+
+def device_strategy() -> tf.distribute.Strategy:
+    """Returns data parallelism over all GPUs where there are several, else no strategy."""
+    devices = visible_devices()
+    return (
+        tf.distribute.MirroredStrategy(devices)
+        if len(devices) > 1
+        else (tf.distribute.get_strategy())
+    )
+
+
+def visible_devices() -> list[str]:
+    """Returns the names of the GPUs that TensorFlow sees."""
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
+
+
+def _fit(
+    model: AugmentedModel,
+    data: TrainingData,
+    config: TrainerConfig,
+    state: TrainingState,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    if state.position.epoch == config.epochs:  # Killed after the last epoch.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    # The rest of a begun epoch is a call of its own: its number of steps is another.
+    while state.position.epoch < config.epochs and not state.is_over:
+        start = state.position
+        model.fit(
+            data.train_batches(config, start),
+            steps_per_epoch=data.train.steps(config.batch_size) - start.step,
+            initial_epoch=start.epoch,
+            epochs=start.epoch + 1 if start.step else config.epochs,
+            validation_data=data.evaluation_batches(config),
+            callbacks=callbacks,
+            verbose=0,
+        )
+
+
+def _callbacks(
+    data: TrainingData,
+    config: TrainerConfig,
+    state: TrainingState,
+    run_dir: Path,
+) -> list[keras.callbacks.Callback]:
+    steps = data.train.steps(config.batch_size)
+    callbacks: list[keras.callbacks.Callback] = [
+        StateKeeper(state, run_dir),
+        ProgressReport(state, config.epochs, steps),
+        Diagnostics(
+            *first_covers(data.evaluation_batches(config)),
+            data.train.labels,
+            data.schema.genres,
+            config,
+            state,
+            run_dir,
+        ),
+    ]
+    if config.early_stopping:
+        callbacks.append(BestWeights(state))
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.append(keras.callbacks.TensorBoard(str(run_dir), write_graph=False))
+    if name_and_kwargs(config.optimizer)[1].get("use_ema"):
+        callbacks.append(AveragedWeights())
+    return callbacks

@@ -1,0 +1,50 @@
+"""A training in a process of its own, to be killed: see test_checkpoints.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import tensorflow as tf
+
+from components import progress
+from components.trainer.run import run_fn
+
+
+def main(root: str, folder: str, config: str, kill_after: str) -> None:
+    """Runs `run_fn` on the covers below `root`; kills itself after so many steps, unless 0."""
+    tf.config.experimental.enable_op_determinism()
+    steps = 0
+
+    def step_is_done(stage: str, done: int, total: int, detail: str) -> None:
+        nonlocal steps
+        if " loss " in detail:
+            steps += 1
+            if steps == int(kill_after):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with progress.listening(step_is_done):
+        run_fn(
+            SimpleNamespace(
+                train_files=[f"{root}/Split-train/*"],
+                eval_files=[f"{root}/Split-eval/*"],
+                schema_path=f"{root}/schema.pbtxt",
+                serving_model_dir=f"{folder}/Format-Serving",
+                model_run_dir=f"{folder}/model_run",
+                hyperparameters=None,
+                custom_config={
+                    "config": json.loads(config),
+                    "code_fingerprint": "code-1",
+                    "checkpoint_folder": f"{folder}/checkpoints",
+                },
+            )
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,174 @@
+"""A training that is killed with SIGKILL ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.signatures import HISTORY_FILE, WEIGHTS_FILE
+from components.trainer.checkpoints import (
+    CHECKPOINT_FILE,
+    checkpoint_folder,
+    read_checkpoint,
+    write_checkpoint,
+)
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import Position
+from components.trainer.model import build_model, build_training_variables, compile_model
+from components.trainer.state import TrainingState
+
+_PROGRAM = Path(__file__).with_name("resumable_training.py")
+_STEPS_PER_EPOCH = 5
+
+
+@pytest.fixture
+def config(small_config: TrainerConfig) -> TrainerConfig:
+    """Everything random or with a memory: augmentation, dropout, averages, accumulation."""
+    return TrainerConfig.model_validate(
+        {
+            **small_config.model_dump(),
+            "epochs": 4,
+            "early_stopping": {"monitor": "val_macro_roc_auc", "patience": 3},
+            "checkpoint_seconds": 1e-6,
+            "optimizer": {
+                "AdamW": {
+                    "learning_rate": 0.01,
+                    "use_ema": True,
+                    "ema_momentum": 0.8,
+                    "gradient_accumulation_steps": 2,
+                }
+            },
+        }
+    )
+
+
+@pytest.fixture
+def train(covers, config: TrainerConfig, tmp_path: Path) -> Callable[..., int]:
+    """Returns a function that trains in a process of its own; it returns the exit code."""
+    shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
+
+    def start(name: str, kill_after: int = 0) -> int:
+        command = [sys.executable, str(_PROGRAM), str(covers.root), str(tmp_path / name)]
+        command += [config.model_dump_json(), str(kill_after)]
+        root = str(Path(__file__).parents[3])
+        environment = {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    return start
+
+
+def history(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_run" / HISTORY_FILE).read_text())
+
+
+def weights(folder: Path, config: TrainerConfig) -> list[np.ndarray]:
+    network = build_model(config, 5).network
+    network.load_weights(folder / "model_run" / WEIGHTS_FILE)
+    return network.get_weights()
+
+
+@pytest.mark.slow
+def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
+    train, config, tmp_path
+):
+    assert train("whole") == 0
+    within = 2 * _STEPS_PER_EPOCH + 4
+    assert train("killed", kill_after=within) == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "Format-Serving").exists()
+    (checkpoint,) = (tmp_path / "killed" / "checkpoints").glob(f"*/{CHECKPOINT_FILE}")
+    # Again, in the first step of the next epoch: that one begins at a finished epoch.
+    assert train("killed", kill_after=3) == -signal.SIGKILL
+    assert train("killed") == 0
+    assert not checkpoint.parent.exists()
+
+    whole, killed = history(tmp_path / "whole"), history(tmp_path / "killed")
+    assert whole["resumed_epochs"] == []
+    assert killed["resumed_epochs"] == [3, 4]
+    assert killed["exported_epoch"] == whole["exported_epoch"]
+    for row, resumed in zip(whole["epochs"], killed["epochs"], strict=True):
+        del row["seconds"], resumed["seconds"]
+        assert resumed == row
+    expected = weights(tmp_path / "whole", config)
+    for array, again in zip(expected, weights(tmp_path / "killed", config), strict=True):
+        np.testing.assert_array_equal(again, array)
+
+
+@pytest.fixture
+def model(small_config: TrainerConfig):
+    model = build_model(small_config, 3)
+    compile_model(model, small_config, steps_per_epoch=2)
+    build_training_variables(model)
+    return model
+
+
+def test_a_checkpoint_holds_variables_and_state(model, small_config, tmp_path):
+    state = TrainingState(None, Position(1, 4), [{"epoch": 1, "loss": 0.5}], 3.0)
+    state.best_weights = [weight + 1 for weight in model.network.get_weights()]
+    write_checkpoint(tmp_path, model, state)
+    before = [variable.numpy() for variable in model.variables]
+    for variable in model.trainable_variables:
+        variable.assign(variable + 1.0)
+
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint is not None and checkpoint.fits(model)
+    checkpoint.restore_variables(model)
+    for variable, expected in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, expected)
+    restored = TrainingState(None)
+    checkpoint.restore_state(restored)
+    assert restored.position == Position(1, 4)
+    assert restored.resumed == [2]
+    assert restored.epochs == state.epochs and restored.seconds == 3.0
+    for array, expected in zip(restored.best_weights, state.best_weights, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert not checkpoint.fits(build_and_compile(small_config, genres=4))
+
+
+def build_and_compile(config: TrainerConfig, genres: int):
+    model = build_model(config, genres)
+    compile_model(model, config, steps_per_epoch=2)
+    build_training_variables(model)
+    return model
+
+
+@pytest.mark.parametrize("content", [b"", b"PK broken", b"x" * 100])
+def test_a_broken_checkpoint_begins_anew_and_says_so(content, tmp_path, caplog):
+    assert read_checkpoint(tmp_path) is None
+    (tmp_path / CHECKPOINT_FILE).write_bytes(content)
+    assert read_checkpoint(tmp_path) is None
+    assert "beginning anew" in caplog.text
+
+
+def test_an_object_store_keeps_none_and_says_so(caplog):
+    assert checkpoint_folder("s3://bucket/checkpoints", "recipe") is None
+    assert "A killed training begins anew" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_keeps_none_and_says_so(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    assert checkpoint_folder(str(tmp_path / "file"), "recipe") is None
+    assert "No checkpoints" in caplog.text
+
+
+def test_forgotten_checkpoints_of_other_recipes_are_removed(tmp_path):
+    old = checkpoint_folder(str(tmp_path), "old-recipe")
+    new = checkpoint_folder(str(tmp_path), "new-recipe")
+    assert old and new
+    for folder, days in ((old, 20), (new, 1)):
+        file = folder / CHECKPOINT_FILE
+        file.touch()
+        then = time.time() - days * 24 * 3600
+        os.utime(file, (then, then))
+    checkpoint_folder(str(tmp_path), "recipe")
+    assert not old.exists() and new.exists()
