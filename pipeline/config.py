@@ -14,7 +14,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.errors import ConfigError
 from components.evaluator.config import EvaluationConfig
-from components.trainer.config import TrainerConfig
+from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.kubeflow.config import KubeflowConfig
 
 SHIPPED_CONFIGS = Path(__file__).parent / "configs"
@@ -48,6 +48,7 @@ class PipelineConfig(BaseModel):
         ingest: see `IngestConfig`.
         data_gate: see `DataGateConfig`.
         trainer: see `TrainerConfig`.
+        tuner: how to search for better options before training; null trains with those given.
         evaluation: see `EvaluationConfig`.
         beam_pipeline_args: arguments of every Beam pipeline.
         kubeflow: see `KubeflowConfig`.
@@ -62,6 +63,7 @@ class PipelineConfig(BaseModel):
     ingest: IngestConfig = Field(default_factory=IngestConfig)
     data_gate: DataGateConfig = Field(default_factory=DataGateConfig)
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    tuner: TunerConfig | None = None
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)

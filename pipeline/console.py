@@ -63,6 +63,10 @@ class RunConsole:
             self._reported = now
             self.say(f"    {name:<17} {done / total:>4.0%} {detail}".rstrip())
 
+    def stage_warned(self, name: str, sentence: str) -> None:
+        """Prints what a person should know while the stage runs."""
+        self.say(f"    {name:<17} ! {sentence}", style="yellow")
+
     def stage_finished(self, name: str, state: str, note: str = "") -> None:
         """Prints the stage's line: its state and how long it took."""
         self.close()

@@ -150,7 +150,7 @@ class _Run:
             data=str(data.resolve()),
             data_fingerprint=data_fingerprint,
             schema_text=self._config.schema_path.read_text(encoding="utf-8"),
-            training=training_options(self._config),
+            training=training_options(self._config, str(self._workspace.checkpoints)),
             code_fingerprints=fingerprint_components(),
         )
 
@@ -167,7 +167,10 @@ class _Run:
         logger = logging.getLogger("absl")
         logger.addHandler(watcher)
         try:
-            with _without_arguments(), progress.listening(self._console.stage_progressed):
+            listening = progress.listening(
+                self._console.stage_progressed, self._console.stage_warned
+            )
+            with _without_arguments(), listening:
                 LocalDagRunner().run_with_ir(ir)
         except BaseException:
             if watcher.running:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import tensorflow_data_validation as tfdv
-from tfx.components import Evaluator, StatisticsGen, Trainer
+from tfx.components import Evaluator, StatisticsGen, Trainer, Tuner
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
@@ -22,6 +22,7 @@ from components.report_gen.component import ReportGen
 from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
+TUNER_FN = "components.trainer.tuning.tuner_fn"
 EXTRACTORS_MODULE = "components.evaluator.extractors"
 
 
@@ -86,10 +87,26 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         code_fingerprint=inputs.code_fingerprints["data_gate"],
     )
 
+    tuners = []
+    if config.tuner:
+        tuners = [
+            Tuner(
+                tuner_fn=TUNER_FN,
+                examples=examples,
+                schema=schema,
+                custom_config={
+                    "config": config.trainer.model_dump(mode="json"),
+                    "tuner": config.tuner.model_dump(mode="json"),
+                    "code_fingerprint": inputs.code_fingerprints["trainer"],
+                },
+            )
+        ]
+        tuners[0].add_upstream_node(data_gate)
     trainer = Trainer(
         run_fn=RUN_FN,
         examples=examples,
         schema=schema,
+        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         custom_config=inputs.training,
     )
     trainer.add_upstream_node(data_gate)
@@ -149,6 +166,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             statistics_gen,
             example_validator,
             data_gate,
+            *tuners,
             trainer,
             baseline_model,
             evaluator,

@@ -36,6 +36,11 @@ class Workspace:
         """Where pushed model versions land."""
         return self.artifacts / "serving"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where trainings keep what they go on from after a kill."""
+        return self.artifacts / "checkpoints"
+
     def log_file(self, run_id: str) -> Path:
         """The log of one run."""
         return self.artifacts / "logs" / f"{run_id}.log"

@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 def make_recipe(
     splits: Iterable[Split], schema_text: str, config: TrainerConfig, code_fingerprint: str
 ) -> str:
-    """Returns a hash of the examples' bytes, the schema, the options and the code.
+    """Returns a hash of the examples' bytes, the schema, the options, the code, a weights file.
 
     Two models of one recipe are the same model, up to the order of floating-point additions.
 
@@ -28,6 +28,9 @@ def make_recipe(
     digest = hashlib.sha256()
     for text in (schema_text, config.model_dump_json(), code_fingerprint):
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
+    weights = config.backbone and Path(config.backbone.weights)
+    if weights and weights.is_file():
+        digest.update(_file_digest(str(weights)))
     for split in splits:
         for file in split.files:
             digest.update(_file_digest(file))
