@@ -14,9 +14,15 @@ import keras
 
 from components.errors import ConfigError
 from components.trainer.config import Backbone
-from components.trainer.efficientnet_lite import VARIANTS, efficientnet_lite, load_state_dict
+from components.trainer.efficientnet_lite import (
+    VARIANTS,
+    efficientnet_lite,
+    load_state_dict,
+    stage_ends,
+)
 from components.trainer.torch_weights import read_state_dict
 
+_TINY = 1e-5
 _NO_WEIGHTS = "none"
 _IMAGENET = "imagenet"
 # Packages that hold nothing but ImageNet weights, so that no download is needed at run time.
@@ -27,29 +33,83 @@ _PACKAGES = {
 }
 
 
-def build_backbone(config: Backbone) -> keras.Model:
-    """Builds the network, loads its weights and freezes what is not to be fine-tuned.
+@keras.saving.register_keras_serializable(package="covers")
+class ChannelStatistics(keras.layers.Layer):
+    """Mean and standard deviation of each channel: (batch, h, w, channels) to (batch, 2 channels).
+
+    What is left of an image is its style: Gatys, Ecker and Bethge, "Image Style Transfer Using
+    Convolutional Neural Networks" (2016), and Huang and Belongie (2017), who found that these two
+    numbers of a channel hold most of it.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, maps: Any) -> Any:
+        mean = keras.ops.mean(maps, axis=(1, 2))
+        variance = keras.ops.var(maps, axis=(1, 2))
+        return keras.ops.concatenate([mean, keras.ops.sqrt(variance + _TINY)], axis=-1)
+
+
+def build_backbones(configs: Sequence[Backbone]) -> keras.Model:
+    """Builds one or more networks, loads their weights and freezes what is not to be fine-tuned.
 
     Batch normalisation is frozen throughout: its statistics of a million images are better than
     those of a few small batches.
 
     Args:
-        config: name, weights and what to fine-tune.
+        configs: names, weights, features and what to fine-tune; more than one give `stages`.
 
     Returns:
-        A model from float images of any size, pixels 0 to 255, to feature maps; it scales the
-        pixels as its weights expect them.
+        A model from float images of any size, pixels 0 to 255, to feature maps or to one vector;
+        it scales the pixels as its weights expect them.
 
     Raises:
-        ConfigError: the name is unknown, the weights are absent, broken or of another network,
-            or `fine_tune` names no layer.
+        ConfigError: a name is unknown, weights are absent, broken or of another network, or
+            `fine_tune` names no layer.
     """
+    models = [_build_backbone(config) for config in configs]
+    if len(models) == 1:
+        return models[0]
+    image = keras.Input((None, None, 3), name="image")
+    features = [model(image) for model in models]
+    return keras.Model(image, keras.layers.Concatenate()(features), name="backbones")
+
+
+def _build_backbone(config: Backbone) -> keras.Model:
     if config.name in VARIANTS:
         model = efficientnet_lite(config.name)
         _load_efficientnet_lite(model, config)
         _freeze(model.layers, config)
-        return model
-    return _application(config)
+        if config.features == "maps":
+            return model
+        ends = [model.get_layer(name).output for name in stage_ends(model)]
+        return keras.Model(model.input, _statistics(ends), name=config.name)
+    body, scaled, image = _application(config)
+    _freeze(body.layers, config)
+    if config.features == "maps":
+        return keras.Model(image, body(scaled), name=config.name)
+    stages = keras.Model(body.input, [*_before_strides(body), body.output], name="stages")
+    return keras.Model(image, _statistics(stages(scaled)), name=config.name)
+
+
+def _statistics(ends: Sequence[Any]) -> Any:
+    vectors = [ChannelStatistics(name=f"stage_{index}")(end) for index, end in enumerate(ends)]
+    return keras.layers.Concatenate(name="stage_statistics")(vectors)
+
+
+def _before_strides(body: keras.Model) -> list[Any]:
+    """Returns what strided layers take, padding aside: the last maps of each resolution."""
+    ends: dict[str, Any] = {}
+    for layer in body.layers:
+        if max(getattr(layer, "strides", None) or (1,)) == 1:
+            continue
+        source = layer.input
+        while isinstance(source._keras_history.operation, keras.layers.ZeroPadding2D):
+            source = source._keras_history.operation.input
+        if source.shape[-1] > 3:
+            ends[source._keras_history.operation.name] = source
+    return list(ends.values())
 
 
 def _load_efficientnet_lite(model: keras.Model, config: Backbone) -> None:
@@ -85,7 +145,8 @@ def _packaged_weights(config: Backbone) -> Path:
     return files[0]
 
 
-def _application(config: Backbone) -> keras.Model:
+def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
+    """Returns the network, what it takes, and the image that this is made of."""
     constructor = _constructor(config.name)
     image = keras.Input((None, None, 3), name="image")
     scaled = image
@@ -113,8 +174,7 @@ def _application(config: Backbone) -> keras.Model:
             body.load_weights(path)
         except (OSError, ValueError, KeyError) as error:
             raise _unusable(config, path, error) from error
-    _freeze(body.layers, config)
-    return keras.Model(image, body(scaled), name=config.name)
+    return body, scaled, image
 
 
 def _constructor(name: str) -> Any:

@@ -90,8 +90,15 @@ def _original_layers() -> tuple[dict[str, dict[str, Any]], ...]:
     )
 
 
-def _layers_after_a_backbone() -> tuple[dict[str, dict[str, Any]], ...]:
-    return ({"GlobalAveragePooling2D": {}}, {"Dropout": {"rate": 0.2}})
+def _layers_after_a_backbone(maps: bool) -> tuple[dict[str, dict[str, Any]], ...]:
+    pooling: tuple[dict[str, dict[str, Any]], ...] = ({"GlobalAveragePooling2D": {}},)
+    return (
+        *(pooling if maps else ()),
+        {"BatchNormalization": {"center": False, "scale": False, "momentum": 0.95}},
+        {"Dropout": {"rate": 0.5}},
+        {"Dense": {"units": 512, "activation": "relu"}},
+        {"Dropout": {"rate": 0.5}},
+    )
 
 
 class _Model(BaseModel):
@@ -153,15 +160,16 @@ class Backbone(_Model):
         name: `EfficientNetLite0` to `4`, or any network of keras.applications.
         weights: `imagenet`; `none` for random weights; or a file: a PyTorch state dict (`.pth`)
             for EfficientNet-lite, else a Keras weights file without the top (`.h5`).
-        head_epochs: passes over the features of the frozen backbone that fit the layers after
-            it, before anything is fine-tuned. 0 leaves them random.
-        fine_tune: `all` layers of the backbone, `none`, or the name (or its beginning) of the
-            first one to train. Batch normalisation stays frozen.
+        features: what it gives to the layers after it. `maps`: its last feature maps.
+            `stages`: one vector, the mean and standard deviation of each channel at the end of
+            each of its stages, so that colours and textures count as well as objects.
+        fine_tune: `all` its layers, `none`, or the name (or its beginning) of the first one to
+            train. Batch normalisation stays frozen.
     """
 
     name: str
     weights: str = "imagenet"
-    head_epochs: int = Field(default=20, ge=0)
+    features: Literal["maps", "stages"] = "maps"
     fine_tune: str = "all"
 
     @model_validator(mode="before")
@@ -175,6 +183,12 @@ class Backbone(_Model):
         return _NATIVE_IMAGE_SIZES.get(self.name, _USUAL_IMAGE_SIZE)
 
 
+def _one_or_more(value: Any) -> Any:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str | dict | Backbone) else value
+
+
 class TrainerConfig(_Model):
     """Everything that shapes training; the defaults are the original network.
 
@@ -184,10 +198,14 @@ class TrainerConfig(_Model):
         batch_size: covers per step, over all devices.
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
-        backbone: a network to begin from, by name or as `Backbone`; null trains `layers` alone.
+        backbone: a network to begin from, by name or as `Backbone`, or a list of several, whose
+            `stages` features are put together; null trains `layers` alone. Where nothing of it
+            is fine-tuned and nothing augmented, its features of each cover are computed once.
+        head_epochs: passes over the features of a backbone that fit the layers after it, before
+            the backbone is fine-tuned with them; 0 begins with all at once.
         layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
             the output layer, each `{LayerName: {keyword: value}}` or just `LayerName`. Unless
-            given: the original network or, after a backbone, pooling and dropout.
+            given: the original network or, after a backbone, one hidden layer with dropout.
         augmentation: Keras layers, in the same form, applied to the images in training only.
         loss: a Keras loss or `AsymmetricLoss`, by name or `{LossName: {keyword: value}}`.
         class_weights: `none`, or `balanced`: in the loss, a cover of a genre weighs as many
@@ -218,7 +236,8 @@ class TrainerConfig(_Model):
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    backbone: Backbone | None = None
+    backbone: Annotated[tuple[Backbone, ...], BeforeValidator(_one_or_more)] = ()
+    head_epochs: int = Field(default=8, ge=0)
     layers: tuple[Named, ...] = Field(default_factory=_original_layers)
     augmentation: tuple[Named, ...] = ()
     loss: Named = Field(default="binary_crossentropy", validate_default=True)
@@ -239,9 +258,19 @@ class TrainerConfig(_Model):
     def _defaults_after_a_backbone(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not values.get("backbone"):
             return values
-        backbone = Backbone.model_validate(values["backbone"])
-        defaults = {"image_size": backbone.image_size, "layers": _layers_after_a_backbone()}
+        backbones = [Backbone.model_validate(each) for each in _one_or_more(values["backbone"])]
+        maps = backbones[0].features == "maps"
+        defaults = {"image_size": backbones[0].image_size, "layers": _layers_after_a_backbone(maps)}
         return {**defaults, **values}
+
+    @model_validator(mode="after")
+    def _several_backbones_give_vectors(self) -> TrainerConfig:
+        if len(self.backbone) > 1 and any(each.features == "maps" for each in self.backbone):
+            raise ValueError(
+                "Expected features: stages of each of several backbones, which are put together. "
+                f"Received: {', '.join(f'{each.name} {each.features}' for each in self.backbone)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warm_up_ends_in_time(self) -> TrainerConfig:
@@ -251,6 +280,12 @@ class TrainerConfig(_Model):
                 f"Received: {self.learning_rate_schedule.warmup_epochs:g}"
             )
         return self
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether the covers' features never change, so that they can be computed once."""
+        frozen = all(each.fine_tune == "none" for each in self.backbone)
+        return bool(self.backbone) and frozen and not self.augmentation
 
     @property
     def metric_threshold(self) -> float:

@@ -84,9 +84,7 @@ def efficientnet_lite(name: str, image_size: int | None = None) -> keras.Model:
     features = _convolution(features, "conv_stem", "bn0", _STEM_FILTERS, 3, strides=2)
     block = 0
     for index, group in enumerate(_GROUPS):
-        scaled = 0 < index < len(_GROUPS) - 1
-        repeats = math.ceil(group.repeats * variant.depth) if scaled else group.repeats
-        for repeat in range(repeats):
+        for repeat in range(_repeats(index, variant)):
             features = _block(
                 features,
                 f"blocks_{block}_",
@@ -96,6 +94,20 @@ def efficientnet_lite(name: str, image_size: int | None = None) -> keras.Model:
             block += 1
     features = _convolution(features, "conv_head", "bn1", _HEAD_FILTERS, 1)
     return keras.Model(image, features, name=name)
+
+
+def stage_ends(model: keras.Model) -> list[str]:
+    """Names the last layer of each stage: before the resolution halves, and before the head."""
+    variant = VARIANTS[model.name]
+    names = {layer.name for layer in model.layers}
+    ends, blocks = [], 0
+    for index in range(len(_GROUPS)):
+        blocks += _repeats(index, variant)
+        following = _GROUPS[index + 1 : index + 2]
+        if not following or following[0].strides > 1:
+            prefix = f"blocks_{blocks - 1}_"
+            ends.append(prefix + ("add" if prefix + "add" in names else "bn2"))
+    return [*ends, "bn1_relu"]
 
 
 def load_state_dict(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
@@ -132,6 +144,12 @@ def load_state_dict(model: keras.Model, state: Mapping[str, np.ndarray]) -> None
     unused = sorted(key for key in set(state) - used if not any(part in key for part in ignored))
     if unused:
         raise ValueError(f"{len(unused)} arrays that {model.name} lacks, such as {unused[0]}")
+
+
+def _repeats(index: int, variant: Variant) -> int:
+    repeats = _GROUPS[index].repeats
+    scaled = 0 < index < len(_GROUPS) - 1
+    return math.ceil(repeats * variant.depth) if scaled else repeats
 
 
 def _block(features: Any, prefix: str, group: _Group, filters: int) -> Any:

@@ -1,4 +1,4 @@
-"""Fits the layers after a backbone on its frozen features, before fine-tuning."""
+"""The layers after a backbone, trained on its features, which are computed once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from components.trainer.config import TrainerConfig
 from components.trainer.model import AugmentedModel
 from components.trainer.optimization import make_loss
 
-# Low and constant: the features are good already, and a head that overfits them is a worse
-# beginning for fine-tuning than none.
+# Low and constant: a head that overfits the features is a worse beginning than none.
 _LEARNING_RATE = 1e-4
-# Layers that do the same in training and after it: their outputs can be computed once.
+# Layers that do the same in training and after it: their outputs can be computed once, too.
 _POOLING = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
@@ -23,45 +22,62 @@ _POOLING = (
 )
 
 
+def split_at_features(network: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Splits a network behind its backbone, and behind pooling that follows.
+
+    Returns:
+        A model from images to features, and one from features to probabilities; both share
+        their layers with `network`.
+    """
+    backbone, *rest = network.layers[1:]
+    features = backbone(network.input)
+    while isinstance(rest[0], _POOLING):
+        features = rest.pop(0)(features)
+    inputs = keras.Input(features.shape[1:], name="features")
+    outputs = inputs
+    for layer in rest:
+        outputs = layer(outputs)
+    return keras.Model(network.input, features), keras.Model(inputs, outputs, name="network")
+
+
+def compute_features(extractor: keras.Model, batches: tf.data.Dataset, total: int) -> tf.Tensor:
+    """Returns the features of each cover, float32, shape (total, ...), in the machine's memory.
+
+    Args:
+        extractor: images to features.
+        batches: images and labels.
+        total: number of covers.
+    """
+    features = np.empty((total, *extractor.output_shape[1:]), np.float32)
+    progress.start(STAGE, total, "covers through the frozen backbone")
+    done = 0
+    for images, _ in batches:
+        features[done : done + len(images)] = extractor.predict_on_batch(images)
+        done += len(images)
+        progress.advance(STAGE, len(images))
+    with tf.device("CPU:0"):
+        return tf.convert_to_tensor(features)
+
+
 def fit_head(
     model: AugmentedModel,
-    images: tf.data.Dataset,
+    batches: tf.data.Dataset,
     labels: np.ndarray,
     config: TrainerConfig,
     label_prior: np.ndarray,
 ) -> None:
-    """Trains what follows the backbone for `config.backbone.head_epochs` epochs.
-
-    The frozen features of the covers, not augmented, are computed once, so that an epoch costs
-    next to nothing. Does nothing without a backbone.
+    """Trains what follows the backbone for `config.head_epochs` epochs, on covers as they are.
 
     Args:
-        model: what `build_model` built.
-        images: batches (image, label) in the order of `labels`.
+        model: what `build_model` built, with a backbone.
+        batches: images and labels in the order of `labels`.
         labels: float32, shape (examples, genres).
         config: names the loss and the number of epochs.
         label_prior: float, shape (genres,): what balanced class weights follow from.
     """
-    if not config.backbone or not config.backbone.head_epochs:
-        return
-    backbone, *rest = model.network.layers[1:]
-    while isinstance(rest[0], _POOLING):
-        backbone = rest.pop(0)
-    progress.report(STAGE, 0, 1, "features of the frozen backbone")
-    extractor = keras.Model(model.network.input, backbone.output)
-    features = extractor.predict(images.map(lambda image, _: image), verbose=0)
-    inputs = keras.Input(features.shape[1:])
-    outputs = inputs
-    for layer in rest:
-        outputs = layer(outputs)
-    head = keras.Model(inputs, outputs)
+    extractor, head = split_at_features(model.network)
+    features = compute_features(extractor, batches, len(labels))
     head.compile(
         keras.optimizers.Adam(_LEARNING_RATE), make_loss(config, label_prior), jit_compile=False
     )
-    head.fit(
-        features,
-        labels,
-        batch_size=config.batch_size,
-        epochs=config.backbone.head_epochs,
-        verbose=0,
-    )
+    head.fit(features, labels, batch_size=config.batch_size, epochs=config.head_epochs, verbose=0)

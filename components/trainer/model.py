@@ -13,7 +13,7 @@ import numpy as np
 
 from components.compat import has_no_output_left
 from components.errors import ConfigError
-from components.trainer.backbone import build_backbone
+from components.trainer.backbone import build_backbones
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.metrics import (
     F1,
@@ -89,8 +89,8 @@ def serving_network(model: AugmentedModel, config: TrainerConfig) -> keras.Model
 
 
 def _without_weights(config: TrainerConfig) -> TrainerConfig:
-    backbone = config.backbone and config.backbone.model_copy(update={"weights": "none"})
-    return config.model_copy(update={"backbone": backbone})
+    backbones = tuple(each.model_copy(update={"weights": "none"}) for each in config.backbone)
+    return config.model_copy(update={"backbone": backbones})
 
 
 def _build_model(
@@ -98,7 +98,8 @@ def _build_model(
 ) -> AugmentedModel:
     body = _make_layers("layers", config.layers, config.seed + 1000)
     if config.backbone:
-        body.insert(0, (f"backbone ({config.backbone.name})", build_backbone(config.backbone)))
+        names = ", ".join(each.name for each in config.backbone)
+        body.insert(0, (f"backbone ({names})", build_backbones(config.backbone)))
     augmentation = _make_layers("augmentation", config.augmentation, config.seed + 1)
     head = keras.layers.Dense(
         num_genres, activation="sigmoid", dtype="float32", name="probabilities"

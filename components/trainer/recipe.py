@@ -28,9 +28,9 @@ def make_recipe(
     digest = hashlib.sha256()
     for text in (schema_text, config.model_dump_json(), code_fingerprint):
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
-    weights = config.backbone and Path(config.backbone.weights)
-    if weights and weights.is_file():
-        digest.update(_file_digest(str(weights)))
+    for backbone in config.backbone:
+        if Path(backbone.weights).is_file():
+            digest.update(_file_digest(backbone.weights))
     for split in splits:
         for file in split.files:
             digest.update(_file_digest(file))

@@ -29,7 +29,7 @@ from components.trainer.dataset import (
     train_dataset,
 )
 from components.trainer.diagnostics.callback import Diagnostics, first_covers
-from components.trainer.head import fit_head
+from components.trainer.head import compute_features, fit_head, split_at_features
 from components.trainer.model import (
     AugmentedModel,
     build_model,
@@ -66,6 +66,15 @@ class TrainingData:
         """Decodes both splits; raises as `load_images` does."""
         images = [load_images(split, schema, config) for split in (train, evaluation)]
         return cls(schema, train, evaluation, *images)
+
+    def with_features(self, extractor: keras.Model, config: TrainerConfig) -> TrainingData:
+        """Returns the same data with the covers' features in the place of their images."""
+        batches = (self.train_batches_in_order(config), self.evaluation_batches(config))
+        train, evaluation = (
+            compute_features(extractor, each, len(split.labels))
+            for each, split in zip(batches, (self.train, self.evaluation), strict=True)
+        )
+        return dataclasses.replace(self, train_images=train, evaluation_images=evaluation)
 
     def train_batches(self, config: TrainerConfig, start: Position) -> tf.data.Dataset:
         """Returns the shuffled batches of all epochs from `start` on."""
@@ -120,13 +129,17 @@ def train_model(
     checkpoint = read_checkpoint(checkpoints) if checkpoints else None
     strategy = device_strategy()
     with strategy.scope():
-        model = build_model(config, len(data.schema.genres), prior)
+        whole = model = build_model(config, len(data.schema.genres), prior)
+        if config.trains_on_features:
+            extractor, head = split_at_features(whole.network)
+            data = data.with_features(extractor, config)
+            model = AugmentedModel(head)
         compile_model(model, config, steps, prior)
         build_training_variables(model)
         if checkpoint and not checkpoint.fits(model):
             _logger.warning("The checkpoint is of another model: training begins anew.")
             checkpoint = None
-        if checkpoint is None:
+        if config.backbone and config.head_epochs and model is whole and checkpoint is None:
             batches = data.train_batches_in_order(config)
             fit_head(model, batches, data.train.labels, config, prior)
     state = TrainingState(config.early_stopping)
@@ -142,7 +155,7 @@ def train_model(
     if state.best_weights is not None:
         model.network.set_weights(state.best_weights)
     findings = next(each for each in callbacks if isinstance(each, Diagnostics)).findings
-    return Trained(model, list(findings.values()), state.epochs, state.best_epoch)
+    return Trained(whole, list(findings.values()), state.epochs, state.best_epoch)
 
 
 def device_strategy() -> tf.distribute.Strategy:

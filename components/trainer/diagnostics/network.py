@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -37,25 +36,32 @@ class LayerActivity:
 
 
 def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivity]:
-    """Returns the activity of each rectified layer, those of a backbone included.
+    """Returns the activity of each rectified layer.
+
+    Those of a backbone are left out: units that ImageNet taught and covers do not need are not
+    dead.
 
     Args:
-        network: layers in a row, of which one may be a model itself.
+        network: layers in a row, of which the first may be a backbone.
         images: shape (covers, size, size, 3), pixels 0 to 255.
     """
-    probes = [(name, ops.max(_per_unit(output), axis=0)) for name, output in _rectified(network)]
-    if not probes:
+    rectified = _rectified(network)
+    if not rectified:
         return []
-    probe = keras.Model(network.input, [value for _, value in probes])
-    peaks: list[np.ndarray] | None = None
+    names, outputs = zip(*rectified, strict=True)
+    # A dictionary, since a list of one output comes back as that output alone.
+    peaks_of = keras.Model(
+        network.input,
+        {str(index): ops.max(_per_unit(each), axis=0) for index, each in enumerate(outputs)},
+    )
+    peaks = [np.full(output.shape[-1], -np.inf) for output in outputs]
     for start in range(0, len(images), _COVERS_AT_A_TIME):
         batch = tf.constant(images[start : start + _COVERS_AT_A_TIME])
-        values = [np.asarray(value) for value in probe(batch, training=False)]
-        peaks = values if peaks is None else [*map(np.maximum, peaks, values)]
-    assert peaks is not None
+        values = peaks_of(batch, training=False)
+        peaks = [np.maximum(peak, values[str(index)]) for index, peak in enumerate(peaks)]
     return [
         LayerActivity(name, len(peak), float((peak <= 0.0).mean()))
-        for (name, _), peak in zip(probes, peaks, strict=True)
+        for name, peak in zip(names, peaks, strict=True)
     ]
 
 
@@ -147,20 +153,14 @@ def check_saturation(probabilities: np.ndarray) -> list[Finding]:
     ]
 
 
-def _rectified(model: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Yields name and symbolic output of rectified layers, all computed from the model's input."""
-    features = model.input
-    for layer in model.layers[1:]:
-        if isinstance(layer, keras.Model):
-            inner = [(each.name, each.output) for each in layer.layers if _is_rectified(each)]
-            outputs = [output for _, output in inner]
-            body = keras.Model(layer.inputs, [*outputs, layer.output])
-            *values, features = body(features)
-            yield from zip((name for name, _ in inner), values, strict=True)
-            continue
+def _rectified(network: keras.Model) -> list[tuple[str, Any]]:
+    found = []
+    features = network.input
+    for layer in network.layers[1:]:
         features = layer(features)
         if _is_rectified(layer):
-            yield layer.name, features
+            found.append((layer.name, features))
+    return found
 
 
 def _is_rectified(layer: keras.Layer) -> bool:
