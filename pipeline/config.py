@@ -73,7 +73,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
     """Reads a YAML file and applies `key.subkey=value` overrides.
 
     Args:
-        path: a YAML file, or the name of a shipped configuration (`sample`, `covers`, `scratch`, `seed`).
+        path: a YAML file, or the name of a shipped configuration (`sample`, `covers`,
+            `scratch`, `seed`).
         overrides: values are YAML; paths in overrides are relative to the working directory.
 
     Raises:
