@@ -31,6 +31,20 @@ _CONFIG = {
         "tickCount": 5,
     },
 }
+_GENRES: dict[str, Any] = {
+    "field": "genre",
+    "type": "nominal",
+    "sort": None,
+    "title": None,
+    "axis": {
+        "labelFontSize": 13,
+        "labelColor": "var(--ink)",
+        "domain": False,
+        "ticks": False,
+        "grid": False,
+        "labelLimit": 130,
+    },
+}
 _SHARE = {"type": "quantitative", "scale": {"domain": [0, 1]}}
 
 
@@ -110,23 +124,9 @@ def intervals(rows: Sequence[Mapping[str, Any]], title: str, label: str) -> Char
     known = [number for number in numbers if number is not None]
     domain = [max(0.0, min(known, default=0.0) - 0.03), min(1.0, max(known, default=1.0) + 0.03)]
     x = {"type": "quantitative", "scale": {"domain": domain, "zero": False}, "title": title}
-    y = {
-        "field": "genre",
-        "type": "nominal",
-        "sort": None,
-        "title": None,
-        "axis": {
-            "labelFontSize": 13,
-            "labelColor": "var(--ink)",
-            "domain": False,
-            "ticks": False,
-            "grid": False,
-            "labelLimit": 130,
-        },
-    }
 
     def layer(mark: dict[str, Any], **encoding: Any) -> dict[str, Any]:
-        return {"mark": mark, "encoding": {"y": y, **encoding}}
+        return {"mark": mark, "encoding": {"y": _GENRES, **encoding}}
 
     spec = {
         "width": 380,
@@ -239,20 +239,7 @@ def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label:
         "data": {"values": list(rows)},
         "mark": {"type": "point", "filled": True, "size": 95, "opacity": 0.9},
         "encoding": {
-            "y": {
-                "field": "genre",
-                "type": "nominal",
-                "sort": None,
-                "title": None,
-                "axis": {
-                    "labelFontSize": 13,
-                    "labelColor": "var(--ink)",
-                    "domain": False,
-                    "ticks": False,
-                    "grid": True,
-                    "labelLimit": 130,
-                },
-            },
+            "y": {**_GENRES, "axis": {**_GENRES["axis"], "grid": True}},
             "x": {
                 "field": "share",
                 "type": "quantitative",

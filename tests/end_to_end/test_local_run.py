@@ -281,6 +281,7 @@ def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: 
         ("run", "--config", "{root}/tiny.yaml", "--data", "{root}/covers"),
         ("predict", "{root}/covers/images/00000.jpg"),
         ("runs",),
+        ("report",),
         ("schema", "infer", "{root}/covers"),
         ("compile", "--config", "{root}/tiny.yaml", "--image", "x", "-o", "{root}/p.yaml"),
     ],

@@ -72,6 +72,18 @@ def to_inputs(outputs: Any, weights: Any = None) -> list[metric_types.StandardMe
     ]
 
 
+def to_joint_inputs(models: dict[str, Any]) -> list[metric_types.StandardMetricInputs]:
+    """Returns what TFMA gives the metrics when it evaluates several models."""
+    rows = zip(*(to_inputs(outputs) for outputs in models.values()), strict=True)
+    return [
+        metric_types.StandardMetricInputs(
+            labels=row[0].labels,
+            predictions=dict(zip(models, [each.predictions for each in row], strict=True)),
+        )
+        for row in rows
+    ]
+
+
 def combine_fns(config: config_pb2.EvalConfig) -> list[beam.CombineFn]:
     computations = metric_specs.to_computations(config.metrics_specs, eval_config=config)
     direct = [c for c in computations if isinstance(c, metric_types.MetricComputation)]
@@ -178,14 +190,7 @@ def test_a_model_is_read_by_its_name(
 ) -> None:
     models = {"candidate": make_outputs(0), "baseline": make_outputs(1, skill=0.5)}
     config = make_config(["macro_roc_auc"], genres, models=tuple(models))
-    rows = zip(*(to_inputs(outputs) for outputs in models.values()), strict=True)
-    inputs = [
-        metric_types.StandardMetricInputs(
-            labels=row[0].labels,
-            predictions=dict(zip(models, [each.predictions for each in row], strict=True)),
-        )
-        for row in rows
-    ]
+    inputs = to_joint_inputs(models)
     metrics = derive(config, [combine(fn, [inputs]) for fn in combine_fns(config)])
     for name, outputs in models.items():
         key = metric_types.MetricKey("macro_roc_auc", model_name=name)
@@ -198,14 +203,7 @@ def test_intervals_and_changes_are_beside_the_values(
 ) -> None:
     models = {"candidate": make_outputs(0), "baseline": make_outputs(1, skill=0.5)}
     config = make_config(["hamming_loss"], genres, models=tuple(models), resamples=50)
-    rows = zip(*(to_inputs(outputs) for outputs in models.values()), strict=True)
-    inputs = [
-        metric_types.StandardMetricInputs(
-            labels=row[0].labels,
-            predictions=dict(zip(models, [each.predictions for each in row], strict=True)),
-        )
-        for row in rows
-    ]
+    inputs = to_joint_inputs(models)
     metrics = derive(config, [combine(fn, [inputs]) for fn in combine_fns(config)])
     found = {(key.model_name, key.name) for key in metrics if key.sub_key is None}
     ends = ("_ci_low", "_ci_high")
