@@ -150,7 +150,7 @@ def test_an_undecodable_image_is_refused_by_predict(
         main, ["predict", str(image), str(page), "--pipeline-root", str(workspace / "root")]
     )
     assert outcome.exit_code == 3
-    assert f"Expected complete JPEG or PNG images. Received: {page}." in outcome.output
+    assert f"{page}: Expected an image. Received: 13 bytes" in outcome.output
 
 
 def test_running_again_runs_nothing_and_gives_the_same_verdict(
