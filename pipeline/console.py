@@ -16,6 +16,7 @@ _MARKS = {
     "not run": "[dim]·[/]",
 }
 _PLAIN_PROGRESS_SECONDS = 15.0
+_LEAST_SECONDS_TO_GUESS = 1.0
 
 
 class RunConsole:
@@ -29,7 +30,7 @@ class RunConsole:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._live: Progress | None = None
         self._started = time.monotonic()
-        self._reported = self._started
+        self._reported = self._counted_from = self._started
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Prints a line as it is."""
@@ -37,7 +38,7 @@ class RunConsole:
 
     def stage_started(self, name: str) -> None:
         """Shows that a stage is running."""
-        self._started = self._reported = time.monotonic()
+        self._started = self._reported = self._counted_from = time.monotonic()
         if self._console.is_terminal:
             self._live = Progress(
                 TextColumn(" "),
@@ -53,15 +54,18 @@ class RunConsole:
             self._live.start()
 
     def stage_progressed(self, name: str, done: int, total: int, detail: str) -> None:
-        """Shows how far the running stage is."""
+        """Shows how far the running stage is, and how long the rest will take."""
+        now = time.monotonic()
+        if done == 0:
+            self._counted_from = now
+        left = _time_left(done, total, now - self._counted_from)
         if self._live:
-            counted = escape(detail) or f"{done:,} / {total:,}"
+            counted = escape(detail or f"{done:,} / {total:,}") + left
             self._live.update(self._live.task_ids[0], completed=done, total=total, detail=counted)
             return
-        now = time.monotonic()
-        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and done < total:
+        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and 0 < done < total:
             self._reported = now
-            self.say(f"    {name:<17} {done / total:>4.0%} {detail}".rstrip())
+            self.say(f"    {name:<17} {done / total:>4.0%} {detail}{left}".rstrip())
 
     def stage_warned(self, name: str, sentence: str) -> None:
         """Prints what a person should know while the stage runs."""
@@ -80,3 +84,10 @@ class RunConsole:
         if self._live:
             self._live.stop()
             self._live = None
+
+
+def _time_left(done: int, total: int, seconds: float) -> str:
+    if not 0 < done < total or seconds < _LEAST_SECONDS_TO_GUESS:
+        return ""
+    left = round(seconds / done * (total - done))
+    return f", {left // 60} min left" if left >= 120 else f", {left} s left"
