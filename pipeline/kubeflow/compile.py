@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from components.errors import ConfigError, DataError, ModelNotBlessed
+from components.file_systems import is_url
+from components.label_schema import LabelSchema
 from pipeline.config import PipelineConfig
+from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.parameters import default_parameters, run_inputs
-from pipeline.kubeflow.rewrite import ENTRYPOINT, PYTHON_MODULE, Gate, rewrite
+from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, PYTHON_MODULE, Gate, rewrite
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -22,6 +25,10 @@ Target = Literal["kubeflow", "vertex"]
 SUFFIXES: dict[Target, tuple[str, ...]] = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
 
 _BLESSING_TYPE = "ModelBlessing"
+_READ_BY = {
+    "data": (FINGERPRINT_TASK, "CoverExampleGen"),
+    "push_destination": ("BaselineModel", "Pusher"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +96,11 @@ def compile_pipeline(
         ConfigError: a setting is wrong, or the target cannot run the pipeline.
     """
     _check(config)
+    labels = LabelSchema.from_file(config.schema_path)
+    from components.trainer.model import check_buildable
     from pipeline.pipeline import create_pipeline
 
+    check_buildable(config.trainer, len(labels.genres))
     tfx_pipeline = create_pipeline(config, run_inputs(config))
     tfx_pipeline.enable_cache = use_cache
     job = _compile_with_tfx(config, tfx_pipeline)
@@ -119,6 +129,21 @@ def _check(config: PipelineConfig) -> None:
             f"Expected a pipeline name of lower-case letters, digits and hyphens, which is what "
             f"Kubeflow Pipelines takes. Received: {config.name!r}."
         )
+    for option, nodes in _READ_BY.items():
+        _check_reachable(config.kubeflow, option, nodes)
+
+
+def _check_reachable(kubeflow: KubeflowConfig, option: str, nodes: tuple[str, ...]) -> None:
+    location = getattr(kubeflow, option)
+    if location is None or is_url(location):
+        return
+    for node in nodes:
+        paths = [mount.path for mount in kubeflow.task(node).volumes]
+        if not any(Path(location).is_relative_to(path) for path in paths):
+            raise ConfigError(
+                f"Expected kubeflow.{option} to be a URL (s3://, gs://), or a path below a volume "
+                f"of {node}. Received: {location}; volumes at {', '.join(paths) or 'no path'}."
+            )
 
 
 def _compile_with_tfx(config: PipelineConfig, tfx_pipeline: Pipeline) -> dict[str, Any]:

@@ -184,11 +184,23 @@ def test_quantities(text: str, number: float) -> None:
         ("kubeflow.tasks={Trainr: {cpu: 1}}", "Received: Trainr."),
         ("kubeflow.image=''", "Expected kubeflow.image to name the image"),
         ("name=tiny_one", "Expected a pipeline name of lower-case letters"),
+        ("kubeflow.data=/data/covers", "below a volume of DataFingerprint.* volumes at no path"),
+        ("schema=/nowhere.pbtxt", "Expected a schema file at /nowhere.pbtxt"),
+        ("trainer.layers=[{Conv2D: {filters: 8, kernel_size: 99}}]", "Expected "),
     ],
 )
 def test_wrong_settings_are_refused(tiny_config: Path, override: str, expected: str) -> None:
     with pytest.raises(ConfigError, match="(?s)" + expected):
         compile_pipeline(load_config(tiny_config, [override]))
+
+
+def test_a_path_below_a_mounted_volume_is_reachable(tiny_config: Path) -> None:
+    overrides = [
+        "kubeflow.data=/data/covers",
+        "kubeflow.all_tasks={volumes: [{name: covers, path: /data}]}",
+    ]
+    spec = compile_pipeline(load_config(tiny_config, overrides)).documents[0]
+    assert spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] == "/data/covers"
 
 
 def test_what_the_back_end_cannot_run_is_refused_by_name(tiny_package: dict[str, Any]) -> None:
