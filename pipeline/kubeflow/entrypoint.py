@@ -50,10 +50,9 @@ def main(argv: Sequence[str]) -> int:
     # Beam and absl parse the process's arguments again and know none of ours.
     sys.argv = sys.argv[:1]
     _set_up_logging()
-    # Imported before anything is read, so that the log shows where the start-up time goes.
-    executor_class = import_class(arguments.executor_class_path)
     task: TaskInput | None = None
     try:
+        executor_class = import_class(arguments.executor_class_path)
         task = read_task_input(
             arguments.json_serialized_invocation_args, arguments.json_serialized_inputs_spec_args
         )

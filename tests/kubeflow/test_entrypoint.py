@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 
 from components.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from pipeline.kubeflow import entrypoint, tasks
-from pipeline.kubeflow.executor_input import read_task_input
+from pipeline.kubeflow.executor_input import import_class, read_task_input
 from pipeline.kubeflow.staging import ROOT_VARIABLE, Names, staged_path
 
 Json = dict[str, Any]
@@ -340,6 +340,11 @@ def test_the_fingerprint_task_says_that_there_is_nothing(
 def test_something_else_than_an_executor_input(text: str) -> None:
     with pytest.raises(DeploymentError, match="Expected a"):
         read_task_input(text, json.dumps(SPEC))
+
+
+def test_an_executor_that_the_image_lacks() -> None:
+    with pytest.raises(DeploymentError, match=r"Expected the image to hold components\.no\.Such"):
+        import_class("components.no.Such")
 
 
 def test_an_artifact_type_that_the_image_does_not_know(recorded: Json) -> None:
