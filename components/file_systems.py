@@ -81,7 +81,9 @@ def store_errors(location: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except CoversError:
+        raise
+    except Exception as error:  # each store's package has errors of its own
         raise DeploymentError(
             f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
             "address, the network and the credentials in the environment."
