@@ -191,6 +191,11 @@ if [ "$(uname -m)" != x86_64 ] && [ "$WHY" != "LINE is set" ]; then
     stop "Expected an x86_64 machine. Received: $(uname -m)." \
         "ML Metadata, which TFX needs, has no packages for other Linux machines."
 fi
+zone=${TZDIR:-/usr/share/zoneinfo}/America/Los_Angeles
+if [ "$LINE" = tfx-1.16 ] && [ ! -e "$zone" ]; then # its ML Metadata aborts without
+    stop "Expected the time zones of this system. Received: no $zone." \
+        "Small containers lack them:  apt-get install tzdata"
+fi
 case $(cat "$STAMP" 2>/dev/null) in
 "$LINE "*" $ROOT") [ -x "$VENV/bin/uv" ] && [ -x "$VENV/bin/python" ] && update=yes || update= ;;
 *) update= ;;

@@ -40,13 +40,15 @@ def set_up(tmp_path: Path) -> SetUp:
         (programs / tool).symlink_to(shutil.which(tool) or tool)
 
     def run(
-        glibc: str, *, machine: str = "x86_64", line: str = "", path: str = ""
+        glibc: str, *, machine: str = "x86_64", line: str = "", zones: str = ""
     ) -> tuple[int, str]:
         for name, answer in (("getconf", f"glibc {glibc}" if glibc else ""), ("uname", machine)):
             (programs / name).unlink(missing_ok=True)
             (programs / name).write_text(f"#!/bin/sh\necho '{answer}'\n[ -n '{answer}' ]\n")
             (programs / name).chmod(0o755)
-        environment = {"PATH": f"{programs}{path}", "HOME": str(tmp_path), "LINE": line}
+        environment = {"PATH": str(programs), "HOME": str(tmp_path), "LINE": line}
+        if zones:
+            environment["TZDIR"] = zones
         done = subprocess.run(
             [tmp_path / "requirements" / "bootstrap.sh"],
             env=environment,
@@ -90,6 +92,10 @@ def test_the_line_is_explained_in_one_line(set_up: SetUp, glibc: str, line: str,
             "Expected glibc 2.39 or newer for tfx-1.21. Received: glibc 2.36.",
         ),
         ({"glibc": "2.36", "line": "tfx-2"}, "Expected LINE to be tfx-1.16 or tfx-1.21."),
+        (
+            {"glibc": "2.36", "zones": "/nowhere"},
+            "Received: no /nowhere/America/Los_Angeles.",
+        ),
         ({"glibc": "2.36", "machine": "aarch64"}, "Expected an x86_64 machine. Received: aarch64."),
     ],
 )
