@@ -159,6 +159,42 @@ def report(
 
 
 @main.command()
+@click.argument("run", required=False)
+@click.option("--model", type=_PATH, help="Examine this SavedModel instead of a run; needs --data.")
+@click.option("--data", type=_PATH, help="Labelled covers for --model: a CSV file or a folder.")
+@click.option(
+    "--range-steps",
+    default=60,
+    show_default=True,
+    help="Steps of the learning-rate range test; 0 leaves it out.",
+)
+@_pipeline_root
+@_as_json
+def diagnose(
+    run: str | None,
+    model: Path | None,
+    data: Path | None,
+    range_steps: int,
+    pipeline_root: Path,
+    as_json: bool,
+) -> None:
+    """Say whether and why metrics stand still, for the latest run or RUN's training."""
+    if (model is None) != (data is None) or (model and run):
+        raise click.UsageError("Name RUN, or --model and --data together, or nothing.")
+    from pipeline.diagnose import describe, diagnose_model, diagnose_run, to_dict
+
+    if model and data:
+        subject, diagnosis = diagnose_model(model, data)
+    else:
+        subject, diagnosis = diagnose_run(pipeline_root, run, range_steps)
+    if as_json:
+        click.echo(json.dumps(to_dict(subject, diagnosis)))
+        return
+    for line in describe(subject, diagnosis):
+        click.echo(line)
+
+
+@main.command()
 @_pipeline_root
 @_as_json
 def runs(pipeline_root: Path, as_json: bool) -> None:

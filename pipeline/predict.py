@@ -117,7 +117,7 @@ def read_images(images: Sequence[Path]) -> list[bytes]:
     refused: list[str] = []
     for image in images:
         try:
-            encoded.append(_read(image))
+            encoded.append(read_image(image))
         except RowRejected as rejected:
             refused.append(f"  {image}: {rejected.detail} ({rejected.reason.value})")
     if refused:
@@ -126,7 +126,7 @@ def read_images(images: Sequence[Path]) -> list[bytes]:
     return encoded
 
 
-def _read(image: Path) -> bytes:
+def read_image(image: Path) -> bytes:
     """Reads a file and refuses what ingest refuses, but for the schema's limits of size."""
     file = Path(os.path.realpath(image))
     _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)

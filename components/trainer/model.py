@@ -83,12 +83,13 @@ def serving_network(model: AugmentedModel, config: TrainerConfig) -> keras.Model
         return model.network
     num_genres = model.network.output_shape[-1]
     with float32_policy():
-        network = _build_model(_without_weights(config), num_genres, None).network
+        network = _build_model(without_pretrained_weights(config), num_genres, None).network
     network.set_weights(model.network.get_weights())
     return network
 
 
-def _without_weights(config: TrainerConfig) -> TrainerConfig:
+def without_pretrained_weights(config: TrainerConfig) -> TrainerConfig:
+    """Returns the configuration of the same network, to be filled with weights afterwards."""
     backbones = tuple(each.model_copy(update={"weights": "none"}) for each in config.backbone)
     return config.model_copy(update={"backbone": backbones})
 

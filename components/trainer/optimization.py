@@ -45,10 +45,12 @@ def _named_loss(name: str, kwargs: dict[str, Any]) -> Any:
         return keras.losses.get({"class_name": name, "config": kwargs} if kwargs else name)
     except (TypeError, ValueError) as error:
         close = difflib.get_close_matches(name, dir(keras.losses), n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = f"Did you mean {close[0]}?" if close else str(error).strip().splitlines()[0]
+        if isinstance(error, ValueError) and name == AsymmetricLoss.__name__:
+            hint = str(error)
         raise ConfigError(
             "Expected loss to name a loss of keras.losses or AsymmetricLoss, with arguments it "
-            f"takes. Received: {name!r} with {kwargs}.{hint}"
+            f"takes. Received: {name!r} with {kwargs}. {hint}"
         ) from error
 
 

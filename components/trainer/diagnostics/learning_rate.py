@@ -36,7 +36,7 @@ class LearningRateRange:
     configured: float
 
 
-def test_learning_rates(
+def range_test(
     model: keras.Model, batches: Iterable[tuple[Any, Any]], steps: int
 ) -> LearningRateRange:
     """Trains a compiled model, which is of no use afterwards, at growing learning rates.

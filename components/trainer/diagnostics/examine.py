@@ -1,0 +1,206 @@
+"""Every check, on a finished training or on a model and examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from components.diagnosis import Finding
+from components.errors import DeploymentError
+from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.signatures import (
+    CONFIG_FILE,
+    HISTORY_FILE,
+    IMAGE_BYTES,
+    PROBABILITIES,
+    SERVING_SIGNATURE,
+    WEIGHTS_FILE,
+    read_model_description,
+)
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import (
+    START,
+    Split,
+    eval_dataset,
+    label_prior,
+    load_images,
+    read_split,
+    train_dataset,
+)
+from components.trainer.diagnostics.augmentation import check_geometry, measure_geometry
+from components.trainer.diagnostics.history import check_history
+from components.trainer.diagnostics.learning_rate import (
+    LearningRateRange,
+    check_learning_rate,
+    range_test,
+)
+from components.trainer.diagnostics.network import (
+    check_activity,
+    check_gradients,
+    check_saturation,
+    gradient_norms,
+    layer_activity,
+)
+from components.trainer.diagnostics.predictions import check_class_imbalance, check_predictions
+from components.trainer.model import (
+    build_model,
+    compile_model,
+    make_augmentation,
+    without_pretrained_weights,
+)
+from components.trainer.optimization import make_loss
+from components.trainer.thresholds import DecisionRule
+
+_COVERS = 64
+_BATCH = 64
+_RANGE_STEPS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What an examination found.
+
+    Attributes:
+        measured: sentences that hold for any model: what was measured.
+        findings: what is wrong; empty for a healthy one.
+    """
+
+    measured: list[str]
+    findings: list[Finding]
+
+
+def examine_training(
+    model_run: Path, model: Path, examples: Path, schema: LabelSchema, range_steps: int = 0
+) -> Diagnosis:
+    """Checks a finished training: its history, labels, augmentation, network and predictions.
+
+    Args:
+        model_run: folder with history, configuration and weights.
+        model: folder of the exported model.
+        examples: folder with `Split-train` and `Split-eval`.
+        schema: names genres and features.
+        range_steps: steps of the learning-rate range test; 0 leaves it out.
+
+    Raises:
+        DeploymentError: the training or model is not one that this project wrote.
+        DataError: the examples cannot be read.
+    """
+    try:
+        config = TrainerConfig.from_json((model_run / CONFIG_FILE).read_text(encoding="utf-8"))
+        history = json.loads((model_run / HISTORY_FILE).read_text(encoding="utf-8"))["epochs"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DeploymentError(
+            f"Expected {model_run} to hold {CONFIG_FILE} and {HISTORY_FILE} of a training. "
+            f"Received: {type(error).__name__}: {error}. Train again."
+        ) from error
+    train = read_split([str(examples / f"Split-{TRAIN_SPLIT}" / "*")], schema, TRAIN_SPLIT)
+    split = read_split([str(examples / f"Split-{EVAL_SPLIT}" / "*")], schema, EVAL_SPLIT)
+    batches = eval_dataset(split, load_images(split, schema, config), schema, config)
+    trained = build_model(without_pretrained_weights(config), len(schema.genres))
+    trained.network.load_weights(model_run / WEIGHTS_FILE)
+    probabilities = trained.network.predict(batches, verbose=0)
+    rule = _rule(model)
+    images, labels = next(iter(batches.unbatch().batch(_COVERS)))
+    prior = label_prior(train.labels)
+    findings = [
+        *check_history(history),
+        *check_predictions(schema.genres, split.labels, probabilities, rule),
+        *check_class_imbalance(schema.genres, train.labels),
+        *_check_augmentation(config),
+        *check_activity(layer_activity(trained.network, images.numpy())),
+        *check_saturation(probabilities),
+        *check_gradients(gradient_norms(trained.network, make_loss(config, prior), images, labels)),
+    ]
+    measured = _measured(split.labels, probabilities, rule)
+    if range_steps and not config.trains_on_features:
+        found = _range_test(config, schema, train, prior, range_steps)
+        measured.append(
+            f"learning-rate range test: the loss falls fastest at {found.steepest:.1g} and "
+            + (
+                f"rises from {found.highest:.1g} on"
+                if np.isfinite(found.highest)
+                else "never rises"
+            )
+            + f"; configured is {found.configured:g}"
+        )
+        findings += check_learning_rate(found)
+    return Diagnosis(measured, findings)
+
+
+def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diagnosis:
+    """Checks an exported model's predictions of labelled covers; no network to look into.
+
+    Args:
+        model: folder of the exported model.
+        encoded: the files of the covers.
+        labels: float32, shape (covers, genres), in the order of the model's outputs.
+    """
+    genres = read_model_description(model).genres
+    signature = tf.saved_model.load(str(model)).signatures[SERVING_SIGNATURE]
+    parts = [
+        signature(**{IMAGE_BYTES: tf.constant(encoded[start : start + _BATCH])})[PROBABILITIES]
+        for start in range(0, len(encoded), _BATCH)
+    ]
+    probabilities = np.concatenate([part.numpy() for part in parts])
+    rule = _rule(model)
+    findings = [
+        *check_predictions(genres, labels, probabilities, rule),
+        *check_class_imbalance(genres, labels),
+        *check_saturation(probabilities),
+    ]
+    return Diagnosis(_measured(labels, probabilities, rule), findings)
+
+
+def _rule(model: Path) -> DecisionRule:
+    description = read_model_description(model)
+    thresholds = np.array(description.thresholds, np.float32)
+    return DecisionRule(thresholds, description.at_least_one_genre)
+
+
+def _check_augmentation(config: TrainerConfig) -> list[Finding]:
+    if not config.augmentation:
+        return []
+    geometry = measure_geometry(make_augmentation(config), config.image_size)
+    return check_geometry(geometry, config.image_size)
+
+
+def _measured(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule) -> list[str]:
+    decisions = rule.decide(probabilities)
+    varied = [column for column in labels.T if 0 < column.mean() < 1]
+    scores = [
+        each
+        for each, column in zip(probabilities.T, labels.T, strict=True)
+        if 0 < column.mean() < 1
+    ]
+    area = np.mean([roc_auc_score(*pair) for pair in zip(varied, scores, strict=True)])
+    precision = np.mean([average_precision_score(*p) for p in zip(varied, scores, strict=True)])
+    wrong = decisions != labels.astype(bool)
+    return [
+        f"{len(labels):,} covers, {labels.sum(axis=1).mean():.2f} genres each; label density "
+        f"{labels.mean():.4f}",
+        f"no threshold needed: macro ROC AUC {area:.3f} (chance 0.500), macro average precision "
+        f"{precision:.3f} (chance {labels.mean():.3f})",
+        f"decisions: {decisions.sum(axis=1).mean():.2f} genres per cover, none on "
+        f"{100 * (~decisions.any(axis=1)).mean():.0f} % of the covers; Hamming loss "
+        f"{wrong.mean():.4f}, exact match ratio {(~wrong.any(axis=1)).mean():.3f}",
+    ]
+
+
+def _range_test(
+    config: TrainerConfig, schema: LabelSchema, train: Split, prior: np.ndarray, steps: int
+) -> LearningRateRange:
+    epochs = -(-steps // train.steps(config.batch_size))
+    config = config.model_copy(update={"epochs": max(config.epochs, epochs), "cache": False})
+    model = build_model(config, len(schema.genres), prior)
+    compile_model(model, config, steps, prior)
+    batches = train_dataset(train, None, schema, config, START)
+    try:
+        return range_test(model, batches.take(steps), steps)
+    finally:
+        keras.backend.clear_session()

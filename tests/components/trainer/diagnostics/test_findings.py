@@ -1,0 +1,199 @@
+"""Each check finds its fault, with the right number, and says nothing without it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from components.trainer.diagnostics.augmentation import (
+    check_geometry,
+    measure_geometry,
+    write_picture,
+)
+from components.trainer.diagnostics.history import check_history
+from components.trainer.diagnostics.learning_rate import check_learning_rate, range_test
+from components.trainer.diagnostics.network import (
+    check_activity,
+    check_gradients,
+    check_saturation,
+    gradient_norms,
+    layer_activity,
+)
+from components.trainer.diagnostics.predictions import check_class_imbalance, check_predictions
+from components.trainer.thresholds import DecisionRule
+
+GENRES = ("rock", "pop", "jazz")
+
+
+def codes(findings) -> list[str]:
+    assert all(each.sentence and each.remedy and each.numbers for each in findings)
+    return [each.code for each in findings]
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    labels = (np.random.default_rng(0).random((400, 3)) < 0.25).astype(np.float32)
+    labels[labels.sum(axis=1) == 0, 0] = 1.0
+    return labels
+
+
+@pytest.fixture
+def good(labels: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(1).random(labels.shape)
+    return (0.6 * labels + 0.4 * noise).astype(np.float32)
+
+
+def rule(threshold: float) -> DecisionRule:
+    return DecisionRule(np.full(3, threshold, np.float32))
+
+
+def test_good_predictions_have_no_findings(labels, good):
+    assert check_predictions(GENRES, labels, good, rule(0.5)) == []
+
+
+def test_probabilities_near_the_prior_never_reach_one_half(labels, good):
+    findings = check_predictions(GENRES, labels, 0.15 + 0.2 * good, rule(0.5))
+    assert codes(findings) == ["all_zero_predictions", "metrics_equal_the_label_density"]
+    numbers = findings[1].numbers
+    assert numbers["hamming_loss"] == pytest.approx(labels.mean(), abs=1e-6)
+    assert numbers["labelwise_accuracy"] == pytest.approx(1 - labels.mean(), abs=1e-6)
+    assert numbers["exact_match_ratio"] == 0.0
+    assert "100 % of 400 covers" in findings[0].sentence
+
+
+def test_a_dead_network_says_the_same_of_every_cover(labels, good):
+    findings = check_predictions(GENRES, labels, 0.2 + 1e-4 * good, rule(0.5))
+    assert codes(findings)[0] == "constant_predictions"
+
+
+def test_a_coin_ranks_no_better_than_chance(labels):
+    random = np.random.default_rng(2).random(labels.shape)
+    assert codes(check_predictions(GENRES, labels, random, rule(0.7))) == [
+        "hardly_better_than_chance"
+    ]
+
+
+def test_too_many_genres_and_constant_genres(labels, good):
+    findings = check_predictions(GENRES, labels, good, rule(0.001))
+    assert codes(findings) == ["label_cardinality", *["constant_genre"] * 3]
+    assert findings[0].numbers["predicted"] == pytest.approx(3, abs=0.1)
+
+
+def test_class_imbalance(labels):
+    assert check_class_imbalance(GENRES, labels) == []
+    labels[:, 2] = 0
+    labels[:4, 2] = 1
+    (finding,) = check_class_imbalance(GENRES, labels)
+    assert finding.code == "class_imbalance" and "jazz is on 1 %" in finding.sentence
+
+
+def row(hamming: float, exact: float, auc: float, loss: float) -> dict[str, float]:
+    return {
+        "val_hamming_loss": hamming,
+        "val_exact_match_ratio": exact,
+        "val_macro_roc_auc": auc,
+        "loss": loss,
+    }
+
+
+def test_threshold_metrics_that_stand_still_while_the_network_learns():
+    epochs = [row(0.2126, 0.0, 0.52, 0.53), row(0.2126, 0.0, 0.57, 0.51)]
+    (finding,) = check_history(epochs)
+    assert finding.code == "threshold_metrics_stand_still"
+    assert "from 0.520 to 0.570" in finding.sentence
+    assert check_history(epochs[:1]) == []
+    assert check_history([*epochs, row(0.19, 0.2, 0.6, 0.5)]) == []
+
+
+def relu_network(bias: float) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(6, activation="relu", bias_initializer=keras.initializers.Constant(bias)),
+            layers.Dense(3, activation="sigmoid"),
+        ]
+    )
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+
+
+def functional(network: keras.Sequential) -> keras.Model:
+    return keras.Model(network.inputs[0], network.outputs[0])
+
+
+def test_dead_units_are_counted_per_layer(images):
+    alive, dead = (layer_activity(functional(relu_network(bias)), images) for bias in (1.0, -9.0))
+    assert [layer.units for layer in alive] == [8, 6]
+    assert check_activity(alive) == []
+    (finding,) = check_activity(dead)
+    assert dead[1].dead_share == 1.0
+    assert finding.code == "dead_units" and "100 %" in finding.sentence
+
+
+def test_a_dead_network_has_no_gradient(images, labels):
+    loss = keras.losses.binary_crossentropy
+    norms = gradient_norms(functional(relu_network(1.0)), loss, images, labels[:20])
+    assert check_gradients(norms) == []
+    assert set(norms) and all(norm >= 0 for norm in norms.values())
+    assert codes(check_gradients(dict.fromkeys(norms, 0.0))) == ["vanishing_gradients"]
+    assert codes(check_gradients(dict.fromkeys(norms, 1e6))) == ["exploding_gradients"]
+
+
+def test_saturated_outputs(good):
+    assert check_saturation(good) == []
+    assert codes(check_saturation(np.round(good))) == ["saturated_outputs"]
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "expected"),
+    [
+        ([], []),
+        ([layers.RandomFlip("horizontal", seed=1), layers.RandomCrop(54, 54, seed=2)], []),
+        ([layers.RandomZoom((0.4, 0.4), seed=1)], ["augmentation_shrinks_covers"]),
+        ([layers.RandomZoom((-0.5, -0.5), seed=1)], ["augmentation_hides_covers"]),
+        ([layers.RandomRotation((0.25, 0.25), seed=1)], ["augmentation_turns_covers"]),
+        (
+            [
+                layers.RandomFlip("horizontal_and_vertical", seed=1),
+                layers.RandomRotation(0.4, seed=2),
+                layers.RandomZoom((0.2, 0.6), seed=3),
+            ],
+            ["augmentation_shrinks_covers", "augmentation_turns_covers"],
+        ),
+    ],
+)
+def test_what_an_augmentation_leaves_of_a_cover(augmentation, expected):
+    assert codes(check_geometry(measure_geometry(augmentation, 64), 64)) == expected
+
+
+def test_zooming_out_leaves_the_area_that_the_zoom_says():
+    geometry = measure_geometry([layers.RandomZoom((0.5, 0.5), fill_mode="constant", seed=1)], 90)
+    assert geometry.drawn_share == pytest.approx(1 / 1.5**2, abs=0.03)
+    assert geometry.effective_side == pytest.approx(60, abs=2)
+    assert geometry.upright_share == 1.0
+
+
+def test_the_picture_of_an_augmentation_is_small(images, tmp_path):
+    write_picture([layers.RandomFlip(seed=1)], images, tmp_path / "augmentation.jpg")
+    assert 0 < (tmp_path / "augmentation.jpg").stat().st_size < 200_000
+
+
+def test_the_range_test_tells_a_rate_that_is_too_high(images, labels):
+    network = relu_network(0.1)
+    batches = [(images, labels[:20])] * 60
+    for rate, expected in ((1e-3, []), (50.0, ["learning_rate_too_high"])):
+        network.compile(keras.optimizers.Adam(rate), "binary_crossentropy", jit_compile=False)
+        found = range_test(network, batches, steps=60)
+        assert found.configured == pytest.approx(rate)
+        assert 1e-6 <= found.steepest <= 1.0
+        if np.isfinite(found.highest):
+            assert codes(check_learning_rate(found)) == expected
