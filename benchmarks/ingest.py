@@ -15,7 +15,6 @@ import io
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -258,35 +257,12 @@ def _prepare_stock() -> Callable[[Path, Path], int]:
 
 
 def _prepare_covers(workers: int) -> Callable[[Path, Path], int]:
-    import apache_beam as beam
-    import tensorflow  # noqa: F401
-    from tfx.types import standard_artifacts
+    from examples import ingest_covers
 
-    from components.artifacts import Quarantine
-    from components.compat import LOCAL_BEAM_ARGS
-    from components.cover_example_gen.component import CoverExampleGen
     from components.cover_example_gen.config import IngestConfig
-    from components.quarantine import read_summary
 
     def run(data: Path, output: Path) -> int:
-        artifacts = {
-            "schema": standard_artifacts.Schema(),
-            "examples": standard_artifacts.Examples(),
-            "quarantine": Quarantine(),
-        }
-        for name, artifact in artifacts.items():
-            artifact.uri = str(output / name)
-            (output / name).mkdir()
-        shutil.copy(SCHEMA, output / "schema" / "schema.pbtxt")
-        CoverExampleGen.test_call(
-            **artifacts,
-            data=str(data),
-            config=IngestConfig(workers=workers).model_dump_json(),
-            data_fingerprint="",
-            code_fingerprint="",
-            beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
-        )
-        return read_summary(output / "quarantine").rows_given
+        return ingest_covers(data, output, SCHEMA, IngestConfig(workers=workers))
 
     return run
 

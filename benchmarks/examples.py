@@ -1,0 +1,59 @@
+"""Covers to examples, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import apache_beam as beam
+import tensorflow  # noqa: F401  # Imported before anything is measured.
+from tfx.types import standard_artifacts
+
+from components.artifacts import Quarantine
+from components.compat import LOCAL_BEAM_ARGS
+from components.cover_example_gen.component import CoverExampleGen
+from components.cover_example_gen.config import IngestConfig
+from components.label_schema import SCHEMA_FILE_NAME
+from components.quarantine import read_summary
+
+
+def ingest_covers(data: Path, folder: Path, schema: Path, config: IngestConfig) -> int:
+    """Ingests covers as the pipeline does and returns the number of rows given.
+
+    Args:
+        data: a CSV manifest or a folder.
+        folder: receives `schema`, `examples` and `quarantine`; exists.
+        schema: names the genres.
+        config: how to ingest.
+    """
+    artifacts = {
+        "schema": standard_artifacts.Schema(),
+        "examples": standard_artifacts.Examples(),
+        "quarantine": Quarantine(),
+    }
+    for name, artifact in artifacts.items():
+        artifact.uri = str(folder / name)
+        (folder / name).mkdir()
+    shutil.copy(schema, schema_file(folder))
+    CoverExampleGen.test_call(
+        **artifacts,
+        data=str(data),
+        config=config.model_dump_json(),
+        data_fingerprint="",
+        code_fingerprint="",
+        beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
+    )
+    return read_summary(folder / "quarantine").rows_given
+
+
+def schema_file(folder: Path) -> Path:
+    """Returns the label schema that `ingest_covers` copied."""
+    return folder / "schema" / SCHEMA_FILE_NAME
+
+
+def patterns(folder: Path, split: str) -> list[str]:
+    """Returns the file patterns of a split that `ingest_covers` wrote."""
+    return [str(folder / "examples" / f"Split-{split}" / "*")]
