@@ -32,7 +32,7 @@ from components.quarantine import IngestSummary, QuarantinedRow, count_reasons
 STAGE = "CoverExampleGen"
 _SHARDS = "shards"
 _ROWS_PER_BATCH = 512
-_ROWS_PER_TASK = 32
+_ROWS_PER_TASK = 16
 
 Batch = bytes  # pickled: position of the span, some of its rows
 InspectedBatch = bytes  # pickled: list of `InspectedRow`
