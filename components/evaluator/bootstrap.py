@@ -26,6 +26,9 @@ CHANGE = "_change"
 _SEED = 20061
 _VALUES_AT_ONCE = 4_000_000
 _LEAST_SHARE_DEFINED = 0.5
+# A distance from perfect calibration only grows as examples are resampled: its percentiles lie
+# above it. The change between two models has an interval: both grow alike.
+_NO_OWN_INTERVAL = frozenset({"calibration_error", "macro_calibration_error"})
 
 
 class ModelEstimates(NamedTuple):
@@ -33,7 +36,7 @@ class ModelEstimates(NamedTuple):
 
     Beside each name there are name + `_ci_low` and `_ci_high`, the ends of its interval; with a
     baseline, also name + `_change`, `_change_ci_low` and `_change_ci_high`. Without resamples
-    there are no intervals; counts have none.
+    there are no intervals; counts have none, and those of calibration errors are NaN.
 
     Attributes:
         overall: name -> float64 of shape ().
@@ -94,7 +97,8 @@ def _estimates(
         if name in PER_GENRE_COUNTS:
             continue
         if name in resampled:
-            estimates |= _interval(name, resampled[name], confidence)
+            known = resampled[name] * (np.nan if name in _NO_OWN_INTERVAL else 1.0)
+            estimates |= _interval(name, known, confidence)
         if baseline_values is None:
             continue
         estimates[name + CHANGE] = value[0] - baseline_values[name][0]
