@@ -84,7 +84,7 @@ class Checkpoint:
 
 def write_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> None:
     """Replaces the checkpoint in `folder`."""
-    arrays = {name: _numpy(variable) for name, variable in _variables(model).items()}
+    arrays: dict[str, Any] = {name: _numpy(value) for name, value in _variables(model).items()}
     best = state.best_weights
     arrays.update({f"best/{index}": array for index, array in enumerate(best or ())})
     fields = {
@@ -95,7 +95,7 @@ def write_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> 
     text = np.frombuffer(json.dumps(fields).encode("utf-8"), np.uint8)
     partial = folder / f"{CHECKPOINT_FILE}.partial"
     with partial.open("wb") as file:
-        np.savez(file, **{"fields": text, **arrays})
+        np.savez(file, fields=text, **arrays)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / CHECKPOINT_FILE)
