@@ -282,6 +282,7 @@ def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: 
         ("predict", "{root}/covers/images/00000.jpg"),
         ("runs",),
         ("report",),
+        ("diagnose",),
         ("schema", "infer", "{root}/covers"),
         ("compile", "--config", "{root}/tiny.yaml", "--image", "x", "-o", "{root}/p.yaml"),
     ],
@@ -301,4 +302,4 @@ def test_a_person_sees_no_warning_of_a_library(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "arning" not in done.stdout
+    assert "arning" not in done.stdout.replace("learning", "")
