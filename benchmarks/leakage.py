@@ -26,7 +26,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
 from components.cover_example_gen.groups import Arrival, assign_places
-from components.cover_example_gen.images import inspect_image
+from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import find_near_duplicates
 from components.cover_example_gen.sources import Row, find_source
 from components.cover_example_gen.splits import assign_split
@@ -74,9 +74,7 @@ def read_covers(
 
     def read(row: Row) -> tuple[str, Arrival, np.ndarray, list[float]]:
         encoded = (source.directory / row.path).read_bytes()
-        facts = inspect_image(
-            encoded, formats=schema.image_formats, smallest_side=1, largest_side=10_000
-        )
+        facts = inspect_image(encoded, AcceptedImages(schema.image_formats, 1, 10_000))
         arrival = Arrival(0, facts.image_id, facts.perceptual_hash)
         label = schema.multi_hot(filter(None, map(schema.match, row.genres)))
         return row.path, arrival, describe(encoded), label

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.cover_example_gen.files import DataDirectory
-from components.cover_example_gen.images import inspect_image
+from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.errors import DataError, DeploymentError
 from components.label_schema import DECODABLE_FORMATS
 from components.pushed_models import PushedVersion, pushed_versions
@@ -130,5 +130,5 @@ def read_image(image: Path) -> bytes:
     """Reads a file and refuses what ingest refuses, but for the schema's limits of size."""
     file = Path(os.path.realpath(image))
     _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
-    inspect_image(encoded, formats=DECODABLE_FORMATS, smallest_side=1, largest_side=_LARGEST_SIDE)
+    inspect_image(encoded, AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE))
     return encoded

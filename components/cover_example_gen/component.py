@@ -90,20 +90,18 @@ def _ingest(
     progress.start(ingest.STAGE, sum(map(len, rows)), "covers checked")
 
     with tempfile.TemporaryDirectory() as scratch:
-        outputs = Path(scratch)
+        results = Path(scratch)
         with beam_pipeline as pipeline:
-            plan, reports = ingest.build_ingest(
+            ingest.build_ingest(
                 pipeline,
                 rows,
                 selection=selection,
                 schema=labels,
                 config=options,
                 split_directories=split_directories,
+                results=results,
             )
-            _ = plan | "SavePlan" >> beam.Map(ingest.save, outputs / "plan")
-            _ = reports | "SaveReports" >> beam.Map(ingest.save, outputs / "reports")
-        planned = ingest.load(outputs / "plan")
-        written = ingest.load(outputs / "reports")
+        planned, written = ingest.load_results(results)
 
     _check_unchanged(written, data)
     taken = rows[len(selection.history) :]

@@ -1,4 +1,4 @@
-"""Checks one image and states its facts: format, size, identity, brightness, perceptual hash.
+"""Checks images and states their facts: format, size, identity, brightness, perceptual hash.
 
 Plain JPEGs are decoded by simplejpeg (libjpeg-turbo) in grey at an eighth to the full size: every
 coded byte is read, and whatever libjpeg only warns of is an error here. All else is decoded by
@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
-import imagehash
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
 from components.cover_example_gen.headers import Header, read_header
+from components.cover_example_gen.perceptual_hash import perceptual_hashes, reduce_image
 from components.quarantine import Reason, RowRejected
 
 LARGEST_PIXELS = 25_000_000
 
-HASH_BITS = 256
-_HASH_SIDE = 16
-_FREQUENCIES = 2  # the hash reads the lower half of the image's frequencies in each direction
-_HASHED_SIDE = _FREQUENCIES * _HASH_SIDE
 _DECODED_SIDE = 64  # decoded small, never smaller than this
 _OPAQUE = 255
 
@@ -54,42 +51,115 @@ class ImageFacts:
     perceptual_hash: bytes
 
 
-def inspect_image(
-    encoded: bytes, *, formats: tuple[str, ...], smallest_side: int, largest_side: int
-) -> ImageFacts:
-    """Decodes an image completely and returns its facts.
+@dataclasses.dataclass(frozen=True)
+class AcceptedImages:
+    """Which images are accepted.
 
-    Format and size are judged from the header, before anything is decoded.
+    Attributes:
+        formats: names of formats, as in the schema.
+        smallest_side: least width and height, pixels.
+        largest_side: greatest width and height, pixels.
+    """
 
-    Args:
-        encoded: the file's bytes.
-        formats: accepted formats, as the schema names them.
-        smallest_side: least accepted width and height, pixels.
-        largest_side: greatest accepted width and height, pixels.
+    formats: tuple[str, ...]
+    smallest_side: int
+    largest_side: int
+
+
+def inspect_image(encoded: bytes, accepted: AcceptedImages) -> ImageFacts:
+    """Decodes an image completely and returns its facts; see `inspect_images`.
 
     Raises:
         RowRejected: the bytes are not an image that the model would see rightly.
     """
-    if not encoded:
-        raise RowRejected(Reason.EMPTY_FILE, "Expected an image. Received: 0 bytes.")
-    header = read_header(encoded)
-    if header.format not in formats:
-        raise RowRejected(
-            Reason.UNSUPPORTED_FORMAT,
-            f"Expected one of the formats {', '.join(formats)}. Received: {header.format}.",
-        )
-    _check_size(header, smallest_side, largest_side)
-    gray = _decode_gray(encoded, header)
+    (found,) = inspect_images([encoded], accepted)
+    if isinstance(found, RowRejected):
+        raise found
+    return found
+
+
+def inspect_images(
+    images: Sequence[bytes], accepted: AcceptedImages
+) -> list[ImageFacts | RowRejected]:
+    """Decodes images completely and returns for each its facts or why it is refused.
+
+    Format and size are judged from the header, before anything is decoded.
+
+    Args:
+        images: the files' bytes.
+        accepted: which images are.
+    """
+    # One step for all images, then the next: decoding lets other threads run, and between two
+    # images is hardly anything for which a thread would have to wait for Python's lock.
+    checked = [_check(image, accepted) for image in images]
+    reduced = list(map(_reduce, images, checked))
+    usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
+    hashes = iter(perceptual_hashes(np.stack(usable)) if usable else ())
+    return [
+        _facts(image, next(hashes).tobytes()) if isinstance(image, _ReducedImage) else image
+        for image in reduced
+    ]
+
+
+@dataclasses.dataclass(slots=True)
+class _CheckedImage:
+    image_id: str
+    size: int
+    header: Header
+
+
+@dataclasses.dataclass(slots=True)
+class _ReducedImage:
+    checked: _CheckedImage
+    brightness: float
+    pixels: NDArray[np.uint8]
+
+
+def _check(encoded: bytes, accepted: AcceptedImages) -> _CheckedImage | RowRejected:
+    try:
+        header = _read_accepted_header(encoded, accepted)
+    except RowRejected as rejected:
+        return rejected
+    return _CheckedImage(hashlib.sha256(encoded).hexdigest(), len(encoded), header)
+
+
+def _reduce(encoded: bytes, checked: _CheckedImage | RowRejected) -> _ReducedImage | RowRejected:
+    if isinstance(checked, RowRejected):
+        return checked
+    try:
+        gray = _decode_gray(encoded, checked.header)
+    except RowRejected as rejected:
+        return rejected
+    brightness = round(int(gray.sum(dtype=np.int64)) / gray.size / 255, 4)
+    return _ReducedImage(checked, brightness, reduce_image(gray))
+
+
+def _facts(image: _ReducedImage, perceptual_hash: bytes) -> ImageFacts:
+    header = image.checked.header
     return ImageFacts(
-        image_id=hashlib.sha256(encoded).hexdigest(),
+        image_id=image.checked.image_id,
         format=header.format,
         width=header.width,
         height=header.height,
-        size=len(encoded),
+        size=image.checked.size,
         orientation=header.orientation,
-        brightness=round(int(gray.sum(dtype=np.int64)) / gray.size / 255, 4),
-        perceptual_hash=_perceptual_hash(gray),
+        brightness=image.brightness,
+        perceptual_hash=perceptual_hash,
     )
+
+
+def _read_accepted_header(encoded: bytes, accepted: AcceptedImages) -> Header:
+    if not encoded:
+        raise RowRejected(Reason.EMPTY_FILE, "Expected an image. Received: 0 bytes.")
+    header = read_header(encoded)
+    if header.format not in accepted.formats:
+        raise RowRejected(
+            Reason.UNSUPPORTED_FORMAT,
+            f"Expected one of the formats {', '.join(accepted.formats)}. "
+            f"Received: {header.format}.",
+        )
+    _check_size(header, accepted.smallest_side, accepted.largest_side)
+    return header
 
 
 def _check_size(header: Header, smallest_side: int, largest_side: int) -> None:
@@ -136,12 +206,6 @@ def _decode_as_the_model(encoded: bytes, header: Header) -> NDArray[np.uint8]:
             "see colours that nobody sees. Put the cover on a background.",
         )
     return np.ascontiguousarray(pixels[:, :, :3])
-
-
-def _perceptual_hash(gray: NDArray[np.uint8]) -> bytes:
-    # Pillow's bilinear filter widens as it reduces: it does not alias.
-    small = Image.fromarray(gray).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.BILINEAR)
-    return np.packbits(imagehash.phash(small, _HASH_SIDE, _FREQUENCIES).hash).tobytes()
 
 
 def _undecodable(problem: str) -> RowRejected:

@@ -4,7 +4,8 @@ Image bytes never travel through Beam: rows become small facts, the facts of all
 into shards in one place, and each shard reads its files again while it is written. Beam's elements
 are batches, pickled here, because Beam would encode and weigh each row by itself; each worker
 keeps its cores busy with threads, as decoding and reading release Python's lock. Nothing depends
-on the order in which workers finish.
+on the order in which workers finish. The transforms are few, since each costs Beam 10 ms, and their
+results are small files, as those of the shards are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from components import progress
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.plan import Plan, Shard, make_plan, plan_shards
-from components.cover_example_gen.rows import InspectedRow, inspect_row
+from components.cover_example_gen.rows import InspectedRow, inspect_rows
 from components.cover_example_gen.shards import ShardReport, write_shard
 from components.cover_example_gen.sources import Row
 from components.cover_example_gen.spans import Selection
@@ -30,13 +31,15 @@ from components.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
 from components.quarantine import IngestSummary, QuarantinedRow, count_reasons
 
 STAGE = "CoverExampleGen"
-_SHARDS = "shards"
-_ROWS_PER_BATCH = 512
-_ROWS_PER_TASK = 16
+_ROWS_PER_BATCH = 2048
+_ROWS_PER_TASK = 32
+_SHARDS_PER_THREAD = 4
+_PLAN = "plan"
+_REPORTS = ".reports"
 
 Batch = bytes  # pickled: position of the span, some of its rows
 InspectedBatch = bytes  # pickled: list of `InspectedRow`
-ShardGroup = bytes  # pickled: list of `Shard`
+ShardGroup = bytes  # pickled: list of `Shard`, which are written at the same time
 
 
 def build_ingest(
@@ -47,7 +50,8 @@ def build_ingest(
     schema: LabelSchema,
     config: IngestConfig,
     split_directories: Mapping[str, str],
-) -> tuple[beam.PCollection, beam.PCollection]:
+    results: Path,
+) -> None:
     """Adds the ingest to a pipeline.
 
     Args:
@@ -57,25 +61,25 @@ def build_ingest(
         schema: genres and accepted images.
         config: the ingest options.
         split_directories: split -> existing directory for its shards.
-
-    Returns:
-        A single `Plan` whose shards are left out, and a single list of `ShardReport`.
+        results: existing directory for what `load_results` reads when the pipeline has run.
     """
-    planned = (
+    _ = (
         pipeline
-        | "Rows" >> beam.Create(list(_batches(rows)))
-        | "SpreadRows" >> beam.Reshuffle()
+        | "Rows" >> beam.Create(list(enumerate(_batches(rows))), reshuffle=False)
+        | "SpreadRows" >> beam.GroupByKey()
         | "Inspect" >> beam.ParDo(_InspectRows(selection, schema, config))
-        | "ListRows" >> beam.combiners.ToList()
-        | "Plan" >> beam.ParDo(_PlanShards(selection, config)).with_outputs(_SHARDS, main="plan")
+        | "AllRows" >> beam.GroupByKey()
+        | "Plan" >> beam.ParDo(_PlanShards(selection, config, results))
+        | "SpreadShards" >> beam.GroupByKey()
+        | "WriteShards"
+        >> beam.ParDo(_WriteShards(schema, config, dict(split_directories), results))
     )
-    reports = (
-        planned[_SHARDS]
-        | "SpreadShards" >> beam.Reshuffle()
-        | "WriteShards" >> beam.ParDo(_WriteShards(schema, config, dict(split_directories)))
-        | "ListReports" >> beam.combiners.ToList()
-    )
-    return planned["plan"], reports
+
+
+def load_results(results: Path) -> tuple[Plan, list[ShardReport]]:
+    """Returns the plan, without its covers, and what was written."""
+    reports = [report for path in sorted(results.glob(f"*{_REPORTS}")) for report in _load(path)]
+    return _load(results / _PLAN), reports
 
 
 def summarise(
@@ -127,7 +131,7 @@ def _batches(rows: Sequence[Sequence[Row]]) -> Iterator[Batch]:
 
 
 class _InspectRows(beam.DoFn):
-    """Inspects a batch of rows."""
+    """Inspects a batch of rows; the key is the same for all."""
 
     def __init__(self, selection: Selection, schema: LabelSchema, config: IngestConfig) -> None:
         self._selection = selection
@@ -141,72 +145,84 @@ class _InspectRows(beam.DoFn):
             for span in self._selection.spans
         ]
 
-    def process(self, batch: Batch) -> Iterator[InspectedBatch]:
-        delivery, rows = pickle.loads(batch)
+    def process(
+        self, numbered: tuple[int, Iterable[Batch]]
+    ) -> Iterator[tuple[None, InspectedBatch]]:
+        for batch in numbered[1]:
+            yield None, pickle.dumps(self._inspect(*pickle.loads(batch)))
 
+    def _inspect(self, delivery: int, rows: Sequence[Row]) -> list[InspectedRow]:
         def inspect(part: Sequence[Row]) -> list[InspectedRow]:
-            directory = self._directories[delivery]
-            return [inspect_row(row, delivery, directory, self._schema) for row in part]
+            return list(inspect_rows(part, delivery, self._directories[delivery], self._schema))
 
+        inspected: list[InspectedRow] = []
         parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]
-        yield pickle.dumps([row for part in self._pool.map(inspect, parts) for row in part])
-        progress.advance(STAGE, len(rows))
+        for part in self._pool.map(inspect, parts):
+            inspected += part
+            progress.advance(STAGE, len(part))
+        return inspected
 
     def teardown(self) -> None:
         self._pool.shutdown()
 
 
 class _PlanShards(beam.DoFn):
-    """Turns the list of all batches into groups of shards, and the plan without them."""
+    """Turns all batches into numbered groups of shards, and saves the plan without its covers."""
 
-    def __init__(self, selection: Selection, config: IngestConfig) -> None:
+    def __init__(self, selection: Selection, config: IngestConfig, results: Path) -> None:
         self._selection = selection
         self._config = config
+        self._results = results
 
     def process(
-        self, batches: Iterable[InspectedBatch]
-    ) -> Iterator[Plan | beam.pvalue.TaggedOutput]:
-        rows = [row for batch in batches for row in pickle.loads(batch)]
+        self, batches: tuple[None, Iterable[InspectedBatch]]
+    ) -> Iterator[tuple[int, ShardGroup]]:
+        rows = [row for batch in batches[1] for row in pickle.loads(batch)]
         plan = make_plan(rows, self._selection, self._config)
-        shards = plan_shards(plan, self._config)
+        _save(plan.without_covers(), self._results / _PLAN)
         progress.start(STAGE, sum(map(len, plan.covers.values())), "covers written")
-        for start in range(0, len(shards), self._config.threads):
-            group = shards[start : start + self._config.threads]
-            yield beam.pvalue.TaggedOutput(_SHARDS, pickle.dumps(group))
-        yield plan.without_covers()
+        shards = plan_shards(plan, self._config)
+        size = _SHARDS_PER_THREAD * self._config.threads
+        for start in range(0, len(shards), size):
+            yield start, pickle.dumps(shards[start : start + size])
 
 
 class _WriteShards(beam.DoFn):
-    """Writes a group of shards, each in a thread of its own."""
+    """Writes groups of shards, each shard in a thread of its own, and saves their reports."""
 
     def __init__(
-        self, schema: LabelSchema, config: IngestConfig, directories: dict[str, str]
+        self,
+        schema: LabelSchema,
+        config: IngestConfig,
+        directories: dict[str, str],
+        results: Path,
     ) -> None:
         self._schema = schema
         self._threads = config.threads
         self._directories = directories
+        self._results = results
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads)
 
-    def process(self, group: ShardGroup) -> Iterator[ShardReport]:
+    def process(self, numbered: tuple[int, Iterable[ShardGroup]]) -> None:
         def advance(covers: int) -> None:
             progress.advance(STAGE, covers)
 
         def write(shard: Shard) -> ShardReport:
             return write_shard(shard, self._schema, self._directories, advance)
 
-        yield from self._pool.map(write, pickle.loads(group))
+        number, groups = numbered
+        shards = [shard for group in groups for shard in pickle.loads(group)]
+        _save(list(self._pool.map(write, shards)), self._results / f"{number}{_REPORTS}")
 
     def teardown(self) -> None:
         self._pool.shutdown()
 
 
-def save(value: object, path: Path) -> None:
-    """Hands a single value from the pipeline to the process that runs it."""
+def _save(value: object, path: Path) -> None:
     path.write_bytes(pickle.dumps(value))
 
 
-def load(path: Path) -> Any:
-    """Reads what `save` wrote."""
+def _load(path: Path) -> Any:
     return pickle.loads(path.read_bytes())

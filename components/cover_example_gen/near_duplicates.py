@@ -14,7 +14,7 @@ spans does not change when later spans arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 DISTANCE = 72
 
 _BITS = 256
-_KEY_BITS = 16
-_PERMUTATIONS = 32  # each gives 16 keys
+_PERMUTATIONS = 32  # each gives 16 keys of 16 bits
 _SEED = 256
+_FEW = 8192
+_PAIRS_AT_ONCE = 1 << 14
 # Of many covers with one key, each meets this many of its neighbours: the time stays linear when
 # thousands of covers look alike, and a chain of neighbours still makes them one group.
 _NEIGHBOURS = 32
@@ -48,13 +49,35 @@ def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
     bits = np.ascontiguousarray(np.unpackbits(packed, axis=1).T)
     words = np.ascontiguousarray(packed).view(np.uint64)
 
-    def search(key: NDArray[np.int64]) -> Pairs:
-        found = [_compare(later, earlier, words) for later, earlier in _neighbours(bits[key])]
-        return np.unique(np.concatenate(found)) if found else np.zeros((0,), np.int64)
+    def search(permutation: NDArray[np.int64]) -> Pairs:
+        candidates = (pairs for key in _keys(bits[permutation]) for pairs in _neighbours(key))
+        near = [_compare(pairs, words) for pairs in _united(candidates)]
+        return np.unique(np.concatenate(near)) if near else np.zeros((0,), np.int64)
 
-    with ThreadPoolExecutor(workers) as pool:
-        codes = np.unique(np.concatenate(list(pool.map(search, _keys()))))
+    random = np.random.default_rng(_SEED)
+    permutations = [random.permutation(_BITS) for _ in range(_PERMUTATIONS)]
+    # Of few covers, threads would mostly wait for Python's lock.
+    with ThreadPoolExecutor(workers if len(hashes) > _FEW else 1) as pool:
+        codes = np.unique(np.concatenate(list(pool.map(search, permutations))))
     return np.stack(np.divmod(codes, len(hashes)), axis=1)
+
+
+def _united(candidates: Iterable[Pairs]) -> Iterator[Pairs]:
+    """Yields the same pairs in fewer arrays, of bounded size: for few, calls are what costs."""
+    waiting: list[Pairs] = []
+    for pairs in candidates:
+        waiting.append(pairs)
+        if sum(map(len, waiting)) >= _PAIRS_AT_ONCE:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _compare(pairs: Pairs, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    later, earlier = pairs.T
+    near = hamming_distances(words[later], words[earlier]) <= DISTANCE
+    return later[near] * len(words) + earlier[near]
 
 
 def hamming_distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -67,28 +90,23 @@ _POPULATION = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).
 _POPULATION = _POPULATION.sum(axis=1, dtype=np.uint8)
 
 
-def _keys() -> Iterator[NDArray[np.int64]]:
-    """Yields the positions of the bits that each key reads."""
-    random = np.random.default_rng(_SEED)
-    for _ in range(_PERMUTATIONS):
-        yield from random.permutation(_BITS).reshape(-1, _KEY_BITS)
+def _keys(bits: NDArray[np.uint8]) -> Iterator[NDArray[np.uint64]]:
+    """Yields keys of 16 bits, shape (covers,), of permuted bits of shape (256, covers)."""
+    octets = np.zeros((_BITS // 8, bits.shape[1]), np.uint8)
+    for position in range(8):
+        octets <<= 1
+        octets |= bits[position::8]
+    for high, low in octets.reshape(-1, 2, bits.shape[1]):
+        yield (high.astype(np.uint64) << np.uint64(8)) | low
 
 
-def _neighbours(bits: NDArray[np.uint8]) -> Iterator[tuple[Pairs, Pairs]]:
-    """Yields positions (later, earlier) of covers that agree in all rows of `bits`."""
-    keys = np.zeros(bits.shape[1], np.uint64)
-    for row in bits:
-        keys = (keys << np.uint64(1)) | row
+def _neighbours(keys: NDArray[np.uint64]) -> Iterator[Pairs]:
+    """Yields pairs of positions of covers with equal keys."""
     # Sorted as one number: by key, then by arrival.
     values = np.sort((keys << _POSITION_BITS) | np.arange(len(keys), dtype=np.uint64))
     keys, order = values >> _POSITION_BITS, (values & _POSITION_MASK).astype(np.int64)
     for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
-        same = keys[step:] == keys[:-step]
-        if not same.any():
+        same = np.flatnonzero(keys[step:] == keys[:-step])
+        if not len(same):
             return
-        yield order[step:][same], order[:-step][same]
-
-
-def _compare(later: Pairs, earlier: Pairs, words: NDArray[np.uint64]) -> Pairs:
-    near = hamming_distances(words[later], words[earlier]) <= DISTANCE
-    return later[near] * len(words) + earlier[near]
+        yield np.stack([order[same + step], order[same]], axis=1)

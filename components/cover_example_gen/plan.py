@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -138,7 +139,7 @@ def _covers(
             genres=tuple(sorted({genre for row in same for genre in row.genres})),
             paths=tuple(sorted(paths)),
             rows=len(same),
-            file=source.directory / file,
+            file=os.path.join(source.directory, file),  # noqa: PTH118
         )
 
 

@@ -1,18 +1,20 @@
-"""Checks one row completely: the row itself, its file, its image, its genres."""
+"""Checks rows completely: the row itself, its file, its image, its genres."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.cover_example_gen.files import DataDirectory
-from components.cover_example_gen.images import ImageFacts, inspect_image
+from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row
 from components.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
 from components.quarantine import QuarantinedRow, Reason, RowRejected
 
 _LONGEST_DETAIL = 1000
+_BYTES_AT_ONCE = 16 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,28 +40,66 @@ class InspectedRow:
     detail: str = ""
 
 
-def inspect_row(
-    row: Row, delivery: int, directory: DataDirectory, schema: LabelSchema
-) -> InspectedRow:
-    """Checks one row; what is wrong with it is part of the result.
+def inspect_rows(
+    rows: Sequence[Row], delivery: int, directory: DataDirectory, schema: LabelSchema
+) -> Iterator[InspectedRow]:
+    """Checks rows; what is wrong with one is part of its result.
 
     An acceptable image of a row without usable genres keeps its facts: it still takes part in
     naming near-duplicate groups, so that mending its genres later renames none.
     """
-    file, facts = "", None
+    accepted = AcceptedImages(schema.image_formats, schema.smallest_side, schema.largest_side)
+    for files in _read_files(rows, directory):
+        images = inspect_images([file.encoded for file in files if not file.rejected], accepted)
+        remaining = iter(images)
+        for file in files:
+            found = file.rejected or next(remaining)
+            if isinstance(found, RowRejected):
+                yield InspectedRow(
+                    file.row, delivery, file.path, None, (), found.reason, found.detail
+                )
+            else:
+                yield _labelled(file, delivery, found, schema)
+
+
+@dataclasses.dataclass(slots=True)
+class _ReadFile:
+    row: Row
+    path: str = ""
+    encoded: bytes = b""
+    rejected: RowRejected | None = None
+
+
+def _read_files(rows: Sequence[Row], directory: DataDirectory) -> Iterator[list[_ReadFile]]:
+    """Yields the files of some rows at a time: what is in memory has a bound."""
+    files: list[_ReadFile] = []
+    size = 0
+    for row in rows:
+        files.append(_read_file(row, directory))
+        size += len(files[-1].encoded)
+        if size >= _BYTES_AT_ONCE:
+            yield files
+            files, size = [], 0
+    yield files
+
+
+def _read_file(row: Row, directory: DataDirectory) -> _ReadFile:
+    if row.problem:
+        return _ReadFile(row, rejected=RowRejected(Reason.MALFORMED_ROW, row.problem))
     try:
-        if row.problem:
-            raise RowRejected(Reason.MALFORMED_ROW, row.problem)
-        file, encoded = directory.read(row.path)
-        facts = inspect_image(
-            encoded,
-            formats=schema.image_formats,
-            smallest_side=schema.smallest_side,
-            largest_side=schema.largest_side,
-        )
-        return InspectedRow(row, delivery, file, facts, match_genres(row.genres, schema))
+        return _ReadFile(row, *directory.read(row.path))
     except RowRejected as rejected:
-        return InspectedRow(row, delivery, file, facts, (), rejected.reason, rejected.detail)
+        return _ReadFile(row, rejected=rejected)
+
+
+def _labelled(
+    file: _ReadFile, delivery: int, facts: ImageFacts, schema: LabelSchema
+) -> InspectedRow:
+    row, path = file.row, file.path
+    try:
+        return InspectedRow(row, delivery, path, facts, match_genres(row.genres, schema))
+    except RowRejected as rejected:
+        return InspectedRow(row, delivery, path, facts, (), rejected.reason, rejected.detail)
 
 
 @functools.lru_cache(maxsize=4096)

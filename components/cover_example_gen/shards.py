@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.cover_example_gen.examples import make_example, read_example
+from components.cover_example_gen.examples import Cover, make_example, read_image
 from components.cover_example_gen.plan import Shard
 from components.label_schema import DRIFT_SPLITS, LabelSchema
 
-_REPORTED_EVERY = 256
+_COVERS_AT_ONCE = 64
+_BYTES_AT_ONCE = 16 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,25 +49,38 @@ def write_shard(
     groups: Counter[str] = Counter()
     written = rows = rotated = 0
     path = Path(directories[shard.split]) / shard.file_name
+    has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
-        for number, cover in enumerate(shard.covers, 1):
-            if number % _REPORTED_EVERY == 0:
-                advance(_REPORTED_EVERY)
-            try:
-                if shard.split in DRIFT_SPLITS:
-                    example = make_example(cover, schema, encoded=None)
-                else:
-                    example = read_example(cover, schema)
-            except (OSError, ValueError):
-                changed.append(cover.paths[0])
-                continue
-            out.write(example.SerializeToString(deterministic=True))
-            written += 1
-            rows += cover.rows
-            rotated += cover.facts.orientation != 1
-            genres.update(cover.genres)
-            groups[cover.group] += 1
-    advance(len(shard.covers) % _REPORTED_EVERY)
+        for covers in _batches(shard.covers):
+            # All files of a batch are read before the first example is made: other threads run
+            # while files are read and hashed.
+            images = [read_image(cover) if has_images else None for cover in covers]
+            for cover, encoded in zip(covers, images, strict=True):
+                if has_images and encoded is None:
+                    changed.append(cover.paths[0])
+                    continue
+                example = make_example(cover, schema, encoded)
+                out.write(example.SerializeToString(deterministic=True))
+                written += 1
+                rows += cover.rows
+                rotated += cover.facts.orientation != 1
+                genres.update(cover.genres)
+                groups[cover.group] += 1
+            advance(len(covers))
     return ShardReport(
         shard.split, written, rows, dict(genres), dict(groups), rotated, tuple(changed)
     )
+
+
+def _batches(covers: Sequence[Cover]) -> Iterator[list[Cover]]:
+    """Yields some covers at a time: what is in memory has a bound."""
+    batch: list[Cover] = []
+    size = 0
+    for cover in covers:
+        batch.append(cover)
+        size += cover.facts.size
+        if len(batch) == _COVERS_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.groups import Arrival, Place, assign_places
-from components.cover_example_gen.images import inspect_image
+from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import DISTANCE, find_near_duplicates
 from components.cover_example_gen.splits import assign_split
 
@@ -22,9 +22,7 @@ SHARES = {"train": 0.7, "eval": 0.1, "test": 0.2}
 def _hash(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
-    return inspect_image(
-        buffer.getvalue(), formats=("JPEG",), smallest_side=1, largest_side=1000
-    ).perceptual_hash
+    return inspect_image(buffer.getvalue(), AcceptedImages(("JPEG",), 1, 1000)).perceptual_hash
 
 
 def _pairs(hashes: list[bytes], workers: int = 1) -> list[tuple[int, int]]:
@@ -46,7 +44,7 @@ def test_the_hash_is_the_librarys(draw_cover: Callable[..., Image.Image]) -> Non
     cover = draw_cover(5, 32).convert("L")
     buffer = io.BytesIO()
     cover.save(buffer, "PNG")
-    facts = inspect_image(buffer.getvalue(), formats=("PNG",), smallest_side=1, largest_side=99)
+    facts = inspect_image(buffer.getvalue(), AcceptedImages(("PNG",), 1, 99))
     expected = np.packbits(imagehash.phash(cover, hash_size=16, highfreq_factor=2).hash).tobytes()
     assert facts.perceptual_hash == expected
 

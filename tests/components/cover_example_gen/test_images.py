@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from components.cover_example_gen.images import ImageFacts, inspect_image
+from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_image
 from components.quarantine import Reason, RowRejected
 
 
@@ -18,7 +18,7 @@ def _encode(image: Image.Image, image_format: str = "JPEG") -> bytes:
 
 
 def _inspect(encoded: bytes) -> ImageFacts:
-    return inspect_image(encoded, formats=("JPEG", "PNG"), smallest_side=64, largest_side=10_000)
+    return inspect_image(encoded, AcceptedImages(("JPEG", "PNG"), 64, 10_000))
 
 
 def test_states_the_facts_of_an_image(draw_cover: Callable[..., Image.Image]) -> None:
