@@ -25,7 +25,6 @@ INSTALL_REQUIRES = [
     "absl-py",
     "protobuf",
     # Images, near-duplicates, metrics.
-    "ImageHash",
     "numpy",
     "pillow",
     "scikit-learn",
@@ -49,7 +48,7 @@ EXTRAS_REQUIRE = {
     # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16, below Python 3.12 only. Compiling needs the
     # second package alone.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
-    "test": ["pytest", "moto[server]", "selenium"],
+    "test": ["pytest", "ImageHash", "moto[server]", "selenium"],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from components.compat import LOCAL_BEAM_ARGS
+from components.cover_example_gen import ingest as module
+from components.cover_example_gen import rows, shards
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.plan import Plan, Shard, plan_shards
@@ -113,6 +115,23 @@ def test_the_same_input_gives_the_same_bytes_whatever_the_workers(
     assert len(usual.shards()) == 4
     assert usual.shards() == again.shards()
     assert usual.summary == again.summary
+
+
+@pytest.mark.parametrize("beam_args", [LOCAL_BEAM_ARGS, TWO_BEAM_WORKERS])
+def test_the_same_input_gives_the_same_bytes_whatever_is_done_at_once(
+    beam_args: tuple[str, ...], folder: Path, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "jazz" / "empty.jpg").touch()
+    usual = ingest(folder, workers=1)
+    monkeypatch.setattr(module, "_ROWS_PER_BATCH", 16)
+    monkeypatch.setattr(module, "_ROWS_PER_TASK", 7)
+    monkeypatch.setattr(module, "_SHARDS_PER_THREAD", 1)
+    monkeypatch.setattr(rows, "_BYTES_AT_ONCE", 20_000)
+    monkeypatch.setattr(shards, "_BYTES_AT_ONCE", 20_000)
+    again = ingest(folder, beam_args=beam_args, workers=2)
+    assert usual.shards() == again.shards()
+    assert usual.summary == again.summary
+    assert usual.quarantined.equals(again.quarantined)
 
 
 @pytest.mark.parametrize(

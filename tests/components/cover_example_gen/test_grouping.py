@@ -14,6 +14,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.groups import Arrival, Place, assign_places
 from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import DISTANCE, find_near_duplicates
+from components.cover_example_gen.perceptual_hash import perceptual_hashes
 from components.cover_example_gen.splits import assign_split
 
 SHARES = {"train": 0.7, "eval": 0.1, "test": 0.2}
@@ -40,13 +41,15 @@ def _random_hash(seed: int) -> bytes:
     return np.random.default_rng(seed).bytes(32)
 
 
-def test_the_hash_is_the_librarys(draw_cover: Callable[..., Image.Image]) -> None:
-    cover = draw_cover(5, 32).convert("L")
-    buffer = io.BytesIO()
-    cover.save(buffer, "PNG")
-    facts = inspect_image(buffer.getvalue(), AcceptedImages(("PNG",), 1, 99))
-    expected = np.packbits(imagehash.phash(cover, hash_size=16, highfreq_factor=2).hash).tobytes()
-    assert facts.perceptual_hash == expected
+def test_the_hashes_are_the_librarys(draw_cover: Callable[..., Image.Image]) -> None:
+    covers = [draw_cover(seed, 32).convert("L") for seed in range(20)]
+    covers += [Image.new("L", (32, 32), level) for level in (0, 128, 255)]
+    hashes = perceptual_hashes(np.stack([np.asarray(cover) for cover in covers]))
+    expected = [
+        np.packbits(imagehash.phash(cover, hash_size=16, highfreq_factor=2).hash)
+        for cover in covers
+    ]
+    np.testing.assert_array_equal(hashes, np.stack(expected))
 
 
 def test_re_issues_are_near_duplicates_and_others_are_not(

@@ -7,8 +7,15 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_image
+from components.cover_example_gen.images import (
+    AcceptedImages,
+    ImageFacts,
+    inspect_image,
+    inspect_images,
+)
 from components.quarantine import Reason, RowRejected
+
+ACCEPTED = AcceptedImages(("JPEG", "PNG"), smallest_side=64, largest_side=10_000)
 
 
 def _encode(image: Image.Image, image_format: str = "JPEG") -> bytes:
@@ -18,7 +25,7 @@ def _encode(image: Image.Image, image_format: str = "JPEG") -> bytes:
 
 
 def _inspect(encoded: bytes) -> ImageFacts:
-    return inspect_image(encoded, AcceptedImages(("JPEG", "PNG"), 64, 10_000))
+    return inspect_image(encoded, ACCEPTED)
 
 
 def test_states_the_facts_of_an_image(draw_cover: Callable[..., Image.Image]) -> None:
@@ -29,6 +36,27 @@ def test_states_the_facts_of_an_image(draw_cover: Callable[..., Image.Image]) ->
     assert len(facts.perceptual_hash) == 32
     assert facts.orientation == 1
     assert 0 < facts.brightness < 1
+
+
+def test_images_together_have_the_facts_of_each(draw_cover: Callable[..., Image.Image]) -> None:
+    images = [_encode(draw_cover(seed)) for seed in range(4)]
+    images[1:1] = [b"", images[0][:900]]
+    images.append(_encode(draw_cover(4).resize((300, 20))))
+    found = inspect_images(images, ACCEPTED)
+    refused = {
+        index: each.reason for index, each in enumerate(found) if isinstance(each, RowRejected)
+    }
+    assert refused == {
+        1: Reason.EMPTY_FILE,
+        2: Reason.UNDECODABLE_IMAGE,
+        6: Reason.IMAGE_SIZE_OUT_OF_RANGE,
+    }
+    accepted = [index for index in range(len(images)) if index not in refused]
+    assert [found[index] for index in accepted] == [_inspect(images[index]) for index in accepted]
+
+
+def test_no_image_has_no_facts() -> None:
+    assert inspect_images([], ACCEPTED) == []
 
 
 def test_rejects_with_a_reason(draw_cover: Callable[..., Image.Image]) -> None:
