@@ -11,6 +11,7 @@ import numpy as np
 
 from components import progress
 from components.trainer.dataset import Position
+from components.trainer.optimization import learning_rate
 from components.trainer.state import TrainingState
 
 STAGE = "Trainer"
@@ -92,7 +93,7 @@ class StateKeeper(keras.callbacks.Callback):
         """
         self.state.seconds = self.before + time.monotonic() - self.started
         values = {key: float(value) for key, value in (logs or {}).items()}
-        self.state.finish_epoch(values, float(self.model.optimizer.learning_rate))
+        self.state.finish_epoch(values, learning_rate(self.model.optimizer))
         self.state.write_history(self.folder)
         if self.state.is_over:
             self.model.stop_training = True

@@ -123,7 +123,8 @@ def load_images(
         return None
     shape = (len(split.labels), config.image_size, config.image_size, 3)
     images = np.empty(shape, np.uint8)
-    batches = _decoded(_records(split.files), schema, config).batch(config.batch_size)
+    # Batches are prefetched: decoding goes on while they are copied here.
+    batches = _batched(_decoded(_records(split.files), schema, config), config)
     done = 0
     for batch, _ in batches:
         images[done : done + len(batch)] = batch

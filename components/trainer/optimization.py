@@ -72,7 +72,7 @@ def make_optimizer(config: TrainerConfig, steps_per_epoch: int) -> keras.optimiz
         )
     try:
         optimizer: Any = optimizer_class(**kwargs)
-        peak = float(optimizer.learning_rate)
+        peak = learning_rate(optimizer)
     except Exception as error:  # Optimizers raise many types for arguments they do not take.
         raise ConfigError(
             f"Expected optimizer {name} to take the arguments {kwargs}. Received: {error}"
@@ -89,3 +89,8 @@ def make_optimizer(config: TrainerConfig, steps_per_epoch: int) -> keras.optimiz
     else:
         rate = keras.optimizers.schedules.CosineDecay(peak, decay_steps)
     return optimizer_class(**{**kwargs, "learning_rate": rate})
+
+
+def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """Returns the rate of the next step; several devices hold it in a variable of their own."""
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -51,6 +51,8 @@ class TrainingData:
         evaluation: what chooses the epoch and tunes thresholds.
         train_images: see `load_images`.
         evaluation_images: see `load_images`.
+        features: what `with_features` returned before, by what it depends on: the trials of a
+            tuner share a frozen backbone.
     """
 
     schema: LabelSchema
@@ -58,23 +60,35 @@ class TrainingData:
     evaluation: Split
     train_images: tf.Tensor | None
     evaluation_images: tf.Tensor | None
+    features: dict[str, TrainingData] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(
         cls, schema: LabelSchema, train: Split, evaluation: Split, config: TrainerConfig
     ) -> TrainingData:
-        """Decodes both splits; raises as `load_images` does."""
-        images = [load_images(split, schema, config) for split in (train, evaluation)]
-        return cls(schema, train, evaluation, *images)
+        """Decodes both splits, but for a frozen backbone, which sees each cover once.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a cover does not decode.
+        """
+        if config.trains_on_features:
+            return cls(schema, train, evaluation, None, None)
+        train_images = load_images(train, schema, config)
+        return cls(schema, train, evaluation, train_images, load_images(evaluation, schema, config))
 
     def with_features(self, extractor: keras.Model, config: TrainerConfig) -> TrainingData:
         """Returns the same data with the covers' features in the place of their images."""
-        batches = (self.train_batches_in_order(config), self.evaluation_batches(config))
-        train, evaluation = (
-            compute_features(extractor, each, len(split.labels))
-            for each, split in zip(batches, (self.train, self.evaluation), strict=True)
-        )
-        return dataclasses.replace(self, train_images=train, evaluation_images=evaluation)
+        key = config.model_dump_json(include={"backbone", "image_size", "precision"})
+        if key not in self.features:
+            batches = (self.train_batches_in_order(config), self.evaluation_batches(config))
+            train, evaluation = (
+                compute_features(extractor, each, len(split.labels))
+                for each, split in zip(batches, (self.train, self.evaluation), strict=True)
+            )
+            self.features[key] = dataclasses.replace(
+                self, train_images=train, evaluation_images=evaluation, features={}
+            )
+        return self.features[key]
 
     def train_batches(self, config: TrainerConfig, start: Position) -> tf.data.Dataset:
         """Returns the shuffled batches of all epochs from `start` on."""

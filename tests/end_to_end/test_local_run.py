@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.signatures import CONFIG_FILE
 from pipeline.cli import main
 
 pytestmark = pytest.mark.slow
@@ -273,6 +274,40 @@ def test_runs_lists_what_happened(first: tuple[dict[str, Any], str], workspace: 
     assert outcome.exit_code == 0
     assert "pushed" in outcome.output
     assert "data stopped" in outcome.output
+
+
+def test_diagnose_examines_a_run_and_a_model(
+    first: tuple[dict[str, Any], str], workspace: Path
+) -> None:
+    result, _ = first
+
+    def diagnose(*arguments: str) -> dict[str, Any]:
+        outcome = CliRunner().invoke(main, ["diagnose", "--json", *arguments])
+        assert outcome.exit_code == 0
+        return json.loads(outcome.stdout)
+
+    of_run = diagnose(
+        result["run_id"], "--range-steps", "0", "--pipeline-root", str(workspace / "root")
+    )
+    assert of_run["examined"] == f"run {result['run_id']}, the eval split"
+    of_model = diagnose("--model", result["pushed_model"], "--data", str(workspace / "covers"))
+    assert of_model["examined"].startswith(result["pushed_model"])
+    assert f"{result['ingest']['examples']} covers" in of_model["examined"]
+    # Two epochs learn nothing: no genre reaches 0.5 for any cover.
+    for diagnosis in (of_run, of_model):
+        assert "all_zero_predictions" in {finding["code"] for finding in diagnosis["findings"]}
+
+
+def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> None:
+    """At a rate of 1e-30 nothing is learnt, so that the other wins."""
+    space = "{optimizer.Adam.learning_rate: [1.0e-30, 0.01]}"
+    tuner = f"tuner: {{trials: 2, epochs: 1, objective: val_loss, search_space: {space}}}"
+    (workspace / "tuned.yaml").write_text((workspace / "tiny.yaml").read_text() + tuner)
+    result, seen = run("--config", str(workspace / "tuned.yaml"))
+    assert result["stages"]["Tuner"] == "done"
+    assert "Tuner" in seen
+    (trained,) = (workspace / "root").glob(f"**/Trainer/model_run/*/{CONFIG_FILE}")
+    assert json.loads(trained.read_text())["optimizer"]["Adam"]["learning_rate"] == 0.01
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 
 from components.errors import ConfigError
+from components.trainer import training
 from components.trainer.backbone import build_backbones
 from components.trainer.config import Backbone, TrainerConfig
+from components.trainer.dataset import read_split
 from components.trainer.efficientnet_lite import efficientnet_lite, load_state_dict
-from components.trainer.head import split_at_features
+from components.trainer.head import compute_features, split_at_features
 from components.trainer.model import build_model
 from components.trainer.torch_weights import read_state_dict
+from components.trainer.training import TrainingData, train_model
 
 
 def write_state_dict(path: Path, arrays: dict[str, np.ndarray], payload: Any = None) -> Path:
@@ -176,3 +179,41 @@ def test_several_frozen_backbones_are_trained_on_features_computed_once():
 def test_several_backbones_that_give_maps_are_refused():
     with pytest.raises(ValueError, match="features: stages of each of several backbones"):
         TrainerConfig.model_validate({"backbone": ["EfficientNetLite0", "EfficientNetLite2"]})
+
+
+def test_trainings_with_one_frozen_backbone_share_its_features(
+    covers, schema, tmp_path, monkeypatch
+):
+    config = TrainerConfig.model_validate(
+        {
+            "backbone": {
+                "name": "EfficientNetLite0",
+                "weights": "none",
+                "features": "stages",
+                "fine_tune": "none",
+            },
+            "image_size": 40,
+            "epochs": 1,
+            "batch_size": 8,
+        }
+    )
+    train, evaluation = (
+        read_split(covers.patterns(name), schema, name) for name in ("train", "eval")
+    )
+    data = TrainingData.load(schema, train, evaluation, config)
+    assert data.train_images is None  # Each cover is decoded once: it need not be kept.
+    computed = []
+
+    def compute(extractor, batches, total):
+        computed.append(total)
+        return compute_features(extractor, batches, total)
+
+    monkeypatch.setattr(training, "compute_features", compute)
+    for rate in (0.3, 0.5):
+        layers = [{"Dropout": {"rate": rate}}]
+        trained = train_model(data, config.model_copy(update={"layers": layers}), tmp_path)
+        assert len(trained.epochs) == 1
+    assert computed == [len(train.labels), len(evaluation.labels)]
+    other = config.model_copy(update={"image_size": 48})
+    train_model(data, other, tmp_path)
+    assert len(computed) == 4

@@ -28,7 +28,7 @@ from components.trainer.dataset import Position
 from components.trainer.model import build_model, build_training_variables, compile_model
 from components.trainer.state import TrainingState
 
-_PROGRAM = Path(__file__).with_name("resumable_training.py")
+_PROGRAM = Path(__file__).with_name("training_process.py")
 _STEPS_PER_EPOCH = 5
 
 

@@ -1,4 +1,4 @@
-"""A training in a process of its own, to be killed: see test_checkpoints.py."""
+"""A training in a process of its own: see test_checkpoints.py and test_devices.py."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 
 from components import progress
+from components.trainer import training
 from components.trainer.run import run_fn
 
 
-def main(root: str, folder: str, config: str, kill_after: str) -> None:
-    """Runs `run_fn` on the covers below `root`; kills itself after so many steps, unless 0."""
+def main(root: str, folder: str, config: str, kill_after: str = "0", devices: str = "1") -> None:
+    """Runs `run_fn` on the covers below `root`.
+
+    Args:
+        root: holds the splits and the schema.
+        folder: where everything goes.
+        config: a `TrainerConfig` as JSON.
+        kill_after: the process kills itself after so many steps, unless 0.
+        devices: parts of this machine's processor that take the place of so many GPUs.
+    """
+    if devices != "1":
+        divide_the_processor(int(devices))
     tf.config.experimental.enable_op_determinism()
     steps = 0
 
@@ -44,6 +55,15 @@ def main(root: str, folder: str, config: str, kill_after: str) -> None:
                 },
             )
         )
+
+
+def divide_the_processor(parts: int) -> None:
+    """Makes parts of the processor the devices that are trained on."""
+    (processor,) = tf.config.list_physical_devices("CPU")
+    part = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(processor, [part] * parts)
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    training.visible_devices = lambda: names
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.signatures import PROBABILITIES, SERVING_SIGNATURE
+from components.trainer.config import TrainerConfig
+from components.trainer.precision import resolve
+from components.trainer.training import device_strategy
+
+_PROGRAM = Path(__file__).with_name("training_process.py")
+_OF_A_BATCH = {"BatchNormalization", "Dropout"}
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_learns(covers, small_config, tmp_path):
+    """Without dropout, augmentation and batch statistics the sums of gradients are the same."""
+    shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
+    layers = [layer for layer in small_config.layers if layer.keys().isdisjoint(_OF_A_BATCH)]
+    config = TrainerConfig.model_validate(
+        {
+            **small_config.model_dump(),
+            "layers": layers,
+            "augmentation": [],
+            "epochs": 6,
+            "early_stopping": None,
+            "class_weights": "balanced",
+            "optimizer": {"AdamW": {"learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.8}},
+        }
+    )
+
+    def train(devices: int) -> np.ndarray:
+        folder = tmp_path / f"devices_{devices}"
+        arguments = [str(covers.root), str(folder), config.model_dump_json(), "0", str(devices)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        subprocess.run([sys.executable, str(_PROGRAM), *arguments], env=environment, check=True)
+        model = tf.saved_model.load(str(folder / "Format-Serving"))
+        images = tf.constant(covers.encoded["eval"])
+        return model.signatures[SERVING_SIGNATURE](image_bytes=images)[PROBABILITIES].numpy()
+
+    one, two = train(1), train(2)
+    assert one.std(axis=0).min() > 0.01
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_one_device_needs_no_strategy() -> None:
+    assert device_strategy() is tf.distribute.get_strategy()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "policy"),
+    [
+        ([], "float32"),
+        ([(8, 0)], "mixed_float16"),
+        ([(8, 0), (7, 0)], "mixed_float16"),
+        ([(8, 0), (6, 1)], "float32"),
+    ],
+)
+def test_auto_precision_follows_the_gpus(capabilities, policy, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: capabilities)
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda capability: {"compute_capability": capability},
+    )
+    assert resolve("auto") == policy
+    assert resolve("mixed_bfloat16") == "mixed_bfloat16"
