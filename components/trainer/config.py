@@ -204,8 +204,10 @@ class TrainerConfig(_Model):
         head_epochs: passes over the features of a backbone that fit the layers after it, before
             the backbone is fine-tuned with them; 0 begins with all at once.
         layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
-            the output layer, each `{LayerName: {keyword: value}}` or just `LayerName`. Unless
-            given: the original network or, after a backbone, one hidden layer with dropout.
+            the output layer, each `{LayerName: {keyword: value}}` or just `LayerName`: a layer
+            of Keras, or `ChannelStatistics`, the mean and standard deviation of each channel.
+            Unless given: the original network or, after a backbone, one hidden layer with
+            dropout.
         augmentation: Keras layers, in the same form, applied to the images in training only.
         loss: a Keras loss or `AsymmetricLoss`, by name or `{LossName: {keyword: value}}`.
         class_weights: `none`, or `balanced`: in the loss, a cover of a genre weighs as many

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.compat import has_no_output_left
 from components.errors import ConfigError
-from components.trainer.backbone import build_backbones
+from components.trainer.backbone import ChannelStatistics, build_backbones
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.metrics import (
     F1,
@@ -28,6 +28,7 @@ from components.trainer.precision import float32_policy, training_policy
 from components.trainer.ranking_metrics import MacroAveragePrecision, MacroRocAuc
 
 _CHANNELS = 3
+_OWN_LAYERS = {ChannelStatistics.__name__: ChannelStatistics}
 
 
 class AugmentedModel(keras.Model):
@@ -208,12 +209,13 @@ def _make_layers(
     for index, spec in enumerate(specs):
         name, kwargs = name_and_kwargs(spec)
         place = f"{field}[{index}] ({name})"
-        layer_class = getattr(keras.layers, name, None)
+        layer_class = _OWN_LAYERS.get(name) or getattr(keras.layers, name, None)
         if not inspect.isclass(layer_class) or not issubclass(layer_class, keras.Layer):
-            close = difflib.get_close_matches(name, dir(keras.layers), n=1)
+            close = difflib.get_close_matches(name, [*_OWN_LAYERS, *dir(keras.layers)], n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"Expected {field}[{index}] to name a layer of keras.layers. "
+                f"Expected {field}[{index}] to name a layer of keras.layers, or "
+                f"{', '.join(_OWN_LAYERS)}. "
                 f"Received: {name!r}.{hint}"
             )
         defaults: dict[str, Any] = {"name": f"{field}_{index}_{name.lower()}"}

@@ -293,9 +293,9 @@ def test_diagnose_examines_a_run_and_a_model(
     of_model = diagnose("--model", result["pushed_model"], "--data", str(workspace / "covers"))
     assert of_model["examined"].startswith(result["pushed_model"])
     assert f"{result['ingest']['examples']} covers" in of_model["examined"]
-    # Two epochs learn nothing: no genre reaches 0.5 for any cover.
+    # Two epochs learn next to nothing: some genre is decided for all covers, or for none.
     for diagnosis in (of_run, of_model):
-        assert "all_zero_predictions" in {finding["code"] for finding in diagnosis["findings"]}
+        assert "constant_genre" in {finding["code"] for finding in diagnosis["findings"]}
 
 
 def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> None:
@@ -306,8 +306,9 @@ def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> N
     result, seen = run("--config", str(workspace / "tuned.yaml"))
     assert result["stages"]["Tuner"] == "done"
     assert "Tuner" in seen
-    (trained,) = (workspace / "root").glob(f"**/Trainer/model_run/*/{CONFIG_FILE}")
-    assert json.loads(trained.read_text())["optimizer"]["Adam"]["learning_rate"] == 0.01
+    trainings = (workspace / "root").glob(f"**/Trainer/model_run/*/{CONFIG_FILE}")
+    latest = max(trainings, key=lambda file: file.stat().st_mtime)
+    assert json.loads(latest.read_text())["optimizer"]["Adam"]["learning_rate"] == 0.01
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,16 @@ def test_augmentation_may_change_the_size_and_shares_weights(small_config, image
     }
 
 
+def test_channel_statistics_are_a_layer_like_those_of_keras(small_config, images):
+    layers = ({"Rescaling": {"scale": 1 / 255}}, {"ChannelStatistics": {}})
+    config = small_config.model_copy(update={"layers": layers, "augmentation": ()})
+    model = build_model(config, 3)
+    values = keras.Model(model.network.input, model.network.layers[-2].output)(images).numpy()
+    pixels = images / 255
+    expected = np.concatenate([pixels.mean(axis=(1, 2)), pixels.std(axis=(1, 2))], axis=1)
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
 def test_outputs_are_probabilities(small_config, images):
     probabilities = build_model(small_config, 3).network(images).numpy()
     assert probabilities.shape == (4, 3)
@@ -106,6 +116,7 @@ def test_buildable_losses(small_config, loss):
     [
         ({"layers": ["Flaten"]}, r"layers\[0\] .* Received: 'Flaten'. Did you mean Flatten"),
         ({"layers": ["Flatten", "Input"]}, r"layers\[1\] to name a layer"),
+        ({"layers": ["ChannelStatistic"]}, r"Did you mean ChannelStatistics"),
         ({"layers": [{"Dense": {"unit": 8}}]}, r"layers\[0\] \(Dense\) to take the arguments"),
         ({"layers": [{"Dense": {"units": "many"}}]}, r"layers\[0\] \(Dense\)"),
         ({"layers": ["Flatten", {"Conv2D": {"filters": 4, "kernel_size": 3}}]}, r"layers\[1\]"),
