@@ -34,6 +34,7 @@ from components.trainer.dataset import (
     train_dataset,
 )
 from components.trainer.diagnostics.augmentation import check_geometry, measure_geometry
+from components.trainer.diagnostics.callback import first_covers
 from components.trainer.diagnostics.history import check_history
 from components.trainer.diagnostics.learning_rate import (
     LearningRateRange,
@@ -48,6 +49,7 @@ from components.trainer.diagnostics.network import (
     layer_activity,
 )
 from components.trainer.diagnostics.predictions import check_class_imbalance, check_predictions
+from components.trainer.head import split_at_features
 from components.trainer.model import (
     build_model,
     compile_model,
@@ -58,6 +60,7 @@ from components.trainer.optimization import make_loss
 from components.trainer.thresholds import DecisionRule
 
 _COVERS = 64
+_COVERS_AT_A_TIME = 16
 _BATCH = 64
 _RANGE_STEPS = 60
 
@@ -106,16 +109,20 @@ def examine_training(
     trained.network.load_weights(model_run / WEIGHTS_FILE)
     probabilities = trained.network.predict(batches, verbose=0)
     rule = _rule(model)
-    images, labels = next(iter(batches.unbatch().batch(_COVERS)))
+    covers, labels = first_covers(batches, _COVERS)
+    network, inputs = trained.network, covers
+    if config.trains_on_features:
+        extractor, network = split_at_features(network)
+        inputs = extractor.predict(covers, batch_size=_COVERS_AT_A_TIME, verbose=0)
     prior = label_prior(train.labels)
     findings = [
         *check_history(history),
         *check_predictions(schema.genres, split.labels, probabilities, rule),
         *check_class_imbalance(schema.genres, train.labels),
         *_check_augmentation(config),
-        *check_activity(layer_activity(trained.network, images.numpy())),
+        *check_activity(layer_activity(network, inputs)),
         *check_saturation(probabilities),
-        *check_gradients(gradient_norms(trained.network, make_loss(config, prior), images, labels)),
+        *check_gradients(gradient_norms(network, make_loss(config, prior), inputs, labels)),
     ]
     measured = _measured(split.labels, probabilities, rule)
     if range_steps and not config.trains_on_features:

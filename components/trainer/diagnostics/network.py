@@ -17,7 +17,8 @@ _SATURATED_SHARE = 0.5
 _SATURATED = 0.01
 _WEAKEST_GRADIENT = 1e-5
 _STRONGEST_GRADIENT = 100.0
-_COVERS_AT_A_TIME = 16
+# All activations of a deep network stay in memory: half a gigabyte for a cover of 384 px.
+_COVERS_AT_A_TIME = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivi
 
     Args:
         network: layers in a row, of which the first may be a backbone.
-        images: shape (covers, size, size, 3), pixels 0 to 255.
+        images: what the network takes, such as (covers, size, size, 3), pixels 0 to 255.
     """
     rectified = _rectified(network)
     if not rectified:
@@ -57,8 +58,8 @@ def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivi
     peaks = [np.full(output.shape[-1], -np.inf) for output in outputs]
     for start in range(0, len(images), _COVERS_AT_A_TIME):
         batch = tf.constant(images[start : start + _COVERS_AT_A_TIME])
-        values = peaks_of(batch, training=False)
-        peaks = [np.maximum(peak, values[str(index)]) for index, peak in enumerate(peaks)]
+        highest = peaks_of(batch, training=False)
+        peaks = [np.maximum(peak, highest[str(index)]) for index, peak in enumerate(peaks)]
     return [
         LayerActivity(name, len(peak), float((peak <= 0.0).mean()))
         for name, peak in zip(names, peaks, strict=True)
@@ -91,16 +92,26 @@ def gradient_norms(
     Args:
         network: as in `layer_activity`.
         loss: maps labels and probabilities to losses.
-        images: shape (covers, size, size, 3), pixels 0 to 255.
+        images: what the network takes, such as (covers, size, size, 3), pixels 0 to 255.
         labels: float32, shape (covers, genres).
     """
-    with tf.GradientTape() as tape:
-        value = tf.reduce_mean(loss(tf.constant(labels), network(images, training=False)))
     variables = network.trainable_variables
-    gradients = tape.gradient(value, [variable.value for variable in variables])
+    values = [variable.value for variable in variables]
+    sums: list[Any] = [None] * len(variables)
+    for start in range(0, len(images), _COVERS_AT_A_TIME):
+        batch = slice(start, start + _COVERS_AT_A_TIME)
+        share = len(images[batch]) / len(images)
+        # Without the frozen variables, of which a tape would keep everything that they touch.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            probabilities = network(tf.constant(images[batch]), training=False)
+            value = share * tf.reduce_mean(loss(tf.constant(labels[batch]), probabilities))
+        for index, gradient in enumerate(tape.gradient(value, values)):
+            if gradient is not None:
+                sums[index] = gradient if sums[index] is None else sums[index] + gradient
     return {
         variable.path: float(tf.norm(gradient)) if gradient is not None else 0.0
-        for variable, gradient in zip(variables, gradients, strict=True)
+        for variable, gradient in zip(variables, sums, strict=True)
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from components.trainer.diagnostics.augmentation import (
@@ -146,6 +147,20 @@ def test_a_dead_network_has_no_gradient(images, labels):
     assert set(norms) and all(norm >= 0 for norm in norms.values())
     assert codes(check_gradients(dict.fromkeys(norms, 0.0))) == ["vanishing_gradients"]
     assert codes(check_gradients(dict.fromkeys(norms, 1e6))) == ["exploding_gradients"]
+
+
+def test_gradients_are_those_of_all_covers_at_once(images, labels):
+    network = functional(relu_network(1.0))
+    network.get_layer("conv").trainable = False
+    loss = keras.losses.binary_crossentropy
+    some, given = images[:18], labels[:18]  # The last part is smaller than the others.
+    with tf.GradientTape() as tape:
+        value = tf.reduce_mean(loss(given, network(some)))
+    gradients = tape.gradient(value, [each.value for each in network.trainable_variables])
+    norms = gradient_norms(network, loss, some, given)
+    assert list(norms) == [each.path for each in network.trainable_variables]
+    assert len(norms) == 4
+    np.testing.assert_allclose(list(norms.values()), list(map(tf.norm, gradients)), rtol=1e-4)
 
 
 def test_saturated_outputs(good):
