@@ -14,15 +14,17 @@ spans does not change when later spans arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.cover_example_gen.batches import batches_by_size
+from components.cover_example_gen.perceptual_hash import HASH_BITS
+
 DISTANCE = 72
 
-_BITS = 256
 _PERMUTATIONS = 32  # each gives 16 keys of 16 bits
 _SEED = 256
 _FEW = 8192
@@ -45,33 +47,23 @@ def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
     """
     if len(hashes) < 2:
         return np.zeros((0, 2), np.int64)
-    packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), _BITS // 8)
+    packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), HASH_BITS // 8)
     bits = np.ascontiguousarray(np.unpackbits(packed, axis=1).T)
     words = np.ascontiguousarray(packed).view(np.uint64)
 
     def search(permutation: NDArray[np.int64]) -> Pairs:
         candidates = (pairs for key in _keys(bits[permutation]) for pairs in _neighbours(key))
-        near = [_compare(pairs, words) for pairs in _united(candidates)]
+        # For few pairs, calls are what costs; for very many, memory.
+        batches = batches_by_size(candidates, len, _PAIRS_AT_ONCE)
+        near = [_compare(np.concatenate(pairs), words) for pairs in batches]
         return np.unique(np.concatenate(near)) if near else np.zeros((0,), np.int64)
 
     random = np.random.default_rng(_SEED)
-    permutations = [random.permutation(_BITS) for _ in range(_PERMUTATIONS)]
+    permutations = [random.permutation(HASH_BITS) for _ in range(_PERMUTATIONS)]
     # Of few covers, threads would mostly wait for Python's lock.
     with ThreadPoolExecutor(workers if len(hashes) > _FEW else 1) as pool:
         codes = np.unique(np.concatenate(list(pool.map(search, permutations))))
     return np.stack(np.divmod(codes, len(hashes)), axis=1)
-
-
-def _united(candidates: Iterable[Pairs]) -> Iterator[Pairs]:
-    """Yields the same pairs in fewer arrays, of bounded size: for few, calls are what costs."""
-    waiting: list[Pairs] = []
-    for pairs in candidates:
-        waiting.append(pairs)
-        if sum(map(len, waiting)) >= _PAIRS_AT_ONCE:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
 
 
 def _compare(pairs: Pairs, words: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -92,7 +84,7 @@ _POPULATION = _POPULATION.sum(axis=1, dtype=np.uint8)
 
 def _keys(bits: NDArray[np.uint8]) -> Iterator[NDArray[np.uint64]]:
     """Yields keys of 16 bits, shape (covers,), of permuted bits of shape (256, covers)."""
-    octets = np.zeros((_BITS // 8, bits.shape[1]), np.uint8)
+    octets = np.zeros((HASH_BITS // 8, bits.shape[1]), np.uint8)
     for position in range(8):
         octets <<= 1
         octets |= bits[position::8]

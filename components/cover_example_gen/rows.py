@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row
@@ -49,7 +50,8 @@ def inspect_rows(
     naming near-duplicate groups, so that mending its genres later renames none.
     """
     accepted = AcceptedImages(schema.image_formats, schema.smallest_side, schema.largest_side)
-    for files in _read_files(rows, directory):
+    read = (_read_file(row, directory) for row in rows)
+    for files in batches_by_size(read, lambda file: len(file.encoded), _BYTES_AT_ONCE):
         images = inspect_images([file.encoded for file in files if not file.rejected], accepted)
         remaining = iter(images)
         for file in files:
@@ -68,19 +70,6 @@ class _ReadFile:
     path: str = ""
     encoded: bytes = b""
     rejected: RowRejected | None = None
-
-
-def _read_files(rows: Sequence[Row], directory: DataDirectory) -> Iterator[list[_ReadFile]]:
-    """Yields the files of some rows at a time: what is in memory has a bound."""
-    files: list[_ReadFile] = []
-    size = 0
-    for row in rows:
-        files.append(_read_file(row, directory))
-        size += len(files[-1].encoded)
-        if size >= _BYTES_AT_ONCE:
-            yield files
-            files, size = [], 0
-    yield files
 
 
 def _read_file(row: Row, directory: DataDirectory) -> _ReadFile:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components.cover_example_gen.examples import Cover, make_example, read_image
+from components.cover_example_gen.batches import batches_by_size
+from components.cover_example_gen.examples import make_example, read_image
 from components.cover_example_gen.plan import Shard
 from components.label_schema import DRIFT_SPLITS, LabelSchema
 
-_COVERS_AT_ONCE = 64
-_BYTES_AT_ONCE = 16 << 20
+_BYTES_AT_ONCE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write_shard(
     path = Path(directories[shard.split]) / shard.file_name
     has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
-        for covers in _batches(shard.covers):
+        for covers in batches_by_size(shard.covers, lambda cover: cover.facts.size, _BYTES_AT_ONCE):
             # All files of a batch are read before the first example is made: other threads run
             # while files are read and hashed.
             images = [read_image(cover) if has_images else None for cover in covers]
@@ -70,17 +70,3 @@ def write_shard(
     return ShardReport(
         shard.split, written, rows, dict(genres), dict(groups), rotated, tuple(changed)
     )
-
-
-def _batches(covers: Sequence[Cover]) -> Iterator[list[Cover]]:
-    """Yields some covers at a time: what is in memory has a bound."""
-    batch: list[Cover] = []
-    size = 0
-    for cover in covers:
-        batch.append(cover)
-        size += cover.facts.size
-        if len(batch) == _COVERS_AT_ONCE or size >= _BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

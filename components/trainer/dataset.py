@@ -114,12 +114,13 @@ def load_images(
 
     Returns:
         tf.uint8, shape (examples, image_size, image_size, 3), in the machine's own memory; None
-        where the configuration or the memory says no: they are then decoded in every epoch.
+        where the configuration or the memory says no: they are then decoded in every epoch. None,
+        too, with a frozen backbone that sees each cover once.
 
     Raises:
         tf.errors.InvalidArgumentError: a cover does not decode.
     """
-    if not _fits(split, config):
+    if config.trains_on_features or not _fits(split, config):
         return None
     shape = (len(split.labels), config.image_size, config.image_size, 3)
     images = np.empty(shape, np.uint8)

@@ -66,13 +66,7 @@ class TrainingData:
     def load(
         cls, schema: LabelSchema, train: Split, evaluation: Split, config: TrainerConfig
     ) -> TrainingData:
-        """Decodes both splits, but for a frozen backbone, which sees each cover once.
-
-        Raises:
-            tf.errors.InvalidArgumentError: a cover does not decode.
-        """
-        if config.trains_on_features:
-            return cls(schema, train, evaluation, None, None)
+        """Decodes both splits; raises as `load_images` does."""
         train_images = load_images(train, schema, config)
         return cls(schema, train, evaluation, train_images, load_images(evaluation, schema, config))
 

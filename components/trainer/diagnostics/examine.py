@@ -59,8 +59,6 @@ from components.trainer.model import (
 from components.trainer.optimization import make_loss
 from components.trainer.thresholds import DecisionRule
 
-_COVERS = 64
-_COVERS_AT_A_TIME = 16
 _BATCH = 64
 _RANGE_STEPS = 60
 
@@ -107,13 +105,14 @@ def examine_training(
     batches = eval_dataset(split, load_images(split, schema, config), schema, config)
     trained = build_model(without_pretrained_weights(config), len(schema.genres))
     trained.network.load_weights(model_run / WEIGHTS_FILE)
-    probabilities = trained.network.predict(batches, verbose=0)
-    rule = _rule(model)
-    covers, labels = first_covers(batches, _COVERS)
-    network, inputs = trained.network, covers
+    network = trained.network
     if config.trains_on_features:
         extractor, network = split_at_features(network)
-        inputs = extractor.predict(covers, batch_size=_COVERS_AT_A_TIME, verbose=0)
+        features = tf.constant(extractor.predict(batches, verbose=0))
+        batches = eval_dataset(split, features, schema, config)
+    probabilities = network.predict(batches, verbose=0)
+    rule = _rule(model)
+    inputs, labels = first_covers(batches)
     prior = label_prior(train.labels)
     findings = [
         *check_history(history),
