@@ -31,7 +31,7 @@ from components.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
 from components.quarantine import IngestSummary, QuarantinedRow, count_reasons
 
 STAGE = "CoverExampleGen"
-_ROWS_PER_BATCH = 2048
+_ROWS_PER_BATCH = 4096
 _ROWS_PER_TASK = 32
 _SHARDS_PER_THREAD = 4
 _PLAN = "plan"
