@@ -25,6 +25,9 @@ class ServingModule(tf.Module):
     def __init__(self, network: keras.Model, genres: tuple[str, ...], rule: DecisionRule) -> None:
         super().__init__(name="covers")
         self.network = network
+        # A tf.Module does not see the variables of a Keras 3 model. The loader of TensorFlow
+        # Serving finds by their tracked names what TensorFlow's Python loader finds without.
+        self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
         self.genres = tf.constant(genres)
         self.thresholds = tf.Variable(

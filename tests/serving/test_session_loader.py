@@ -1,0 +1,94 @@
+"""Exported models answer through the loader of TensorFlow Serving and KServe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.signatures import (
+    DECISIONS,
+    GENRES,
+    IMAGE_BYTES,
+    PROBABILITIES,
+    SERVING_SIGNATURE,
+)
+from components.trainer.config import TrainerConfig
+from components.trainer.export import export_model
+from components.trainer.model import build_model
+from components.trainer.thresholds import DecisionRule
+from pipeline.config import SHIPPED_CONFIGS, load_config
+
+SCRIPT = Path(__file__).parent / "session_loader.py"
+CONFIGS = sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml"))
+RULE = DecisionRule(np.linspace(0.4, 0.6, 5).astype(np.float32), at_least_one_genre=True)
+GENRE_NAMES = ("electronic", "hiphop", "jazz", "pop", "rock")
+
+
+def _trainer_config(name: str) -> TrainerConfig:
+    """The shipped configuration, for covers no larger than 96 px: any size is loaded alike."""
+    trainer = load_config(name).trainer
+    return trainer.model_copy(update={"image_size": min(96, trainer.image_size)})
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the SavedModel of a network of each kind, with the weights it starts with."""
+    config = _trainer_config(request.param).model_copy(update={"output_bias": "zeros"})
+    network = build_model(config, len(GENRE_NAMES)).network
+    folder = tmp_path_factory.mktemp("model")
+    export_model(network, GENRE_NAMES, RULE, "recipe", folder)
+    return folder
+
+
+def _covers(folder: Path, draw_cover: Callable[..., Image.Image]) -> list[Path]:
+    files = [folder / name for name in ("small.png", "large.jpg", "grey.jpg", "cmyk.jpg")]
+    draw_cover(1, 40).save(files[0])
+    draw_cover(2, 400).save(files[1])
+    draw_cover(3, 120).convert("L").save(files[2])
+    draw_cover(4, 120).convert("CMYK").save(files[3])
+    return files
+
+
+def test_a_model_answers_through_the_session_loader_as_through_pythons(
+    exported: Path, tmp_path: Path, draw_cover: Callable[..., Image.Image]
+) -> None:
+    files = _covers(tmp_path, draw_cover)
+    signature = tf.saved_model.load(str(exported)).signatures[SERVING_SIGNATURE]
+    expected = signature(image_bytes=tf.constant([file.read_bytes() for file in files]))
+    keys = (PROBABILITIES, DECISIONS, GENRES)
+
+    # What is known of a signature outside Python: the names of its tensors.
+    loaded = tf.compat.v1.saved_model.load
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        definition = loaded(session, ["serve"], str(exported)).signature_def[SERVING_SIGNATURE]
+    request = {
+        "model": str(exported),
+        "input": definition.inputs[IMAGE_BYTES].name,
+        "outputs": [definition.outputs[key].name for key in keys],
+        "files": [str(file) for file in files],
+    }
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    (library,) = Path(tf.__file__).parent.glob("libtensorflow_cc.so*")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-I", str(SCRIPT), str(library)),
+            *(str(tmp_path / "request.json"), str(tmp_path / "answer.json")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = dict(zip(keys, json.loads((tmp_path / "answer.json").read_text()), strict=True))
+    np.testing.assert_allclose(answer[PROBABILITIES], expected[PROBABILITIES], atol=1e-5)
+    assert np.std(answer[PROBABILITIES]) > 0
+    np.testing.assert_array_equal(answer[DECISIONS], expected[DECISIONS])
+    assert answer[GENRES] == [list(GENRE_NAMES)] * len(files)
