@@ -2,10 +2,10 @@
 
     python session_loader.py LIBRARY REQUEST ANSWER
 
-LIBRARY is libtensorflow_cc of the Python package, opened by itself: TensorFlow's Python code is not
-imported, since its loader finds variables that this one does not. REQUEST is a JSON file with `model`,
-the folder; `input` and `outputs`, names of tensors such as `serving_default_image_bytes:0`; and
-`files`, whose bytes are the batch. ANSWER receives the outputs as JSON lists of rows.
+LIBRARY is libtensorflow_cc of the Python package, opened by itself: TensorFlow's Python code is
+not imported, since its loader finds variables that this one does not. REQUEST is a JSON file with
+`model`, the folder; `input` and `outputs`, names of tensors such as `serving_default_image_bytes:0`;
+and `files`, whose bytes are the batch. ANSWER receives the outputs as JSON lists of rows.
 """
 
 from __future__ import annotations
@@ -30,10 +30,16 @@ class _Session:
 
     def __init__(self, library: str, model: str) -> None:
         self._tf = tf = ctypes.CDLL(library)
-        for name in (
-            "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_LoadSessionFromSavedModel "
-            "TF_GraphOperationByName TF_AllocateTensor TF_TensorData TF_StringGetDataPointer"
-        ).split():
+        for name in [
+            "TF_NewStatus",
+            "TF_NewGraph",
+            "TF_NewSessionOptions",
+            "TF_LoadSessionFromSavedModel",
+            "TF_GraphOperationByName",
+            "TF_AllocateTensor",
+            "TF_TensorData",
+            "TF_StringGetDataPointer",
+        ]:
             getattr(tf, name).restype = c_void_p
         for name in ("TF_Dim", "TF_TensorByteSize", "TF_StringGetSize"):
             getattr(tf, name).restype = c_size_t
