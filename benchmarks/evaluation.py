@@ -28,11 +28,11 @@ from models import predict_and_score
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 
-from components.compat import LOCAL_BEAM_ARGS
+from components.contracts.label_schema import TEST_SPLIT, LabelSchema
+from components.contracts.signatures import read_model_description
 from components.evaluator.config import EvaluationConfig, Intervals
 from components.evaluator.eval_config import make_eval_config
-from components.label_schema import TEST_SPLIT, LabelSchema
-from components.signatures import read_model_description
+from components.support.compat import LOCAL_BEAM_ARGS
 
 _SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
 _SLACK_SECONDS = 10.0

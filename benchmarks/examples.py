@@ -12,12 +12,12 @@ import apache_beam as beam
 import tensorflow  # noqa: F401  # Imported before anything is measured.
 from tfx.types import standard_artifacts
 
-from components.artifacts import Quarantine
-from components.compat import LOCAL_BEAM_ARGS
+from components.contracts.artifacts import Quarantine
+from components.contracts.label_schema import SCHEMA_FILE_NAME
+from components.contracts.quarantine import read_summary
 from components.cover_example_gen.component import CoverExampleGen
 from components.cover_example_gen.config import IngestConfig
-from components.label_schema import SCHEMA_FILE_NAME
-from components.quarantine import read_summary
+from components.support.compat import LOCAL_BEAM_ARGS
 
 
 def ingest_covers(data: Path, folder: Path, schema: Path, config: IngestConfig) -> int:

@@ -218,7 +218,7 @@ def _prepare_stock() -> Callable[[Path, Path], int]:
     from PIL import Image
     from tfx.components.example_gen.write_split import WriteSplit
 
-    from components.compat import LOCAL_BEAM_ARGS
+    from components.support.compat import LOCAL_BEAM_ARGS
 
     def check(row_and_file: tuple[Any, str]) -> tuple[str, Any]:
         row, file = row_and_file

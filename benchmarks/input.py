@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from examples import ingest_covers, patterns, schema_file
 
-from components.label_schema import IMAGE_ENCODED, TRAIN_SPLIT, LabelSchema
+from components.contracts.label_schema import IMAGE_ENCODED, TRAIN_SPLIT, LabelSchema
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import (
     Split,

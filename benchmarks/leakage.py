@@ -25,12 +25,12 @@ from PIL import Image
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
+from components.contracts.label_schema import LabelSchema
 from components.cover_example_gen.groups import Arrival, assign_places
 from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import find_near_duplicates
 from components.cover_example_gen.sources import Row, find_source
 from components.cover_example_gen.splits import assign_split
-from components.label_schema import LabelSchema
 
 SHARES = {"train": 0.7, "eval": 0.1, "test": 0.2}
 SCHEMA = Path(__file__).resolve().parent.parent / "schema" / "album_covers.pbtxt"

@@ -14,11 +14,11 @@ from examples import patterns, schema_file
 from sklearn import metrics as sk
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.label_schema import EVAL_SPLIT, LABEL, TRAIN_SPLIT
-from components.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
+from components.contracts.label_schema import EVAL_SPLIT, LABEL, TRAIN_SPLIT
+from components.contracts.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
 from components.trainer.run import run_fn
 from pipeline.config import PipelineConfig
-from pipeline.training_options import training_options
+from pipeline.runner.training_options import training_options
 
 
 def train(ingested: Path, config: PipelineConfig, folder: Path) -> Path:

@@ -85,7 +85,7 @@ def measure(ingested: Path, config: PipelineConfig, seed: int) -> dict[str, floa
     from examples import patterns
     from models import predict_and_score, train
 
-    from components.label_schema import TEST_SPLIT
+    from components.contracts.label_schema import TEST_SPLIT
 
     trainer = config.trainer.model_copy(update={"seed": seed})
     config = config.model_copy(update={"trainer": trainer})

@@ -28,8 +28,8 @@ import keras
 import numpy as np
 from examples import ingest_covers, patterns, schema_file
 
-from components import progress
-from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.support import progress
 from components.trainer import training
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import label_prior, read_split

@@ -1,1 +1,1 @@
-"""The pipeline's own nodes, one folder each, in the order of the data flow."""
+"""The pipeline's own nodes, one folder each, and what they share: contracts and support."""

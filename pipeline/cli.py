@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from components.errors import CoversError
+from components.support.errors import CoversError
+from components.support.quiet import third_parties_quiet
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
-from pipeline.quiet import third_parties_quiet
-from pipeline.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
 
 _PATH = click.Path(path_type=Path)
 _pipeline_root = click.option(
@@ -82,7 +82,7 @@ def run(
     standard error.
     """
     from pipeline.config import load_config
-    from pipeline.local_runner import run_locally
+    from pipeline.runner.local_run import run_locally
 
     result = run_locally(
         load_config(config, overrides),
@@ -103,8 +103,8 @@ def run(
 @click.option("--schema", "schema_path", type=_PATH, help="Schema that names the genres.")
 def sample(directory: Path, images: int, seed: int, schema_path: Path | None) -> None:
     """Write a synthetic, labelled, multi-label cover set into DIRECTORY."""
-    from components.label_schema import LabelSchema
-    from components.sample import write_sample
+    from components.contracts.label_schema import LabelSchema
+    from pipeline.commands.sample import write_sample
     from pipeline.config import DEFAULT_CONFIG, load_config
 
     labels = LabelSchema.from_file(schema_path or load_config(DEFAULT_CONFIG).schema_path)
@@ -119,7 +119,7 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 @_as_json
 def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
     """Print genres, probabilities and decisions of the pushed model for each IMAGE."""
-    from pipeline.predict import find_model, predict_files
+    from pipeline.commands.predict import find_model, predict_files
 
     directory = model or find_model(pipeline_root)
     predictions = predict_files(directory, images)
@@ -142,7 +142,7 @@ def report(
     run: str | None, open_it: bool, compare: tuple[str, str] | None, pipeline_root: Path
 ) -> None:
     """Print the path of the latest report, or of RUN's: its id, or the beginning of it."""
-    from pipeline.reports import compare_reports, find_report
+    from pipeline.commands.reports import compare_reports, find_report
 
     if compare:
         if run is not None or open_it:
@@ -181,7 +181,7 @@ def diagnose(
     """Say whether and why metrics stand still, for the latest run or RUN's training."""
     if (model is None) != (data is None) or (model and run):
         raise click.UsageError("Name RUN, or --model and --data together, or nothing.")
-    from pipeline.diagnose import describe, diagnose_model, diagnose_run, to_dict
+    from pipeline.commands.diagnose import describe, diagnose_model, diagnose_run, to_dict
 
     if model and data:
         subject, diagnosis = diagnose_model(model, data)
@@ -199,8 +199,8 @@ def diagnose(
 @_as_json
 def runs(pipeline_root: Path, as_json: bool) -> None:
     """List past runs from ML Metadata: when, data, verdict, key metrics."""
-    from pipeline.history import RunHistory, metadata_file
-    from pipeline.runs import describe_runs, runs_to_dicts
+    from pipeline.commands.runs import describe_runs, runs_to_dicts
+    from pipeline.runner.history import RunHistory, metadata_file
 
     past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
     if as_json:
@@ -220,14 +220,14 @@ def schema() -> None:
 @click.option("--output", type=_PATH, help="File to write; else standard output.")
 def infer(data: Path, output: Path | None) -> None:
     """Propose a label schema from DATA, for a person to curate."""
-    from pipeline.schema_inference import infer_schema
+    from pipeline.commands.schema_inference import infer_schema
 
     text = infer_schema(data)
     if output is None:
         click.echo(text, nl=False)
         return
     if output.exists():
-        from components.errors import ConfigError
+        from components.support.errors import ConfigError
 
         raise ConfigError(f"Expected a new file. Received: {output}, which exists already.")
     output.write_text(text, encoding="utf-8")

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.compat import LOCAL_BEAM_ARGS
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
-from components.errors import ConfigError
 from components.evaluator.config import EvaluationConfig
+from components.support.compat import LOCAL_BEAM_ARGS
+from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.kubeflow.config import KubeflowConfig
 

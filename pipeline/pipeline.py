@@ -11,11 +11,16 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline_model.component import BaselineModel
+from components.contracts.label_schema import (
+    DRIFT_SPLITS,
+    PROFILED_FEATURES,
+    TEST_SPLIT,
+    LabelSchema,
+)
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
 from components.evaluator.eval_config import make_eval_config
 from components.example_validator.component import ExampleValidator
-from components.label_schema import DRIFT_SPLITS, PROFILED_FEATURES, TEST_SPLIT, LabelSchema
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
 from components.report_gen.component import ReportGen
@@ -38,7 +43,7 @@ class RunInputs:
         data: the CSV manifest or folder to ingest, or its URL.
         data_fingerprint: hash of the data's content; a cache key.
         schema_text: the label schema in text format.
-        training: what the trainer's `run_fn` receives; see `pipeline.training_options`.
+        training: what the trainer's `run_fn` receives; see `pipeline.runner.training_options`.
         code_fingerprints: component folder -> hash of its code; a cache key.
     """
 
@@ -123,7 +128,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         eval_config=make_eval_config(
             labels,
             config.evaluation,
-            inputs.code_fingerprints["evaluator"] + inputs.code_fingerprints["evaluation"],
+            inputs.code_fingerprints["evaluator"] + inputs.code_fingerprints["contracts"],
         ),
         module_path=EXTRACTORS_MODULE,
     )
@@ -153,7 +158,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         data_fingerprint=inputs.data_fingerprint,
         push_destination=inputs.push_destination,
         code_fingerprint=(
-            inputs.code_fingerprints["report_gen"] + inputs.code_fingerprints["evaluation"]
+            inputs.code_fingerprints["report_gen"] + inputs.code_fingerprints["contracts"]
         ),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.label_schema import LabelSchema
+from components.contracts.label_schema import LabelSchema
 
 ROOT = Path(__file__).parent.parent
 

@@ -20,7 +20,7 @@ from tfx.utils import path_utils
 
 from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
 from components.baseline_model.find import baseline_of
-from components.file_systems import local_copy
+from components.support.file_systems import local_copy
 
 MODEL_KEY = "model"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tfx.utils import path_utils
 
-from components.pushed_models import PushedVersion, find_baseline
-from components.signatures import read_model_description
+from components.contracts.pushed_models import PushedVersion, find_baseline
+from components.contracts.signatures import read_model_description
 
 
 def baseline_of(candidate_uri: str, push_destination: str) -> PushedVersion | None:

@@ -16,21 +16,21 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import progress
-from components.artifacts import Quarantine
-from components.cover_example_gen import ingest
-from components.cover_example_gen.config import IngestConfig
-from components.cover_example_gen.remote import local_data
-from components.cover_example_gen.shards import ShardReport
-from components.cover_example_gen.spans import select_spans
-from components.errors import CoversError, DataError
-from components.label_schema import DRIFT_SPLITS, SCHEMA_FILE_NAME, SPLITS, LabelSchema
-from components.quarantine import (
+from components.contracts.artifacts import Quarantine
+from components.contracts.label_schema import DRIFT_SPLITS, SCHEMA_FILE_NAME, SPLITS, LabelSchema
+from components.contracts.quarantine import (
     UNLISTED_FILE_NAME,
     IngestSummary,
     write_quarantine,
     write_summary,
 )
+from components.cover_example_gen import ingest
+from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.remote import local_data
+from components.cover_example_gen.shards import ShardReport
+from components.cover_example_gen.spans import select_spans
+from components.support import progress
+from components.support.errors import CoversError, DataError
 
 
 @component(use_beam=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from components.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
 
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from components import label_schema
+from components.contracts import label_schema
+from components.contracts.label_schema import LabelSchema
 from components.cover_example_gen.images import ImageFacts
-from components.label_schema import LabelSchema
 
 if TYPE_CHECKING:
     import tensorflow as tf

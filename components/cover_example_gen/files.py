@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.quarantine import Reason, RowRejected
+from components.contracts.quarantine import Reason, RowRejected
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GONE = (errno.ENOENT, errno.ENOTDIR)

@@ -12,7 +12,7 @@ from components.cover_example_gen.config import SpanChoice
 from components.cover_example_gen.remote import fingerprint_remote
 from components.cover_example_gen.sources import Source
 from components.cover_example_gen.spans import select_spans
-from components.file_systems import is_url
+from components.support.file_systems import is_url
 
 _CHUNK = 1 << 20
 

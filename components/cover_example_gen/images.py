@@ -16,9 +16,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.headers import Header, read_header
 from components.cover_example_gen.perceptual_hash import perceptual_hashes, reduce_image
-from components.quarantine import Reason, RowRejected
 
 LARGEST_PIXELS = 25_000_000
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from components import progress
+from components.contracts.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
+from components.contracts.quarantine import IngestSummary, QuarantinedRow, count_reasons
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.plan import Plan, Shard, make_plan, plan_shards
@@ -27,8 +28,7 @@ from components.cover_example_gen.rows import InspectedRow, inspect_rows
 from components.cover_example_gen.shards import ShardReport, write_shard
 from components.cover_example_gen.sources import Row
 from components.cover_example_gen.spans import Selection
-from components.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
-from components.quarantine import IngestSummary, QuarantinedRow, count_reasons
+from components.support import progress
 
 STAGE = "CoverExampleGen"
 _ROWS_PER_BATCH = 4096

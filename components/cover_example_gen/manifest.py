@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from components.errors import DataError
-from components.label_schema import GENRE_SEPARATOR
+from components.contracts.label_schema import GENRE_SEPARATOR
+from components.support.errors import DataError
 
 IMAGE_COLUMN = "image"
 GENRES_COLUMN = "genres"

@@ -7,13 +7,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from components.contracts.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
+from components.contracts.quarantine import QuarantinedRow, Reason
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, assign_places
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
 from components.cover_example_gen.spans import Selection
-from components.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
-from components.quarantine import QuarantinedRow, Reason
 
 
 @dataclasses.dataclass(frozen=True)

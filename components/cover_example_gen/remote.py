@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.file_systems import fingerprint_objects, is_url, local_copy
+from components.support.file_systems import fingerprint_objects, is_url, local_copy
 
 
 @contextlib.contextmanager

@@ -7,12 +7,12 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from components.contracts.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
+from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row
-from components.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
-from components.quarantine import QuarantinedRow, Reason, RowRejected
 
 _LONGEST_DETAIL = 1000
 _BYTES_AT_ONCE = 16 << 20

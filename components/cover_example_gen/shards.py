@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from components.contracts.label_schema import DRIFT_SPLITS, LabelSchema
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.examples import make_example, read_image
 from components.cover_example_gen.plan import Shard
-from components.label_schema import DRIFT_SPLITS, LabelSchema
 
 _BYTES_AT_ONCE = 1 << 20
 

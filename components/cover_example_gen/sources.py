@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.contracts.quarantine import QuarantinedRow, Reason
 from components.cover_example_gen.manifest import EXPECTED_MANIFEST, read_manifest
-from components.errors import ConfigError, DataError
-from components.quarantine import QuarantinedRow, Reason
+from components.support.errors import ConfigError, DataError
 
 MANIFEST_FILE_NAME = "labels.csv"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.cover_example_gen.config import SpanChoice
 from components.cover_example_gen.sources import Source, find_source
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 
 SPAN = "{SPAN}"
 _DEFAULT_PATTERN = f"span-{SPAN}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from components.label_schema import SPLITS
+from components.contracts.label_schema import SPLITS
 
 
 def assign_split(group: str, shares: Mapping[str, float]) -> str:

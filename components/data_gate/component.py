@@ -6,11 +6,11 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import Quarantine
+from components.contracts.artifacts import Quarantine
+from components.contracts.quarantine import QUARANTINE_FILE_NAME, read_summary
 from components.data_gate.config import DataGateConfig
 from components.data_gate.findings import find_problems, read_anomalies
-from components.errors import DataError
-from components.quarantine import QUARANTINE_FILE_NAME, read_summary
+from components.support.errors import DataError
 
 
 @component

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
+from components.contracts.quarantine import IngestSummary
 from components.data_gate.config import DataGateConfig
-from components.label_schema import NEWEST_SPAN_SPLIT, SPLITS
-from components.quarantine import IngestSummary
 
 ANOMALIES_FILE_NAME = "SchemaDiff.pb"
 

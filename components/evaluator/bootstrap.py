@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluation.names import PER_GENRE_COUNTS
+from components.contracts.evaluation.names import PER_GENRE_COUNTS
 from components.evaluator.config import Intervals
 from components.evaluator.multi_label import FloatArray, MetricValues, Table, compute_metrics
 

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from components.evaluation.names import EXAMPLE_COUNT, LOSS, OVERALL_METRICS, PER_GENRE_METRICS
+from components.contracts.evaluation.names import (
+    EXAMPLE_COUNT,
+    LOSS,
+    OVERALL_METRICS,
+    PER_GENRE_METRICS,
+)
 
 _NOT_A_FRACTION = frozenset({EXAMPLE_COUNT, LOSS})
 

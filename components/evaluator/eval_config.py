@@ -7,14 +7,16 @@ from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.gate import Kind
-from components.evaluation.names import (
+from components.contracts.evaluation.gate import Kind
+from components.contracts.evaluation.names import (
     CONFUSION_THRESHOLDS,
     EXAMPLE_COUNT,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
 )
+from components.contracts.label_schema import LABEL, LabelSchema
+from components.contracts.signatures import EXAMPLES_SIGNATURE, PROBABILITIES
 from components.evaluator.config import EvaluationConfig, Threshold
 from components.evaluator.extractors import SLICED_FEATURES
 from components.evaluator.margins import ThresholdMargin, margin_name
@@ -24,8 +26,6 @@ from components.evaluator.metrics import (
     MultiLabelMetric,
     metric_config,
 )
-from components.label_schema import LABEL, LabelSchema
-from components.signatures import EXAMPLES_SIGNATURE, PROBABILITIES
 
 
 def make_eval_config(

@@ -15,7 +15,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import extractor, slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.label_schema import GENRES, IMAGE_ENCODED, IMAGE_HEIGHT, IMAGE_WIDTH
+from components.contracts.label_schema import GENRES, IMAGE_ENCODED, IMAGE_HEIGHT, IMAGE_WIDTH
 
 GENRE_COUNT = "genre_count"
 IMAGE_SIDE = "image_side"

@@ -10,7 +10,13 @@ from typing import Any
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.gate import Kind, change_margin, has_support, is_too_few, value_margin
+from components.contracts.evaluation.gate import (
+    Kind,
+    change_margin,
+    has_support,
+    is_too_few,
+    value_margin,
+)
 from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW
 from components.evaluator.combiners import baseline_name
 from components.evaluator.shared import (

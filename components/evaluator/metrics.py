@@ -13,6 +13,7 @@ from tensorflow_model_analysis.metrics.multi_label_confusion_matrix_plot import 
 )
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.contracts.signatures import DECISIONS
 from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW
 from components.evaluator.combiners import with_prediction_key
 from components.evaluator.shared import (
@@ -22,7 +23,6 @@ from components.evaluator.shared import (
     derived_computation,
     shared_computation,
 )
-from components.signatures import DECISIONS
 
 CONFUSION_PLOT = "decision_confusion_matrix"
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluation.names import CALIBRATION_BINS
+from components.contracts.evaluation.names import CALIBRATION_BINS
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

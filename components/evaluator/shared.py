@@ -13,7 +13,7 @@ from typing import Any
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.names import (
+from components.contracts.evaluation.names import (
     EXAMPLE_COUNT,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,

@@ -14,7 +14,7 @@ from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import writer_utils
 
-from components.label_schema import (
+from components.contracts.label_schema import (
     NEWEST_SPAN_SPLIT,
     PREVIOUS_SPAN_SPLIT,
     SCHEMA_FILE_NAME,

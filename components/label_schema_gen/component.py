@@ -10,7 +10,7 @@ from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components.label_schema import SCHEMA_FILE_NAME
+from components.contracts.label_schema import SCHEMA_FILE_NAME
 
 
 @component

@@ -22,12 +22,12 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifacts import Quarantine
-from components.evaluation.results import read_evaluation
-from components.model_card import make_model_card, write_model_card
-from components.pushed_models import push_model, pushed_versions
-from components.quarantine import read_summary
-from components.signatures import read_model_description
+from components.contracts.artifacts import Quarantine
+from components.contracts.evaluation.results import read_evaluation
+from components.contracts.model_card import make_model_card, write_model_card
+from components.contracts.pushed_models import push_model, pushed_versions
+from components.contracts.quarantine import read_summary
+from components.contracts.signatures import read_model_description
 
 _logger = logging.getLogger(__name__)
 

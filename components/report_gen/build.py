@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.results import read_evaluation
-from components.model_card import make_model_card
-from components.quarantine import read_summary
+from components.contracts.evaluation.results import read_evaluation
+from components.contracts.model_card import make_model_card
+from components.contracts.quarantine import read_summary
+from components.contracts.signatures import read_model_description
 from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
 from components.report_gen.gallery import choose_covers
@@ -21,7 +22,6 @@ from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
 from components.report_gen.verdict import describe_verdict
-from components.signatures import read_model_description
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"

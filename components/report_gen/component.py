@@ -15,12 +15,12 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifacts import Quarantine, Report
-from components.errors import ConfigError, DeploymentError
-from components.pushed_models import pushed_versions
+from components.contracts.artifacts import Quarantine, Report
+from components.contracts.pushed_models import pushed_versions
+from components.contracts.signatures import read_model_description
 from components.report_gen.build import write_report
 from components.report_gen.sources import RunFacts, Sources
-from components.signatures import read_model_description
+from components.support.errors import ConfigError, DeploymentError
 
 REPORT_KEY = "report"
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.evaluation.names import CALIBRATION_BINS
+from components.contracts.evaluation.names import CALIBRATION_BINS
 from components.report_gen.predictions import Predictions
 
 _POINTS = 300

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from components.label_schema import FEATURE_KEYS, GENRES, SPLITS
-from components.quarantine import read_quarantine, read_summary
+from components.contracts.label_schema import FEATURE_KEYS, GENRES, SPLITS
+from components.contracts.quarantine import read_quarantine, read_summary
 from components.report_gen.sources import Sources
 
 _STATISTICS_FILE = "FeatureStats.pb"

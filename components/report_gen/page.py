@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.evaluation.checks import is_worse
-from components.evaluation.names import LOWER_IS_BETTER
+from components.contracts.evaluation.checks import is_worse
+from components.contracts.evaluation.names import LOWER_IS_BETTER
 from components.report_gen import views
 
 _UNDEFINED = "\N{EN DASH}"

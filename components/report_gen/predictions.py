@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from components.compat import input_options
-from components.label_schema import IMAGE_ENCODED, IMAGE_ID, IMAGE_PATH, LABEL, TEST_SPLIT
-from components.signatures import (
+from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID, IMAGE_PATH, LABEL, TEST_SPLIT
+from components.contracts.signatures import (
     DECISIONS,
     EXAMPLES,
     EXAMPLES_SIGNATURE,
     PROBABILITIES,
     read_model_description,
 )
+from components.support.compat import input_options
 
 if TYPE_CHECKING:
     import tensorflow as tf

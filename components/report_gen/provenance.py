@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from components.label_schema import SCHEMA_FILE_NAME
+from components.contracts.label_schema import SCHEMA_FILE_NAME
+from components.contracts.signatures import read_model_description
 from components.report_gen.sources import RunFacts, Sources
-from components.signatures import read_model_description
 
 _PACKAGES = (
     "covers",

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.diagnosis import AUGMENTATION_PICTURE, read_diagnosis
+from components.contracts.diagnosis import AUGMENTATION_PICTURE, read_diagnosis
+from components.contracts.signatures import HISTORY_FILE
 from components.report_gen.predictions import data_uri
-from components.signatures import HISTORY_FILE
 
 _PICTURE_SIDE = 900
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.evaluation.results import Evaluation
+from components.contracts.evaluation.results import Evaluation
 from components.report_gen.sources import RunFacts
 
 _HEADLINES = {

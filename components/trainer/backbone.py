@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import Backbone
 from components.trainer.efficientnet_lite import (
     VARIANTS,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from components import progress
+from components.support import progress
 from components.trainer.dataset import Position
 from components.trainer.optimization import learning_rate
 from components.trainer.state import TrainingState
@@ -18,7 +18,7 @@ STAGE = "Trainer"
 
 
 class ProgressReport(keras.callbacks.Callback):
-    """Reports each step to `components.progress`.
+    """Reports each step to `components.support.progress`.
 
     Args:
         state: the training's state.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 
 Monitor = Literal[
     "val_loss",

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components import label_schema
-from components.compat import input_options
-from components.errors import DataError
+from components.contracts import label_schema
+from components.support.compat import input_options
+from components.support.errors import DataError
 from components.trainer.config import TrainerConfig
 from components.trainer.preprocessing import decode_and_resize
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from components import label_schema, signatures
+from components.contracts import label_schema, signatures
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import progress
+from components.support import progress
 from components.trainer.callbacks import STAGE
 from components.trainer.config import TrainerConfig
 from components.trainer.model import AugmentedModel

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.compat import has_no_output_left
-from components.errors import ConfigError
+from components.support.compat import has_no_output_left
+from components.support.errors import ConfigError
 from components.trainer.backbone import ChannelStatistics, build_backbones
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.metrics import (

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.losses import AsymmetricLoss, PositiveWeighted, balanced_weights
 

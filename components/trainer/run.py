@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from components.diagnosis import write_diagnosis
-from components.errors import DataError
-from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
-from components.signatures import CONFIG_FILE, WEIGHTS_FILE
+from components.contracts.diagnosis import write_diagnosis
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
+from components.support.errors import DataError
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split

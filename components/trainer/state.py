@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from components.errors import ConfigError
-from components.signatures import HISTORY_FILE
+from components.contracts.signatures import HISTORY_FILE
+from components.support.errors import ConfigError
 from components.trainer.config import EarlyStopping
 from components.trainer.dataset import START, Position
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from components.diagnosis import Finding
-from components.label_schema import LabelSchema
+from components.contracts.diagnosis import Finding
+from components.contracts.label_schema import LabelSchema
 from components.trainer.callbacks import (
     AveragedWeights,
     BestWeights,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from components import progress
-from components.errors import ConfigError
-from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.support import progress
+from components.support.errors import ConfigError
 from components.trainer.config import (
     Choices,
     Range,

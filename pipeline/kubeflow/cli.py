@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.package import CompiledPackage

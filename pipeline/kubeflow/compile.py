@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from components.errors import ConfigError, DataError, ModelNotBlessed
-from components.file_systems import is_url
-from components.label_schema import LabelSchema
+from components.contracts.label_schema import LabelSchema
+from components.support.errors import ConfigError, DataError, ModelNotBlessed
+from components.support.file_systems import is_url
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.parameters import default_parameters, run_inputs

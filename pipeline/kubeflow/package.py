@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from pipeline.config import apply_override
 from pipeline.kubeflow.parameters import TRAINING

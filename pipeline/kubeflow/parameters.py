@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
-from pipeline.fingerprints import fingerprint_components
-from pipeline.training_options import training_options
+from pipeline.runner.fingerprints import fingerprint_components
+from pipeline.runner.training_options import training_options
 
 if TYPE_CHECKING:
     from pipeline.pipeline import RunInputs

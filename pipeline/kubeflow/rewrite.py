@@ -12,18 +12,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from pipeline.kubeflow.config import KubeflowConfig
-from pipeline.kubeflow.executor_output import PAGE_SUFFIX
+from pipeline.kubeflow.container.executor_output import PAGE_SUFFIX
+from pipeline.kubeflow.container.refusals import REFUSAL, REFUSAL_PAGE
 from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
-from pipeline.kubeflow.refusals import REFUSAL, REFUSAL_PAGE
 
 Spec = dict[str, Any]
 
 PYTHON_MODULE = ("python", "-m")
-ENTRYPOINT = "pipeline.kubeflow.entrypoint"
-TASKS = "pipeline.kubeflow.tasks"
+ENTRYPOINT = "pipeline.kubeflow.container.entrypoint"
+TASKS = "pipeline.kubeflow.container.tasks"
 
 FINGERPRINT_TASK = "DataFingerprint"
 FINGERPRINT = "data_fingerprint"

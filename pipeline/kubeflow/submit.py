@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.errors import ConfigError, DeploymentError
+from components.support.errors import ConfigError, DeploymentError
 from pipeline.kubeflow.package import CompiledPackage
 
 _EQUALS = 1  # kfp's number of the filter operation

@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from components.compat import LOCAL_BEAM_ARGS
-from components.evaluator.config import EvaluationConfig
-from components.label_schema import (
+from components.contracts.label_schema import (
     GENRES,
     IMAGE_ENCODED,
     IMAGE_HEIGHT,
@@ -29,13 +27,15 @@ from components.label_schema import (
     TEST_SPLIT,
     LabelSchema,
 )
-from components.signatures import (
+from components.contracts.signatures import (
     DECISIONS,
     EXAMPLES_SIGNATURE,
     PROBABILITIES,
     ModelDescription,
     write_model_description,
 )
+from components.evaluator.config import EvaluationConfig
+from components.support.compat import LOCAL_BEAM_ARGS
 
 _GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
 _BEAM_ARGS = list(LOCAL_BEAM_ARGS)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components.signatures import CONFIG_FILE
+from components.contracts.signatures import CONFIG_FILE
 from pipeline.cli import main
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components.label_schema import LabelSchema
-from components.sample import write_sample
+from components.contracts.label_schema import LabelSchema
 from pipeline.cli import main
+from pipeline.commands.sample import write_sample
 
 pytestmark = pytest.mark.slow
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.kubeflow.staging import ROOT_VARIABLE
+from pipeline.kubeflow.container.staging import ROOT_VARIABLE
 
 Json = dict[str, Any]
 

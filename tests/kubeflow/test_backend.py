@@ -14,8 +14,8 @@ import tensorflow as tf
 from kfp_backend import Backend, Rejected, TaskRun
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KUBEFLOW_TFX_CMD
 
-from components.pushed_models import pushed_versions
-from components.sample import write_sample
+from components.contracts.pushed_models import pushed_versions
+from pipeline.commands.sample import write_sample
 
 pytestmark = pytest.mark.slow
 

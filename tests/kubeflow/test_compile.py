@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 from google.protobuf import json_format
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
@@ -72,7 +72,11 @@ def test_all_nodes_of_the_pipeline_are_tasks_with_our_entrypoint(
     assert ours < set(_tasks(tiny_package))
     for name in _tasks(tiny_package):
         container = _container(tiny_package, name)
-        module = "pipeline.kubeflow.tasks" if name in ours else "pipeline.kubeflow.entrypoint"
+        module = (
+            "pipeline.kubeflow.container.tasks"
+            if name in ours
+            else "pipeline.kubeflow.container.entrypoint"
+        )
         assert container["command"] == ["python", "-m", module]
         assert container["image"] == "covers:test"
         assert "lifecycle" not in container

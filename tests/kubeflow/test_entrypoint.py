@@ -13,10 +13,10 @@ from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from components.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
-from pipeline.kubeflow import entrypoint, tasks
-from pipeline.kubeflow.executor_input import import_class, read_task_input
-from pipeline.kubeflow.staging import ROOT_VARIABLE, Names, staged_path
+from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
+from pipeline.kubeflow.container import entrypoint, tasks
+from pipeline.kubeflow.container.executor_input import import_class, read_task_input
+from pipeline.kubeflow.container.staging import ROOT_VARIABLE, Names, staged_path
 
 Json = dict[str, Any]
 

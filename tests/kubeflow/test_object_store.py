@@ -8,12 +8,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from components.contracts.pushed_models import find_baseline, push_model, pushed_versions
+from components.contracts.signatures import ModelDescription, write_model_description
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.remote import local_data
-from components.errors import ConfigError, DataError, DeploymentError
-from components.file_systems import local_copy
-from components.pushed_models import find_baseline, push_model, pushed_versions
-from components.signatures import ModelDescription, write_model_description
+from components.support.errors import ConfigError, DataError, DeploymentError
+from components.support.file_systems import local_copy
 
 GENRES = ("pop", "rock")
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from components.signatures import read_model_description
+from components.contracts.signatures import read_model_description
 from pipeline.cli import main
-from pipeline.predict import find_model
+from pipeline.commands.predict import find_model
 
 pytestmark = pytest.mark.slow
 

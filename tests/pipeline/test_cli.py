@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.label_schema import LabelSchema
+from components.contracts.label_schema import LabelSchema
 from pipeline.cli import main
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import ConfigError
-from components.label_schema import LabelSchema
+from components.contracts.label_schema import LabelSchema
+from components.support.errors import ConfigError
 from pipeline.config import SHIPPED_CONFIGS, load_config
 
 

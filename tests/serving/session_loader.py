@@ -2,9 +2,9 @@
 
     python session_loader.py LIBRARY REQUEST ANSWER
 
-LIBRARY is libtensorflow_cc of the Python package, opened by itself: TensorFlow's Python code is
-not imported, since its loader finds variables that this one does not. REQUEST is a JSON file with
-`model`, the folder; `input` and `outputs`, names of tensors such as `serving_default_image_bytes:0`;
+LIBRARY is libtensorflow_cc of the Python package, opened by itself: TensorFlow's Python code,
+whose loader finds variables that this one does not, is not imported. REQUEST is a JSON file with
+`model`, the folder; `input` and `outputs`, names of tensors like `serving_default_image_bytes:0`;
 and `files`, whose bytes are the batch. ANSWER receives the outputs as JSON lists of rows.
 """
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.signatures import (
+from components.contracts.signatures import (
     DECISIONS,
     GENRES,
     IMAGE_BYTES,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from components.diagnosis import Finding
+from components.contracts.diagnosis import Finding
 
 _SAMPLES = 96
 _UPRIGHT_DEGREES = 20.0

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import progress
-from components.diagnosis import AUGMENTATION_PICTURE, Finding
+from components.contracts.diagnosis import AUGMENTATION_PICTURE, Finding
+from components.support import progress
 from components.trainer.callbacks import STAGE
 from components.trainer.config import TrainerConfig
 from components.trainer.diagnostics.augmentation import (

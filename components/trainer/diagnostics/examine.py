@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.diagnosis import Finding
-from components.errors import DeploymentError
-from components.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
-from components.signatures import (
+from components.contracts.diagnosis import Finding
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.signatures import (
     CONFIG_FILE,
     HISTORY_FILE,
     IMAGE_BYTES,
@@ -23,6 +22,7 @@ from components.signatures import (
     WEIGHTS_FILE,
     read_model_description,
 )
+from components.support.errors import DeploymentError
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import (
     START,

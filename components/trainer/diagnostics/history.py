@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components.diagnosis import Finding
+from components.contracts.diagnosis import Finding
 
 _STILL = 1e-3
 _EPOCHS = 2

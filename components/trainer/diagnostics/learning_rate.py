@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.diagnosis import Finding
+from components.contracts.diagnosis import Finding
 
 _LOWEST, _HIGHEST = 1e-6, 1.0
 _SMOOTHING = 0.9

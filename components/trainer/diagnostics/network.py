@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from components.diagnosis import Finding
+from components.contracts.diagnosis import Finding
 
 _DEAD_SHARE = 0.3
 _SATURATED_SHARE = 0.5

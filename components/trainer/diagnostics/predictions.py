@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from components.diagnosis import Finding
+from components.contracts.diagnosis import Finding
 from components.trainer.thresholds import DecisionRule
 
 _MUTE_SHARE = 0.5

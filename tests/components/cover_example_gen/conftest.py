@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.artifacts import Quarantine
-from components.compat import LOCAL_BEAM_ARGS
+from components.contracts.artifacts import Quarantine
+from components.contracts.label_schema import SPLITS
+from components.contracts.quarantine import IngestSummary, read_summary
 from components.cover_example_gen.component import CoverExampleGen
 from components.cover_example_gen.config import IngestConfig
-from components.label_schema import SPLITS
-from components.quarantine import IngestSummary, read_summary
+from components.support.compat import LOCAL_BEAM_ARGS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from components.compat import LOCAL_BEAM_ARGS
+from components.contracts.label_schema import FEATURE_KEYS
 from components.cover_example_gen import ingest as module
 from components.cover_example_gen import rows, shards
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.plan import Plan, Shard, plan_shards
-from components.errors import DataError
-from components.label_schema import FEATURE_KEYS
+from components.support.compat import LOCAL_BEAM_ARGS
+from components.support.errors import DataError
 
 Write = Callable[..., Path]
 Ingest = Callable[..., Any]

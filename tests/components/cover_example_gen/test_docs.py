@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.quarantine import Reason
+from components.contracts.quarantine import Reason
 
 DOCS = Path(__file__).parents[3] / "docs" / "ingest.md"
 

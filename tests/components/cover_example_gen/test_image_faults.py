@@ -18,8 +18,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.files import DataDirectory
-from components.quarantine import Reason, RowRejected
 from components.trainer.preprocessing import decode_and_resize
 
 Write = Callable[..., Path]

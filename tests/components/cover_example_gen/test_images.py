@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.images import (
     AcceptedImages,
     ImageFacts,
     inspect_image,
     inspect_images,
 )
-from components.quarantine import Reason, RowRejected
 
 ACCEPTED = AcceptedImages(("JPEG", "PNG"), smallest_side=64, largest_side=10_000)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from components.contracts.label_schema import LabelSchema, split_genres
+from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.rows import match_genres
 from components.cover_example_gen.sources import find_source
-from components.label_schema import LabelSchema, split_genres
-from components.quarantine import Reason, RowRejected
 
 Write = Callable[..., Path]
 

@@ -14,7 +14,7 @@ import pytest
 
 from components.cover_example_gen.manifest import LONGEST_LINE
 from components.cover_example_gen.sources import find_source
-from components.errors import ConfigError, DataError
+from components.support.errors import ConfigError, DataError
 
 Write = Callable[..., Path]
 Ingest = Callable[..., Any]

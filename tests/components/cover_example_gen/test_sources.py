@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.cover_example_gen.sources import find_source
-from components.errors import ConfigError, DataError
+from components.support.errors import ConfigError, DataError
 
 
 def test_a_folder_per_genre_gives_a_row_per_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.spans import select_spans
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 
 Write = Callable[..., Path]
 Ingest = Callable[..., Any]

@@ -7,12 +7,12 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import Quarantine
+from components.contracts.artifacts import Quarantine
+from components.contracts.quarantine import IngestSummary, write_quarantine, write_summary
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
 from components.data_gate.findings import ANOMALIES_FILE_NAME, describe_drift, find_problems
-from components.errors import DataError
-from components.quarantine import IngestSummary, write_quarantine, write_summary
+from components.support.errors import DataError
 
 GOOD = IngestSummary(
     source="labels.csv",

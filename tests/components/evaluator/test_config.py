@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.evaluation.names import LOWER_IS_BETTER, OVERALL_METRICS, PER_GENRE_METRICS
+from components.contracts.evaluation.names import (
+    LOWER_IS_BETTER,
+    OVERALL_METRICS,
+    PER_GENRE_METRICS,
+)
 from components.evaluator.config import EvaluationConfig, GateConfig, Threshold
 
 

@@ -7,10 +7,14 @@ from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 
-from components.evaluation.names import OVERALL_METRICS, PER_GENRE_COUNTS, PER_GENRE_METRICS
+from components.contracts.evaluation.names import (
+    OVERALL_METRICS,
+    PER_GENRE_COUNTS,
+    PER_GENRE_METRICS,
+)
+from components.contracts.label_schema import LabelSchema
 from components.evaluator.config import EvaluationConfig, GateConfig, Threshold
 from components.evaluator.eval_config import make_eval_config
-from components.label_schema import LabelSchema
 
 GATE = GateConfig(
     overall={"hamming_loss": Threshold(at_most=0.3, tolerance=0.01)},

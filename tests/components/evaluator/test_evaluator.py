@@ -14,16 +14,16 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from components.errors import ConfigError
-from components.evaluation.checks import Status
-from components.evaluation.names import (
+from components.contracts.evaluation.checks import Status
+from components.contracts.evaluation.names import (
     CONFUSION_THRESHOLDS,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
 )
-from components.evaluation.results import read_evaluation
+from components.contracts.evaluation.results import read_evaluation
 from components.evaluator.config import EvaluationConfig, GateConfig, Intervals, Threshold
+from components.support.errors import ConfigError
 
 
 def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
@@ -337,7 +337,7 @@ def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
 
 def test_reading_imports_neither_tensorflow_nor_tfma() -> None:
     code = (
-        "import sys, components.evaluation.results; "
+        "import sys, components.contracts.evaluation.results; "
         "heavy = {'tensorflow', 'tensorflow_model_analysis', 'apache_beam', 'numpy'}; "
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )

@@ -14,10 +14,10 @@ from sklearn import metrics as sk
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.compat import LOCAL_BEAM_ARGS
+from components.contracts.signatures import DECISIONS, PROBABILITIES
 from components.evaluator.combiners import EstimatesCombineFn
 from components.evaluator.metrics import MultiLabelMetric, metric_config
-from components.signatures import DECISIONS, PROBABILITIES
+from components.support.compat import LOCAL_BEAM_ARGS
 
 Metrics = dict[tuple[str, int | None], float]
 

@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from components.evaluation.names import (
+from components.contracts.evaluation.names import (
     CALIBRATION_BINS,
     EXAMPLE_COUNT,
     OVERALL_METRICS,

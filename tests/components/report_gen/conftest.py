@@ -18,9 +18,14 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.diagnosis import Finding, write_diagnosis
+from components.contracts.diagnosis import Finding, write_diagnosis
+from components.contracts.quarantine import (
+    IngestSummary,
+    QuarantinedRow,
+    write_quarantine,
+    write_summary,
+)
 from components.evaluator.config import EvaluationConfig, GateConfig, Intervals, Threshold
-from components.quarantine import IngestSummary, QuarantinedRow, write_quarantine, write_summary
 from components.report_gen.build import write_report
 from components.report_gen.sources import RunFacts, Sources
 

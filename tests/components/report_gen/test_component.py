@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tfx.types import channel_utils, standard_artifacts
 
-from components.artifacts import Quarantine, Report
+from components.contracts.artifacts import Quarantine, Report
+from components.contracts.signatures import ModelDescription, write_model_description
 from components.report_gen.component import (
     INPUT_TYPES,
     REPORT_KEY,
@@ -18,7 +19,6 @@ from components.report_gen.component import (
     ReportGenSpec,
 )
 from components.report_gen.sources import Sources
-from components.signatures import ModelDescription, write_model_description
 
 OPTIONS = {
     "config": json.dumps({"name": "covers"}),

@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components import label_schema
-from components.label_schema import LabelSchema
+from components.contracts import label_schema
+from components.contracts.label_schema import LabelSchema
 from components.trainer.config import TrainerConfig
 
 _SCHEMA_PATH = Path(__file__).parents[3] / "schema" / "schema.pbtxt"

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer import training
 from components.trainer.backbone import build_backbones
 from components.trainer.config import Backbone, TrainerConfig

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.signatures import HISTORY_FILE, WEIGHTS_FILE
+from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.trainer.checkpoints import (
     CHECKPOINT_FILE,
     checkpoint_folder,

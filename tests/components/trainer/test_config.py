@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import EarlyStopping, TrainerConfig, name_and_kwargs
 
 
@@ -70,7 +70,7 @@ def test_schedule_may_be_just_a_name():
 
 def test_config_and_signatures_import_without_tensorflow():
     code = (
-        "import sys, components.trainer.config, components.signatures; "
+        "import sys, components.trainer.config, components.contracts.signatures; "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.errors import DataError
+from components.support.errors import DataError
 from components.trainer import dataset
 from components.trainer.dataset import (
     Position,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.signatures import PROBABILITIES, SERVING_SIGNATURE
+from components.contracts.signatures import PROBABILITIES, SERVING_SIGNATURE
 from components.trainer.config import TrainerConfig
 from components.trainer.precision import resolve
 from components.trainer.training import device_strategy

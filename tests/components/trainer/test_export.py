@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import signatures
-from components.errors import DeploymentError
+from components.contracts import signatures
+from components.support.errors import DeploymentError
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import eval_dataset, load_images, read_split
 from components.trainer.export import export_model

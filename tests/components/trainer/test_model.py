@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from components.trainer.model import build_model, check_buildable, compile_model
 

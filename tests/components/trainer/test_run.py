@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import progress, signatures
-from components.errors import ConfigError, DataError
+from components.contracts import signatures
+from components.support import progress
+from components.support.errors import ConfigError, DataError
 from components.trainer import training
 from components.trainer.dataset import Position, label_prior
 from components.trainer.run import run_fn

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.errors import ConfigError
+from components.support.errors import ConfigError
 from components.trainer.config import Range, TrainerConfig, TunerConfig
 from components.trainer.tuning import (
     search_space,

@@ -12,7 +12,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import tensorflow as tf
 
-from components import progress
+from components.support import progress
 from components.trainer import training
 from components.trainer.run import run_fn
 

@@ -1,0 +1,1 @@
+"""What crosses the border of a node: records, names and formats that two folders agree on."""

@@ -1,0 +1,73 @@
+"""What is wrong with a training, in words and numbers: findings and the file that holds them.
+
+`diagnosis.json` lies in the trainer's model_run artifact, beside the history: a JSON list of
+findings, empty for a healthy training. `augmentation.jpg` beside it shows what the augmentation
+does to covers. Writers and readers go through this module; it imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from components.support.errors import DeploymentError
+
+DIAGNOSIS_FILE = "diagnosis.json"
+AUGMENTATION_PICTURE = "augmentation.jpg"
+
+Severity = Literal["warning", "info"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that a person should know about a training or a model.
+
+    Attributes:
+        code: a stable name, such as `all_zero_predictions`.
+        severity: `warning` for what keeps a model from learning or being useful, `info` for
+            what explains it.
+        sentence: what was found, with its number.
+        remedy: what to do about it; names options of the configuration.
+        numbers: what the sentence rests on; not finite values are left out.
+        epoch: the epoch, from 1, after which it was found; None for a finished model.
+    """
+
+    code: str
+    severity: Severity
+    sentence: str
+    remedy: str
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    epoch: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the finding ready for JSON."""
+        numbers = {name: value for name, value in self.numbers.items() if math.isfinite(value)}
+        return {**dataclasses.asdict(self), "numbers": numbers}
+
+
+def write_diagnosis(folder: Path | str, findings: Iterable[Finding]) -> None:
+    """Writes `diagnosis.json` into an existing folder."""
+    text = json.dumps([finding.to_dict() for finding in findings], indent=2)
+    (Path(folder) / DIAGNOSIS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_diagnosis(folder: Path | str) -> list[Finding]:
+    """Reads the findings in a folder; a folder without the file holds none.
+
+    Raises:
+        DeploymentError: the file is not one that `write_diagnosis` wrote.
+    """
+    path = Path(folder) / DIAGNOSIS_FILE
+    try:
+        return [Finding(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise DeploymentError(
+            f"Expected {path} to hold the findings of a training. Received: "
+            f"{type(error).__name__}: {error}. Train again, or remove the file."
+        ) from error

@@ -1,0 +1,139 @@
+"""One threshold of the gate against one model: what was asked, what was got, in plain English."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+from components.contracts.evaluation.gate import Kind
+from components.contracts.evaluation.names import EXAMPLE_COUNT, LOWER_IS_BETTER
+
+_MIN_DIGITS, _MAX_DIGITS = 3, 9
+
+
+class Status(str, enum.Enum):
+    """What a threshold decided."""
+
+    HELD = "held"
+    FAILED = "failed"
+    NOT_DECIDED = "not decided"
+    """Too few examples: a warning."""
+    NOT_COMPARED = "not compared"
+    """There is no pushed model to compare with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A threshold, and how a model stands against it.
+
+    Attributes:
+        genre: the genre it is about; None for all genres together.
+        metric: name of the metric.
+        kind: what was asked: a value of at least or at most `bound`, or a change to the
+            worse of at most `bound` against the latest pushed model.
+        bound: the bound; never negative for kind "change".
+        status: what it decided.
+        value: the model's value; None if it is undefined.
+        baseline_value: the pushed model's value; None if undefined or not compared.
+        allowed: the change to the worse that is allowed: the tolerance, or what chance
+            explains if that is more; None for other kinds and if it is not known.
+        positives: examples that have the genre; None for all genres together.
+        negatives: examples that do not have it; None for all genres together.
+        min_support: least number of each for the genre to decide.
+        reason: why a value is undefined; None if none is.
+    """
+
+    genre: str | None
+    metric: str
+    kind: Kind
+    bound: float
+    status: Status = Status.FAILED
+    value: float | None = None
+    baseline_value: float | None = None
+    allowed: float | None = None
+    positives: int | None = None
+    negatives: int | None = None
+    min_support: int = 0
+    reason: str | None = None
+
+    @property
+    def change(self) -> float | None:
+        """The value minus the pushed model's; None if one of them is not known."""
+        if self.value is None or self.baseline_value is None:
+            return None
+        return self.value - self.baseline_value
+
+    def sentence(self) -> str:
+        """Returns the check in plain English, such as "rock: roc_auc 0.512, needed ..."."""
+        subject = f"{self.genre or 'overall'}: {self.metric}"
+        if self.status is Status.NOT_DECIDED:
+            return f"{subject} {self._undecided()}"
+        if self.kind == "change":
+            return f"{subject} {self._comparison()}"
+        if self.value is None:
+            return f"{subject} is undefined, as {self.reason}; needed {self.kind} {self.bound:g}"
+        value, bound, by = self._format(self.value, self.bound, abs(self.value - self.bound))
+        need = "needed at least" if self.kind == "at least" else "allowed at most"
+        if self.status is Status.FAILED:
+            wrong = "short" if self.kind == "at least" else "over"
+            return f"{subject} {value}, {need} {bound} ({wrong} by {by}{self._support()})"
+        return f"{subject} {value}, {need} {bound}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields, the change and the sentence, ready for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "status": self.status.value,
+            "change": self.change,
+            "sentence": self.sentence(),
+        }
+
+    def _undecided(self) -> str:
+        scarce = min(self.positives or 0, self.negatives or 0)
+        which = "with" if scarce == self.positives else "without"
+        covers = "1 test cover" if scarce == 1 else f"{scarce} test covers"
+        value = "" if self.value is None else f"{self._format(self.value)[0]} "
+        return (
+            f"{value}does not decide: {covers} {which} this genre, "
+            f"at least {self.min_support} needed"
+        )
+
+    def _comparison(self) -> str:
+        if self.status is Status.NOT_COMPARED:
+            return "has no pushed model to be compared with"
+        if self.value is None or self.baseline_value is None or self.change is None:
+            return f"cannot be compared with the pushed model's, as {self.reason}"
+        value, baseline, distance, tolerance, allowed = self._format(
+            self.value, self.baseline_value, abs(self.change), self.bound, self.allowed or 0.0
+        )
+        side = "above" if self.change > 0.0 else "below"
+        allowance = f"tolerance {tolerance}"
+        if self.allowed is not None and self.allowed > self.bound:
+            allowance = f"allowed {allowed}, which chance explains"
+        return (
+            f"{value} is {distance} {side} the pushed model's {baseline} "
+            f"({allowance}{self._support()})"
+        )
+
+    def _support(self) -> str:
+        if self.positives is None:
+            return ""
+        return f"; {self.positives:,} test cover{'' if self.positives == 1 else 's'}"
+
+    def _format(self, *values: float) -> list[str]:
+        """Writes values with as many digits as it takes to tell them apart, at least 3."""
+        if self.metric == EXAMPLE_COUNT:
+            return [f"{value:g}" for value in values]
+        distinct = len({round(value, _MAX_DIGITS) for value in values})
+        for digits in range(_MIN_DIGITS, _MAX_DIGITS):
+            texts = [f"{value:.{digits}f}" for value in values]
+            vanished = 0.0 not in values and f"{0.0:.{digits}f}" in texts
+            if len(set(texts)) == distinct and not vanished:
+                return texts
+        return [f"{value:.{_MAX_DIGITS}f}" for value in values]
+
+
+def is_worse(metric: str, change: float) -> bool:
+    """Tells whether a change of a metric is one to the worse."""
+    return change > 0.0 if metric in LOWER_IS_BETTER else change < 0.0

@@ -1,0 +1,236 @@
+"""The label schema: genres, feature keys and the parsing spec, read from one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.support.errors import ConfigError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+IMAGE_ENCODED = "image/encoded"
+IMAGE_ID = "image/id"
+IMAGE_GROUP = "image/group"
+IMAGE_PATH = "image/path"
+IMAGE_FORMAT = "image/format"
+IMAGE_WIDTH = "image/width"
+IMAGE_HEIGHT = "image/height"
+IMAGE_SIZE = "image/size"
+IMAGE_ORIENTATION = "image/orientation"
+IMAGE_BRIGHTNESS = "image/brightness"
+GENRES = "genres"
+LABEL = "label"
+
+FEATURE_KEYS = (
+    IMAGE_ENCODED,
+    IMAGE_ID,
+    IMAGE_GROUP,
+    IMAGE_PATH,
+    IMAGE_FORMAT,
+    IMAGE_WIDTH,
+    IMAGE_HEIGHT,
+    IMAGE_SIZE,
+    IMAGE_ORIENTATION,
+    IMAGE_BRIGHTNESS,
+    GENRES,
+    LABEL,
+)
+PROFILED_FEATURES = tuple(key for key in FEATURE_KEYS if key != IMAGE_ENCODED)
+
+TRAIN_SPLIT = "train"
+EVAL_SPLIT = "eval"
+TEST_SPLIT = "test"
+SPLITS = (TRAIN_SPLIT, EVAL_SPLIT, TEST_SPLIT)
+
+# Covers without their images, for statistics alone: whether a new span drifted from the last.
+NEWEST_SPAN_SPLIT = "newest_span"
+PREVIOUS_SPAN_SPLIT = "previous_span"
+DRIFT_SPLITS = (NEWEST_SPAN_SPLIT, PREVIOUS_SPAN_SPLIT)
+
+SCHEMA_FILE_NAME = "schema.pbtxt"
+GENRE_SEPARATOR = "|"
+
+# What `components.trainer.preprocessing` decodes.
+DECODABLE_FORMATS = ("JPEG", "PNG")
+
+_LARGEST_SIDE = 10_000
+_LARGEST_FILE = 32 << 20
+_OTHER_SEPARATORS = re.compile(r"[;,/]")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSchema:
+    """The genres, in the order of the model's outputs, and the images accepted.
+
+    Attributes:
+        genres: genre names as the schema's string domain lists them.
+        image_formats: names of the accepted image formats (`JPEG`, `PNG`).
+        smallest_side: least accepted width and height, pixels.
+        largest_side: greatest accepted width and height, pixels.
+        largest_file: greatest accepted size of an encoded file, bytes.
+    """
+
+    genres: tuple[str, ...]
+    image_formats: tuple[str, ...]
+    smallest_side: int
+    largest_side: int
+    largest_file: int
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> LabelSchema:
+        """Reads a text-format `tensorflow_metadata.Schema`.
+
+        Raises:
+            ConfigError: the file is missing, is not a schema, or is not a label schema.
+        """
+        return cls.from_proto(read_schema(path), source=str(path))
+
+    @classmethod
+    def from_text(cls, text: str) -> LabelSchema:
+        """Reads the content of such a file; see `from_file`."""
+        return cls.from_proto(parse_schema(text, source="the schema"))
+
+    @classmethod
+    def from_proto(cls, schema: schema_pb2.Schema, source: str = "the schema") -> LabelSchema:
+        """Reads genres and formats from a schema message; see `from_file`."""
+        features = {feature.name: feature for feature in schema.feature}
+        missing = [key for key in FEATURE_KEYS if key not in features]
+        if missing:
+            raise ConfigError(
+                f"Expected {source} to describe the features {', '.join(FEATURE_KEYS)}. "
+                f"Missing: {', '.join(missing)}. Start from schema/schema.pbtxt."
+            )
+        genres = _domain_values(schema, features[GENRES])
+        if len(genres) < 2 or len(set(genres)) != len(genres):
+            raise ConfigError(
+                f"Expected {source} to give feature '{GENRES}' a string domain of at least two "
+                f"distinct genres. Received: {list(genres)}."
+            )
+        _check_genre_names(genres, source)
+        sizes = [dim.size for dim in features[LABEL].shape.dim]
+        if sizes != [len(genres)]:
+            raise ConfigError(
+                f"Expected feature '{LABEL}' in {source} to have shape {{ dim {{ size: "
+                f"{len(genres)} }} }}, one value per genre ({', '.join(genres)}). "
+                f"Received: {sizes}. Edit the size of '{LABEL}' with the genres."
+            )
+        formats = _domain_values(schema, features[IMAGE_FORMAT])
+        if not formats or not set(formats) <= set(DECODABLE_FORMATS):
+            raise ConfigError(
+                f"Expected feature '{IMAGE_FORMAT}' in {source} to have a string domain of "
+                f"formats that the model decodes: {', '.join(DECODABLE_FORMATS)}. "
+                f"Received: {list(formats)}."
+            )
+        sides = [features[key].int_domain for key in (IMAGE_WIDTH, IMAGE_HEIGHT)]
+        return cls(
+            genres=genres,
+            image_formats=formats,
+            smallest_side=max(1, *(side.min for side in sides)),
+            largest_side=min(side.max for side in sides) or _LARGEST_SIDE,
+            largest_file=features[IMAGE_SIZE].int_domain.max or _LARGEST_FILE,
+        )
+
+    def multi_hot(self, genres: Iterable[str]) -> list[float]:
+        """Returns the label vector, shape (len(self.genres),), 1.0 for each genre given."""
+        given = set(genres)
+        return [float(genre in given) for genre in self.genres]
+
+    def match(self, name: str) -> str | None:
+        """Returns the genre that `name` spells, or None.
+
+        Case, white space, hyphens, underscores and other punctuation do not count:
+        "Hip-Hop", "hip hop" and " HIPHOP " all spell the genre "hiphop".
+        """
+        return self._by_spelling.get(spelling(name))
+
+    @functools.cached_property
+    def _by_spelling(self) -> dict[str, str]:
+        return {spelling(genre): genre for genre in self.genres}
+
+
+def read_schema(path: Path | str) -> schema_pb2.Schema:
+    """Reads a text-format `tensorflow_metadata.Schema`.
+
+    Raises:
+        ConfigError: the file is missing or cannot be parsed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Expected a schema file at {path}. Received: {error}.") from error
+    return parse_schema(text, source=str(path))
+
+
+def parse_schema(text: str, source: str) -> schema_pb2.Schema:
+    """Reads a text-format `tensorflow_metadata.Schema`; `source` names it in messages.
+
+    Raises:
+        ConfigError: it cannot be parsed.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        return text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise ConfigError(
+            f"Expected {source} to be a tensorflow_metadata Schema in text format. "
+            f"Received: {error} (line:column). See schema/schema.pbtxt for an example."
+        ) from error
+
+
+def parsing_spec(schema: LabelSchema) -> dict[str, tf.io.FixedLenFeature]:
+    """Returns what the model reads of a tf.Example: image bytes () and label (n,)."""
+    import tensorflow as tf
+
+    return {
+        IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string),
+        LABEL: tf.io.FixedLenFeature((len(schema.genres),), tf.float32),
+    }
+
+
+def _domain_values(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> tuple[str, ...]:
+    if feature.HasField("string_domain"):
+        return tuple(feature.string_domain.value)
+    domains: dict[str, Sequence[str]] = {
+        domain.name: domain.value for domain in schema.string_domain
+    }
+    return tuple(domains.get(feature.domain, ()))
+
+
+def _check_genre_names(genres: Sequence[str], source: str) -> None:
+    spellings: dict[str, str] = {}
+    for genre in genres:
+        spelled = spelling(genre)
+        if not spelled or GENRE_SEPARATOR in genre:
+            raise ConfigError(
+                f"Expected genre names in {source} to hold a letter or digit and no "
+                f"'{GENRE_SEPARATOR}'. Received: {genre!r}."
+            )
+        if spelled in spellings:
+            raise ConfigError(
+                f"Expected genre names in {source} to differ in more than case and "
+                f"punctuation. Received: {spellings[spelled]!r} and {genre!r}."
+            )
+        spellings[spelled] = genre
+
+
+def split_genres(text: str) -> list[str]:
+    """Splits a text that names genres at `;`, `,` and `/`; empty parts do not count.
+
+    For a text that is no genre as a whole: "Folk, World, & Country" may be one.
+    """
+    return [part for part in map(str.strip, _OTHER_SEPARATORS.split(text)) if part]
+
+
+def spelling(name: str) -> str:
+    """Returns what counts of a genre name: its letters and digits, in lower case."""
+    return re.sub(r"[\W_]+", "", name.casefold())

@@ -1,0 +1,92 @@
+"""What an exported model offers: signature names, output keys and its description file.
+
+Clients (prediction, evaluation, reports) read this module instead of loading TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.support.errors import DeploymentError
+
+SERVING_SIGNATURE = "serving_default"
+EXAMPLES_SIGNATURE = "serve_examples"
+
+IMAGE_BYTES = "image_bytes"
+EXAMPLES = "examples"
+PROBABILITIES = "probabilities"
+DECISIONS = "decisions"
+GENRES = "genres"
+
+DESCRIPTION_FILE = "assets.extra/covers.json"
+HISTORY_FILE = "history.json"
+CONFIG_FILE = "trainer.json"
+WEIGHTS_FILE = "network.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """What an exported model is, as written beside its `saved_model.pb`.
+
+    Attributes:
+        genres: genre names in the order of the model's outputs.
+        thresholds: one decision threshold per genre; decided when probability >= threshold.
+        image_size: side in pixels that covers are resized to.
+        recipe: fingerprint of the recipe (code and configuration) that made the model.
+        versions: framework name to version, of the training process.
+        at_least_one_genre: where no probability reaches its threshold, the genre that comes
+            closest to it is decided.
+    """
+
+    genres: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    image_size: int
+    recipe: str
+    versions: Mapping[str, str]
+    at_least_one_genre: bool = False
+
+
+def write_model_description(model_dir: Path | str, description: ModelDescription) -> None:
+    """Writes `description` to its place under `model_dir`, making folders as needed."""
+    path = Path(model_dir) / DESCRIPTION_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(description), indent=2) + "\n", encoding="utf-8")
+
+
+def read_model_description(model_dir: Path | str) -> ModelDescription:
+    """Reads the description of the SavedModel in `model_dir`.
+
+    Raises:
+        DeploymentError: the description is absent, or is not one this project writes.
+    """
+    path = Path(model_dir) / DESCRIPTION_FILE
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        description = ModelDescription(
+            genres=tuple(str(genre) for genre in fields["genres"]),
+            thresholds=tuple(float(threshold) for threshold in fields["thresholds"]),
+            image_size=int(fields["image_size"]),
+            recipe=str(fields["recipe"]),
+            versions=dict(fields["versions"]),
+            at_least_one_genre=bool(fields.get("at_least_one_genre", False)),
+        )
+    except FileNotFoundError as error:
+        raise DeploymentError(
+            f"Expected a model exported by this project in {model_dir}. Received: a folder "
+            f"without {DESCRIPTION_FILE}. Name the folder that holds saved_model.pb."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeploymentError(
+            f"Expected {path} to describe a model exported by this project. "
+            f"Received: {type(error).__name__}: {error}. Export the model again."
+        ) from error
+    if not description.genres or len(description.genres) != len(description.thresholds):
+        raise DeploymentError(
+            f"Expected {path} to give one decision threshold per genre. Received: "
+            f"{len(description.genres)} genres, {len(description.thresholds)} thresholds. "
+            "Export the model again."
+        )
+    return description

@@ -1,0 +1,1 @@
+"""What is nobody's domain: errors, options, differences between libraries, files, progress."""

@@ -1,0 +1,112 @@
+"""Local folders and object stores behind one interface: fsspec's.
+
+`s3://` needs the package s3fs, `gs://` gcsfs: both are in the extra `covers[object-store]`. They
+take their credentials from the environment, as their own documentation says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from components.support.errors import ConfigError, CoversError, DeploymentError
+
+_SEPARATOR = "://"
+_CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # as Google's store and S3 name them
+
+
+def is_url(location: str) -> bool:
+    """Tells whether a location names its file system, such as `s3://bucket/folder`."""
+    return _SEPARATOR in location
+
+
+def open_file_system(location: str) -> tuple[Any, str]:
+    """Returns the file system of a path or URL, an `fsspec.AbstractFileSystem`, and the path in it.
+
+    Raises:
+        ConfigError: no installed package can open the location.
+    """
+    try:
+        file_system, path = fsspec.core.url_to_fs(location)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"Expected a path, or a URL of s3:// or gs:// with its package installed "
+            f"(pip install 'covers[object-store]'). Received: {location} ({error})."
+        ) from error
+    return file_system, path.rstrip("/")
+
+
+@contextlib.contextmanager
+def local_copy(location: str) -> Iterator[Path]:
+    """Gives a file or folder as a local path: itself, or a copy that lives in the block.
+
+    Raises:
+        ConfigError: there is nothing at the location, or nothing can open it.
+        DeploymentError: the object store refused or failed.
+    """
+    if not is_url(location):
+        yield Path(location)
+        return
+    file_system, path = open_file_system(location)
+    with tempfile.TemporaryDirectory(prefix="covers-") as folder:
+        copy = Path(folder) / Path(path).name
+        with store_errors(location):
+            if file_system.isfile(path):
+                file_system.get_file(path, str(copy))
+            elif file_system.isdir(path):
+                file_system.get(f"{path}/", f"{copy}/", recursive=True)
+            else:
+                raise ConfigError(
+                    f"Expected a file or folder at {location}. Received: nothing there."
+                )
+        try:
+            yield copy
+        except CoversError as error:
+            # Who gave the URL knows nothing of the copy.
+            raise type(error)(str(error).replace(str(copy), location.rstrip("/"))) from error
+
+
+@contextlib.contextmanager
+def store_errors(location: str) -> Iterator[None]:
+    """Turns what an object store raises into the project's error.
+
+    Raises:
+        DeploymentError: the store refused or failed; says where and what it answered.
+    """
+    try:
+        yield
+    except CoversError:
+        raise
+    except Exception as error:  # each store's package has errors of its own
+        raise DeploymentError(
+            f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
+            "address, the network and the credentials in the environment."
+        ) from error
+
+
+def fingerprint_objects(url: str) -> str:
+    """Returns a hash of the names, sizes and checksums of the objects at or below a URL.
+
+    The checksums are those that the store keeps, so that nothing is downloaded.
+
+    Raises:
+        ConfigError: there is no object.
+        DeploymentError: the object store refused or failed.
+    """
+    file_system, path = open_file_system(url)
+    with store_errors(url):
+        file_system.invalidate_cache()
+        objects = file_system.find(path, detail=True)
+    if not objects:
+        raise ConfigError(f"Expected a file or folder at {url}. Received: nothing there.")
+    digest = hashlib.sha256()
+    for name, facts in sorted(objects.items()):
+        checksum = next((facts[key] for key in _CHECKSUMS if facts.get(key)), "")
+        digest.update(f"{name}\0{facts['size']}\0{checksum}\n".encode())
+    return digest.hexdigest()

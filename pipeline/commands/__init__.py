@@ -1,0 +1,1 @@
+"""The commands that stand beside a run."""

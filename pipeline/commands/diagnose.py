@@ -1,0 +1,138 @@
+"""Says whether and why metrics stand still: of a past run, or of a model and labelled covers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema, spelling
+from components.contracts.quarantine import RowRejected
+from components.contracts.signatures import read_model_description
+from components.cover_example_gen.sources import find_source
+from components.support.errors import ConfigError, DataError
+from pipeline.commands.predict import read_image
+
+if TYPE_CHECKING:
+    from components.trainer.diagnostics.examine import Diagnosis
+
+_WIDTH = 96
+
+
+def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tuple[str, Diagnosis]:
+    """Examines the training of a run.
+
+    Args:
+        pipeline_root: where runs landed.
+        run: a run's id, or the beginning of it; None is the latest that trained.
+        range_steps: steps of the learning-rate range test; 0 leaves it out.
+
+    Returns:
+        What was examined, and the diagnosis.
+
+    Raises:
+        ConfigError: there is no such run, or it did not train.
+    """
+    from components.trainer.diagnostics.examine import examine_training
+    from pipeline.runner.history import RunHistory, metadata_file
+
+    history = RunHistory(pipeline_root) if metadata_file(pipeline_root).is_file() else None
+    past = history.runs() if history else []
+    candidates = [each.run_id for each in past if each.run_id.startswith(run or "")]
+    for run_id in candidates:
+        assert history is not None
+        trained = history.outputs(run_id, "Trainer")
+        if "model_run" in trained:
+            ingested = history.outputs(run_id, "CoverExampleGen")["examples"].uri
+            schema = history.outputs(run_id, "LabelSchemaGen")["schema"].uri
+            diagnosis = examine_training(
+                Path(trained["model_run"].uri),
+                Path(trained["model"].uri) / "Format-Serving",
+                Path(ingested),
+                LabelSchema.from_file(Path(schema) / SCHEMA_FILE_NAME),
+                range_steps,
+            )
+            return f"run {run_id}, the eval split", diagnosis
+    wanted = f"run {run!r}" if run else "a run"
+    raise ConfigError(
+        f"Expected {wanted} in {pipeline_root} that got as far as training. Received: "
+        f"{len(candidates) or 'no'} runs, none of which trained. Start one with: covers run"
+    )
+
+
+def diagnose_model(model: Path, data: Path) -> tuple[str, Diagnosis]:
+    """Examines a model's predictions of labelled covers.
+
+    Args:
+        model: folder of a SavedModel of this project.
+        data: a CSV manifest, or a folder with one folder per genre.
+
+    Raises:
+        DeploymentError: the folder holds no model of this project.
+        DataError: no row can be used.
+    """
+    from components.trainer.diagnostics.examine import examine_model
+
+    genres = {
+        spelling(genre): index for index, genre in enumerate(read_model_description(model).genres)
+    }
+    source = find_source(data)
+    labels: dict[str, np.ndarray] = {}
+    for row in source.rows():
+        known = [genres[spelling(name)] for name in row.genres if spelling(name) in genres]
+        if row.problem is None and known:
+            labels.setdefault(row.path, np.zeros(len(genres), np.float32))[known] = 1.0
+    encoded, vectors = [], []
+    for path, vector in labels.items():
+        try:
+            encoded.append(read_image(source.directory / path))
+        except RowRejected:
+            continue
+        vectors.append(vector)
+    if not vectors:
+        raise DataError(
+            f"Expected labelled covers of the model's genres in {data}. Received: none that can "
+            "be read."
+        )
+    return f"{model}, {len(vectors):,} covers of {data}", examine_model(
+        model, encoded, np.stack(vectors)
+    )
+
+
+def describe(subject: str, diagnosis: Diagnosis) -> Iterator[str]:
+    """Yields a diagnosis as lines for a person."""
+    yield f"Examined: {subject}"
+    for sentence in diagnosis.measured:
+        yield from _wrapped("  - ", sentence)
+    if not diagnosis.findings:
+        yield "Nothing is wrong."
+        return
+    number = len(diagnosis.findings)
+    yield f"{number} finding{'s' if number > 1 else ''}:"
+    for finding in diagnosis.findings:
+        yield ""
+        yield from _wrapped("  ! ", f"{finding.code.replace('_', ' ')}: {finding.sentence}")
+        yield from _wrapped("    -> ", finding.remedy)
+
+
+def to_dict(subject: str, diagnosis: Diagnosis) -> dict[str, Any]:
+    """Returns a diagnosis ready for JSON."""
+    return {
+        "examined": subject,
+        "measured": diagnosis.measured,
+        "findings": [finding.to_dict() for finding in diagnosis.findings],
+    }
+
+
+def _wrapped(lead: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

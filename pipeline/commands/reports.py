@@ -1,0 +1,206 @@
+"""The reports of runs: written for runs that ended early, found again, and compared."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.support.errors import ConfigError
+from pipeline.config import PipelineConfig
+from pipeline.runner.history import PastRun, RunHistory, metadata_file
+from pipeline.runner.result import RunResult
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
+
+_COMPARED_OVERALL = (
+    "macro_roc_auc",
+    "macro_average_precision",
+    "macro_f1",
+    "hamming_loss",
+    "exact_match_ratio",
+    "jaccard",
+)
+_COMPARED_PER_GENRE = ("roc_auc", "average_precision", "f1")
+
+# Report input -> node and output key.
+_OUTPUTS = {
+    "schema": ("LabelSchemaGen", "schema"),
+    "examples": ("CoverExampleGen", "examples"),
+    "quarantine": ("CoverExampleGen", "quarantine"),
+    "statistics": ("StatisticsGen", "statistics"),
+    "anomalies": ("ExampleValidator", "anomalies"),
+    "model": ("Trainer", "model"),
+    "model_run": ("Trainer", "model_run"),
+    "evaluation": ("Evaluator", "evaluation"),
+}
+
+_logger = logging.getLogger(__name__)
+
+
+def report_of_node(history: RunHistory, run_id: str) -> Path | None:
+    """Returns the page that ReportGen wrote or took from the cache; None if it did not run."""
+    from components.report_gen.build import HTML_FILE
+    from components.report_gen.component import REPORT_KEY
+
+    artifact = history.outputs(run_id, "ReportGen").get(REPORT_KEY)
+    page = Path(artifact.uri) / HTML_FILE if artifact else None
+    return page if page and page.is_file() else None
+
+
+def write_early_report(
+    folder: Path, history: RunHistory, config: PipelineConfig, result: RunResult
+) -> Path | None:
+    """Writes the report of a run that ended before ReportGen, from what it made.
+
+    Args:
+        folder: where to write.
+        history: knows the run's artifacts.
+        config: the pipeline's configuration.
+        result: how the run ended.
+
+    Returns:
+        The page; None if it could not be written, which must not hide why the run ended.
+    """
+    from components.report_gen.build import write_report
+    from components.report_gen.component import sources_of
+    from components.report_gen.sources import RunFacts
+
+    try:
+        artifacts = _artifacts(history, result.run_id)
+        facts = RunFacts(
+            pipeline=config.name,
+            outcome=result.outcome.value,
+            data=result.data,
+            config=config.model_dump(mode="json", by_alias=True),
+            message="\n".join(result.reasons),
+            stages=result.stages,
+            artifacts={
+                key: {"uri": artifact.uri, "id": artifact.id} for key, artifact in artifacts.items()
+            },
+            run_id=result.run_id,
+            log_file=result.log_file,
+        )
+        return write_report(folder, sources_of(artifacts), facts)
+    except Exception:
+        _logger.exception("The report could not be written.")
+        return None
+
+
+def find_report(pipeline_root: Path, run: str | None) -> Path:
+    """Returns the report of the latest run that has one, or of a run by its id.
+
+    Args:
+        pipeline_root: where runs landed.
+        run: a run's id, or the beginning of it; None is the latest run with a report.
+
+    Raises:
+        ConfigError: there is no such run, or it has no report.
+    """
+    past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
+    if run is not None:
+        found = _find_run(past, run, pipeline_root)
+        page = _page(found)
+        if page is None:
+            raise ConfigError(
+                f"Expected a report of run {found.run_id}. Received: none; it "
+                f"{'was interrupted' if found.result is None else 'ended before there was one'}. "
+                "Run it again with: covers run"
+            )
+        return page
+    for each in past:
+        if page := _page(each):
+            return page
+    raise ConfigError(
+        f"Expected a run with a report in {pipeline_root}. Received: "
+        f"{len(past) or 'no'} run{'' if len(past) == 1 else 's'} without. "
+        "Start one with: covers run"
+    )
+
+
+def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
+    """Yields two reports side by side, as lines of a table.
+
+    Raises:
+        ConfigError: a report has no twin for machines.
+    """
+    first, second = (_read(page) for page in pages)
+    yield f"{'':<30}{'first':>12}{'second':>12}{'change':>12}"
+    yield f"{'run ended':<30}{_outcome(first):>12}{_outcome(second):>12}"
+    for name in _COMPARED_OVERALL:
+        yield _row(name, *(_value(report, None, name) for report in (first, second)))
+    for genre in dict.fromkeys([*_genres(first), *_genres(second)]):
+        for name in _COMPARED_PER_GENRE:
+            values = (_value(report, genre, name) for report in (first, second))
+            yield _row(f"{genre}: {name}", *values)
+    if _fingerprint(first) != _fingerprint(second):
+        yield "The runs saw different data: their numbers are of different test covers."
+
+
+def _artifacts(history: RunHistory, run_id: str) -> dict[str, metadata_store_pb2.Artifact]:
+    found = {}
+    for key, (node, output) in _OUTPUTS.items():
+        artifact = history.outputs(run_id, node).get(output)
+        if artifact is not None:
+            found[key] = artifact
+    return found
+
+
+def _find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
+    matches = [each for each in past if each.run_id.startswith(run)]
+    if len(matches) == 1:
+        return matches[0]
+    known = ", ".join(each.run_id for each in past[:5]) or "none"
+    raise ConfigError(
+        f"Expected the id of one run in {pipeline_root}, or the beginning of it. "
+        f"Received: {run!r}, which {len(matches) or 'no'} runs have. The latest: {known}. "
+        "See them all with: covers runs"
+    )
+
+
+def _page(run: PastRun) -> Path | None:
+    if run.result is None or run.result.report is None:
+        return None
+    page = Path(run.result.report)
+    return page if page.is_file() else None
+
+
+def _read(page: Path) -> dict[str, Any]:
+    path = page.with_suffix(".json")
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"Expected a report at {path}. Received: {error}.") from error
+
+
+def _outcome(report: dict[str, Any]) -> str:
+    return str(report["verdict"]["outcome"]).replace("_", " ")
+
+
+def _genres(report: dict[str, Any]) -> list[str]:
+    return list(report["evaluation"]["genres"]) if report["evaluation"] else []
+
+
+def _value(report: dict[str, Any], genre: str | None, name: str) -> float | None:
+    evaluation = report["evaluation"]
+    if not evaluation:
+        return None
+    values = evaluation["overall"] if genre is None else evaluation["per_genre"].get(genre, {})
+    value = values.get(name)
+    return None if value is None else float(value)
+
+
+def _fingerprint(report: dict[str, Any]) -> Any:
+    summary = report["data"]["summary"]
+    return report["provenance"]["data_fingerprint"], summary and summary["examples_by_split"]
+
+
+def _row(name: str, first: float | None, second: float | None) -> str:
+    def cell(value: float | None, form: str) -> str:
+        return f"{'-' if value is None else format(value, form):>12}"
+
+    change = None if first is None or second is None else second - first
+    return f"{name:<30}{cell(first, '.3f')}{cell(second, '.3f')}{cell(change, '+.3f')}"

@@ -1,0 +1,56 @@
+"""Shows past runs as a table or as dictionaries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.runner.history import PastRun
+
+_KEY_METRICS = ("macro_roc_auc", "hamming_loss", "exact_match_ratio")
+
+
+def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
+    """Returns each run with its outcome, and its whole result where there is one."""
+    return [
+        {
+            "run_id": run.run_id,
+            "started": run.started.isoformat(timespec="seconds"),
+            "outcome": run.outcome.value,
+            "result": json.loads(run.result.to_json()) if run.result else None,
+        }
+        for run in runs
+    ]
+
+
+def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]:
+    """Yields a table, newest run first."""
+    if not runs:
+        yield f"No run in {pipeline_root} yet. Start one with: covers run"
+        return
+    yield _line("run", "started", "pipeline", "verdict", _KEY_METRICS, "data")
+    for run in runs:
+        result = run.result
+        yield _line(
+            run.run_id,
+            f"{run.started:%Y-%m-%d %H:%M:%S}",
+            result.pipeline if result else "",
+            run.outcome.value.replace("_", " "),
+            tuple(_metric(run, name) for name in _KEY_METRICS),
+            result.data if result else "",
+        )
+
+
+def _metric(run: PastRun, name: str) -> str:
+    evaluation = run.result.evaluation if run.result else None
+    value = evaluation["overall"].get(name) if evaluation else None
+    return "" if value is None else f"{value:.3f}"
+
+
+def _line(
+    run: str, started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str
+) -> str:
+    cells = "".join(f"{metric:>18}" for metric in metrics)
+    return f"{run:<23} {started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()

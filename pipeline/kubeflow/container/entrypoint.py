@@ -1,0 +1,155 @@
+"""What runs in the container of every TFX task on Kubeflow Pipelines.
+
+    python -m pipeline.kubeflow.container.entrypoint --executor_class_path CLASS
+        --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args JSON
+        [--gate NAME] [Beam arguments]
+
+It takes the arguments of TFX's own entrypoint (tfx.orchestration.kubeflow.v2.container), which does
+not run on the open-source back end, and runs the same unmodified executors. Only what the executor
+needs is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.support.errors import CoversError, DataError, ModelNotBlessed
+from components.support.quiet import third_parties_quiet
+from pipeline.kubeflow.container.executor_input import TaskInput, import_class, read_task_input
+from pipeline.kubeflow.container.executor_output import (
+    PAGE_SUFFIX,
+    page_output,
+    write_executor_output,
+)
+from pipeline.kubeflow.container.refusals import (
+    REFUSAL,
+    REFUSAL_PAGE,
+    as_parameter,
+    model_refusal,
+    render_page,
+)
+
+_BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
+_REFUSALS = (DataError, ModelNotBlessed)
+_OUR_LOGGERS = ("covers", "components", "pipeline")
+_VERSION_PROPERTY = "tfx_version"
+
+_logger = logging.getLogger("covers")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one task; returns the exit code, which for a foreseen error is that of the error."""
+    arguments, beam_arguments = _parser().parse_known_args(argv)
+    # Beam and absl parse the process's arguments again and know none of ours.
+    sys.argv = sys.argv[:1]
+    _set_up_logging()
+    task: TaskInput | None = None
+    try:
+        executor_class = import_class(arguments.executor_class_path)
+        task = read_task_input(
+            arguments.json_serialized_invocation_args, arguments.json_serialized_inputs_spec_args
+        )
+        _run(executor_class, task, beam_arguments, arguments.gate)
+    except CoversError as error:
+        text = task.names.restore(str(error)) if task else str(error)
+        _say_last(f"{type(error).__name__}: {text}")
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline.kubeflow.container.entrypoint", allow_abbrev=False
+    )
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
+    parser.add_argument("--gate", default="", help="name of the gate, if the task is one")
+    return parser
+
+
+def _set_up_logging() -> None:
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(name)s %(message)s")
+    for name in _OUR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: str) -> None:
+    """Runs the executor and writes what it left.
+
+    Raises:
+        CoversError: the executor's; of a gate, none that is a refusal.
+    """
+    for _, (artifact, *_rest) in sorted(task.outputs.items()):
+        _tag_with_version(artifact)
+    outputs = dict(task.outputs)
+    reason = ""
+    with tempfile.TemporaryDirectory(prefix="covers-") as scratch:
+        executor = executor_class(_context(executor_class, beam_arguments, scratch))
+        _logger.info("%s starts", executor_class.__name__)
+        try:
+            executor.Do(task.inputs, outputs, task.exec_properties)
+        except _REFUSALS as error:
+            if not gate:
+                raise
+            reason = str(error)
+    _logger.info("%s is done", executor_class.__name__)
+    parameters = {}
+    if gate:
+        if not reason and "blessing" in outputs:
+            reason = model_refusal(outputs)
+        reason = task.names.restore(reason)
+        parameters[REFUSAL] = as_parameter(reason)
+        page = page_output(task, REFUSAL_PAGE)
+        if page:
+            page.write_text(render_page(gate, reason), encoding="utf-8")
+    _show_pages(task, outputs)
+    write_executor_output(task, outputs, parameters)
+
+
+def _context(executor_class: Any, beam_arguments: list[str], scratch: str) -> Any:
+    options = {"unique_id": Path(scratch).name, "tmp_dir": scratch}
+    # Were it an executor on Beam, its module would have imported the base class.
+    beam = sys.modules.get(_BEAM_EXECUTOR_MODULE)
+    if beam and issubclass(executor_class, beam.BaseBeamExecutor):
+        return executor_class.Context(beam_pipeline_args=beam_arguments, **options)
+    return executor_class.Context(extra_flags=beam_arguments, **options)
+
+
+def _tag_with_version(artifact: Any) -> None:
+    from tfx import version
+
+    # Without it, TFX takes a Model artifact for one of an old layout.
+    artifact.set_string_custom_property(_VERSION_PROPERTY, version.__version__)
+
+
+def _show_pages(task: TaskInput, outputs: dict[str, list[Any]]) -> None:
+    for key, artifacts in outputs.items():
+        target = page_output(task, key + PAGE_SUFFIX)
+        if target is None:
+            continue
+        for artifact in artifacts:
+            source = Path(artifact.uri) / artifact.PAGE
+            if source.is_file():
+                shutil.copyfile(source, target)
+
+
+def _say_last(text: str) -> None:
+    """Prints to standard error after everything else that was logged."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stdout.flush()
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    with third_parties_quiet():
+        exit_code = main(sys.argv[1:])
+    sys.exit(exit_code)

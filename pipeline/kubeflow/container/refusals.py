@@ -1,0 +1,64 @@
+"""A gate's refusal: what it says, as text, as a page and as the failure of a task.
+
+The launcher keeps no output of a failed task but its log (kubeflow/pipelines, launcher_v2.go,
+uploadOutputArtifacts). So a gate on Kubeflow is two tasks: the first decides, publishes its page
+and succeeds; the second reads the decision and, if it is a refusal, fails with the reason.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfx.types.artifact import Artifact
+
+REFUSAL = "refusal"
+"""Output parameter of the first task: the reason, or an empty text."""
+
+REFUSAL_PAGE = "refusal_page"
+"""Output artifact of the first task: the same as a page."""
+
+# Parameters travel in the workflow's own object, whose size etcd limits; the page has it all.
+_LONGEST_PARAMETER = 8_000
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem;max-width:60rem;color:#1f2328}}
+h1{{font-size:1.3rem;color:{colour}}}pre{{white-space:pre-wrap;font:inherit}}</style>
+<h1>{title}</h1><pre>{text}</pre></html>
+"""
+
+
+def render_page(gate: str, reason: str) -> str:
+    """Returns a self-contained HTML page with a gate's decision."""
+    title = f"{gate}: refused" if reason else f"{gate}: passed"
+    text = reason or "Nothing speaks against going on."
+    return _PAGE.format(
+        title=html.escape(title), text=html.escape(text), colour="#b3261e" if reason else "#1a7f37"
+    )
+
+
+def as_parameter(reason: str) -> str:
+    """Returns the reason, shortened to what a parameter may carry."""
+    if len(reason) <= _LONGEST_PARAMETER:
+        return reason
+    return reason[:_LONGEST_PARAMETER] + "\n... the rest is in the page of the task before."
+
+
+def model_refusal(outputs: Mapping[str, list[Artifact]]) -> str:
+    """Returns why an evaluation did not bless a model, or an empty text.
+
+    Args:
+        outputs: the outputs of the Evaluator: `blessing` and `evaluation`.
+    """
+    from tfx.components.util.model_utils import is_model_blessed
+
+    if is_model_blessed(outputs["blessing"][0]):
+        return ""
+    from components.contracts.evaluation.results import read_evaluation
+
+    failures = read_evaluation(outputs["evaluation"][0].uri).failures
+    listed = "\n".join(f"  {failure.sentence()}" for failure in failures)
+    return f"The model was trained and evaluated, and refused.\n{listed}"

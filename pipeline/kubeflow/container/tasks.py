@@ -1,0 +1,48 @@
+"""The small tasks that the compiler adds to the graph; they need no TensorFlow.
+
+python -m pipeline.kubeflow.container.tasks fingerprint DATA OUTPUT_FILE
+python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.support.errors import CoversError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one of the tasks; returns the exit code."""
+    command, *arguments = argv
+    try:
+        if command == "fingerprint":
+            return _fingerprint(*arguments)
+        return _stop(*arguments)
+    except CoversError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _fingerprint(data: str, output_file: str) -> int:
+    from components.cover_example_gen.fingerprint import fingerprint_data
+
+    digest = fingerprint_data(data, "all")
+    target = Path(output_file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(digest, encoding="utf-8")
+    print(f"{data}: {digest}")
+    return 0
+
+
+def _stop(gate: str, exit_code: str, reason: str) -> int:
+    if not reason:
+        print(f"{gate} passed.")
+        return 0
+    print(f"{gate} refused. {reason}", file=sys.stderr)
+    return int(exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""A run on this machine: LocalDagRunner, its console, its folders and its history."""

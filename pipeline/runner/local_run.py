@@ -1,0 +1,281 @@
+"""Runs the pipeline on this machine: LocalDagRunner, progress and a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
+from components.contracts.quarantine import IngestSummary, read_summary
+from components.support import progress
+from components.support.errors import ConfigError, CoversError
+from components.support.quiet import libraries_log_to
+from pipeline.config import PipelineConfig
+from pipeline.runner.closing import describe_ingest, describe_result
+from pipeline.runner.console import RunConsole
+from pipeline.runner.fingerprints import fingerprint_components
+from pipeline.runner.result import Outcome, RunResult
+from pipeline.runner.stages import StageWatcher
+from pipeline.runner.training_options import training_options
+from pipeline.runner.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline.pipeline import RunInputs
+    from pipeline.runner.history import RunHistory
+
+
+def run_locally(
+    config: PipelineConfig,
+    *,
+    data: Path | None,
+    pipeline_root: Path,
+    console: TextIO,
+    use_cache: bool = True,
+) -> RunResult:
+    """Runs the pipeline and reports to a person.
+
+    Args:
+        config: what the pipeline does.
+        data: what to ingest; None takes the config's data or, without, a generated sample.
+        pipeline_root: where everything lands.
+        console: where the person reads; everything else goes to a log file.
+        use_cache: False runs every node again.
+
+    Returns:
+        The outcome; errors that a user can meet are part of it.
+
+    Raises:
+        ConfigError: a setting, path or the schema is wrong; nothing was run.
+    """
+    workspace = Workspace(pipeline_root.resolve(), config.name)
+    run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    log_file = workspace.log_file(run_id)
+    with workspace.locked(), libraries_log_to(log_file, console) as stream:
+        return _Run(config, workspace, run_id, stream).run(data, use_cache)
+
+
+class _Run:
+    def __init__(
+        self, config: PipelineConfig, workspace: Workspace, run_id: str, stream: TextIO
+    ) -> None:
+        self._config = config
+        self._workspace = workspace
+        self._run_id = run_id
+        self._console = RunConsole(stream)
+        self._stages: dict[str, str] = {}
+        self._started = time.monotonic()
+
+    def run(self, data: Path | None, use_cache: bool) -> RunResult:
+        labels = LabelSchema.from_file(self._config.schema_path)
+        data = data or self._config.data or self._sample(labels)
+        self._console.say(f"covers: pipeline '{self._config.name}' on {data}", style="bold")
+        history: RunHistory | None = None
+        error: BaseException | None = None
+        try:
+            ir = self._compile(labels, data, use_cache)
+            from pipeline.runner.history import RunHistory
+
+            history = RunHistory(self._workspace.root)
+            self._execute(ir, history)
+        except (Exception, KeyboardInterrupt) as caught:
+            self._console.close()
+            if isinstance(caught, ConfigError) and not history:
+                raise
+            error = caught
+        result = self._result(data, history, error)
+        if history:
+            result = self._with_report(result, history)
+            history.record(result)
+        for line, style in describe_result(result):
+            self._console.say(line, style)
+        return result
+
+    def _sample(self, labels: LabelSchema) -> Path:
+        from pipeline.commands.sample import write_sample
+
+        sample = self._config.sample
+        if sample is None:
+            raise ConfigError(
+                f"Expected data for pipeline '{self._config.name}'. Received: none. "
+                "Name a CSV file or a folder with --data."
+            )
+        directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
+        return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)
+
+    def _compile(self, labels: LabelSchema, data: Path, use_cache: bool) -> pipeline_pb2.Pipeline:
+        from components.cover_example_gen.fingerprint import fingerprint_data
+
+        self._console.stage_started("Prepare")
+        data_fingerprint = fingerprint_data(data, self._config.ingest.span)
+        with _without_arguments():
+            from tfx.dsl.compiler.compiler import Compiler
+            from tfx.orchestration.metadata import sqlite_metadata_connection_config
+            from tfx.orchestration.portable.runtime_parameter_utils import (
+                substitute_runtime_parameter,
+            )
+
+            from components.trainer.model import check_buildable
+            from pipeline.pipeline import create_pipeline
+            from pipeline.runner.history import metadata_file
+
+        check_buildable(self._config.trainer, len(labels.genres))
+        inputs = self._inputs(data, data_fingerprint)
+        tfx_pipeline = create_pipeline(self._config, inputs)
+        tfx_pipeline.enable_cache = use_cache
+        tfx_pipeline.metadata_connection_config = sqlite_metadata_connection_config(
+            str(metadata_file(self._workspace.root))
+        )
+        ir = Compiler().compile(tfx_pipeline)
+        substitute_runtime_parameter(ir, {"pipeline-run-id": self._run_id})
+        self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
+        self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
+        return ir
+
+    def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
+        from pipeline.pipeline import RunInputs
+
+        return RunInputs(
+            pipeline_root=str(self._workspace.artifacts),
+            push_destination=str(self._workspace.push_destination),
+            data=str(data.resolve()),
+            data_fingerprint=data_fingerprint,
+            schema_text=self._config.schema_path.read_text(encoding="utf-8"),
+            training=training_options(self._config, str(self._workspace.checkpoints)),
+            code_fingerprints=fingerprint_components(),
+        )
+
+    def _execute(self, ir: pipeline_pb2.Pipeline, history: RunHistory) -> None:
+        from absl import logging as absl_logging
+        from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+        def finished(node: str, state: str) -> None:
+            self._stages[node] = state
+            self._console.stage_finished(node, state, self._note(node, history))
+
+        absl_logging.set_verbosity(absl_logging.INFO)
+        watcher = StageWatcher(self._console.stage_started, finished)
+        logger = logging.getLogger("absl")
+        logger.addHandler(watcher)
+        try:
+            listening = progress.listening(
+                self._console.stage_progressed, self._console.stage_warned
+            )
+            with _without_arguments(), listening:
+                LocalDagRunner().run_with_ir(ir)
+        except BaseException:
+            if watcher.running:
+                self._stages[watcher.running] = "failed"
+                self._console.stage_finished(watcher.running, "failed")
+            for node, state in self._stages.items():
+                if state == "not run":
+                    self._console.stage_finished(node, state)
+            raise
+        finally:
+            logger.removeHandler(watcher)
+
+    def _note(self, node: str, history: RunHistory) -> str:
+        if node == "CoverExampleGen":
+            summary = self._summary(history)
+            return describe_ingest(summary) if summary else ""
+        if node == "ExampleValidator":
+            return self._drift(history)
+        return ""
+
+    def _drift(self, history: RunHistory) -> str:
+        from components.data_gate.findings import describe_drift, read_anomalies
+
+        summary = self._summary(history)
+        outputs = history.outputs(self._run_id, "ExampleValidator")
+        if not summary or not summary.drift_examples or "anomalies" not in outputs:
+            return ""
+        folder = Path(outputs["anomalies"].uri) / f"Split-{NEWEST_SPAN_SPLIT}"
+        return describe_drift(summary, read_anomalies(folder))
+
+    def _summary(self, history: RunHistory) -> IngestSummary | None:
+        outputs = history.outputs(self._run_id, "CoverExampleGen")
+        return read_summary(outputs["quarantine"].uri) if "quarantine" in outputs else None
+
+    def _result(
+        self, data: Path, history: RunHistory | None, error: BaseException | None
+    ) -> RunResult:
+        ingest = evaluation = pushed_model = None
+        reasons: tuple[str, ...] = ()
+        outcome = Outcome.FAILED
+        if history:
+            summary = self._summary(history)
+            ingest = dataclasses.asdict(summary) if summary else None
+        if error:
+            outcome = Outcome.of_error(error)
+            reasons = (_explain(error, self._workspace.log_file(self._run_id)),)
+        elif history:
+            evaluation, reasons = self._evaluation(history)
+            pushed_model = self._pushed_model(history)
+            outcome = Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED
+        return RunResult(
+            run_id=self._run_id,
+            pipeline=self._config.name,
+            data=str(data),
+            outcome=outcome,
+            reasons=reasons,
+            stages=self._stages,
+            seconds=round(time.monotonic() - self._started, 1),
+            log_file=str(self._workspace.log_file(self._run_id)),
+            ingest=ingest,
+            evaluation=evaluation,
+            pushed_model=pushed_model,
+        )
+
+    def _with_report(self, result: RunResult, history: RunHistory) -> RunResult:
+        from pipeline.commands.reports import report_of_node, write_early_report
+
+        page = report_of_node(history, self._run_id) or write_early_report(
+            self._workspace.report_folder(self._run_id), history, self._config, result
+        )
+        return dataclasses.replace(result, report=str(page) if page else None)
+
+    def _evaluation(self, history: RunHistory) -> tuple[dict[str, object], tuple[str, ...]]:
+        from components.contracts.evaluation.results import read_evaluation
+
+        uri = history.outputs(self._run_id, "Evaluator")["evaluation"].uri
+        evaluation = read_evaluation(uri)
+        return evaluation.to_dict(), tuple(f.sentence() for f in evaluation.failures)
+
+    def _pushed_model(self, history: RunHistory) -> str | None:
+        artifact = history.outputs(self._run_id, "Pusher")["pushed_model"]
+        properties = artifact.custom_properties
+        if not properties["pushed"].int_value:
+            return None
+        return properties["pushed_destination"].string_value
+
+
+@contextmanager
+def _without_arguments() -> Iterator[None]:
+    # TFX hands sys.argv to absl and to Beam, which do not know our options.
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+
+
+def _explain(error: BaseException, log_file: Path) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted. Run again: finished stages are taken from the cache."
+    if isinstance(error, CoversError):
+        return str(error)
+    traceback.print_exception(type(error), error, error.__traceback__)
+    summary = str(error).strip().splitlines()
+    return (
+        f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
+        f"The whole story is in {log_file}."
+    )

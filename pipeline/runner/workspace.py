@@ -1,0 +1,85 @@
+"""The pipeline root: where runs, their metadata, logs and pushed models land."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.support.errors import ConfigError
+
+DEFAULT_PIPELINE_ROOT = Path("pipeline_root")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """The folders of one pipeline below a pipeline root.
+
+    Attributes:
+        root: the pipeline root, absolute.
+        name: the pipeline's name.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def artifacts(self) -> Path:
+        """Where TFX puts artifacts."""
+        return self.root / self.name
+
+    @property
+    def push_destination(self) -> Path:
+        """Where pushed model versions land."""
+        return self.artifacts / "serving"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where trainings keep what they go on from after a kill."""
+        return self.artifacts / "checkpoints"
+
+    def log_file(self, run_id: str) -> Path:
+        """The log of one run."""
+        return self.artifacts / "logs" / f"{run_id}.log"
+
+    def report_folder(self, run_id: str) -> Path:
+        """Where the report of a run lands that ended before the pipeline's own report."""
+        return self.artifacts / "reports" / run_id
+
+    def sample(self, images: int, seed: int, genres: tuple[str, ...]) -> Path:
+        """Where a generated sample with these properties lies."""
+        digest = hashlib.sha256("|".join(genres).encode()).hexdigest()[:8]
+        return self.root / "samples" / f"{images}-covers-seed-{seed}-{digest}"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second run out; the lock dies with its process.
+
+        Raises:
+            ConfigError: another run is using the pipeline root, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise ConfigError(
+                f"Expected a pipeline root that can be written. Received: {error}. "
+                "Name another with --pipeline-root."
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"Expected no other run in {self.root}. Received: one that is still going. "
+                    "Wait for it, or name another folder with --pipeline-root."
+                ) from error
+            yield
+
+
+def model_folders(root: Path) -> list[Path]:
+    """Lists the push destinations of all pipelines below a pipeline root."""
+    return sorted(root.glob("*/serving"))

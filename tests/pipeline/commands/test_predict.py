@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.support.errors import DataError
+from pipeline.commands.predict import read_images
+
+Write = Callable[..., Path]
+
+
+def test_images_are_read_whatever_their_size(tmp_path: Path, write_cover: Write) -> None:
+    small = write_cover(tmp_path / "small.jpg", 1, side=20)
+    link = tmp_path / "link.jpg"
+    link.symlink_to(small)
+    assert read_images([small, link]) == [small.read_bytes()] * 2
+
+
+def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_cover: Write) -> None:
+    good = write_cover(tmp_path / "good.jpg", 1)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(good.read_bytes()[:-500])
+    (tmp_path / "page.jpg").write_text("<html></html>")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(tmp_path / "fifo.jpg")
+    names = ("good.jpg", "cut.jpg", "page.jpg", "loop.jpg", "fifo.jpg", "gone.jpg")
+    with pytest.raises(DataError) as caught:
+        read_images([tmp_path / name for name in names])
+    first, *lines = str(caught.value).splitlines()
+    assert first == "Expected images that the model sees rightly. Received:"
+    reasons = [line.rpartition("(")[2].rstrip(")") for line in lines]
+    assert reasons == [
+        "undecodable_image",
+        "not_an_image",
+        "unreadable_file",
+        "not_a_file",
+        "missing_file",
+    ]
