@@ -6,20 +6,19 @@ import dataclasses
 from typing import Any
 
 import tensorflow_data_validation as tfdv
-from tfx.components import Evaluator, StatisticsGen, Trainer, Tuner
+from tfx.components import StatisticsGen, Trainer, Tuner
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline_model.component import BaselineModel
+from components.batch_inference.component import BatchInference
 from components.contracts.label_schema import (
     DRIFT_SPLITS,
     PROFILED_FEATURES,
-    TEST_SPLIT,
-    LabelSchema,
 )
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
-from components.evaluator.eval_config import make_eval_config
+from components.evaluator.component import Evaluator
 from components.example_validator.component import ExampleValidator
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
@@ -28,7 +27,6 @@ from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
 TUNER_FN = "components.trainer.tuning.tuner_fn"
-EXTRACTORS_MODULE = "components.evaluator.extractors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,6 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         config: what the pipeline does.
         inputs: what it does it with, and where.
     """
-    labels = LabelSchema.from_text(inputs.schema_text)
     schema_gen = LabelSchemaGen(content=inputs.schema_text)
     schema = schema_gen.outputs["schema"]
 
@@ -120,17 +117,18 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         candidate=trainer.outputs["model"], push_destination=inputs.push_destination
     )
 
-    evaluator = Evaluator(
+    batch_inference = BatchInference(
         examples=examples,
-        example_splits=[TEST_SPLIT],
         model=trainer.outputs["model"],
         baseline_model=baseline_model.outputs["model"],
-        eval_config=make_eval_config(
-            labels,
-            config.evaluation,
-            inputs.code_fingerprints["evaluator"] + inputs.code_fingerprints["contracts"],
-        ),
-        module_path=EXTRACTORS_MODULE,
+        code_fingerprint=inputs.code_fingerprints["batch_inference"],
+    )
+    evaluator = Evaluator(
+        predictions=batch_inference.outputs["predictions"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline_model.outputs["model"],
+        config=config.evaluation.model_dump_json(),
+        code_fingerprint=inputs.code_fingerprints["evaluator"],
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
@@ -146,9 +144,11 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             "quarantine": example_gen.outputs["quarantine"],
             "statistics": statistics_gen.outputs["statistics"],
             "anomalies": example_validator.outputs["anomalies"],
+            "decision": data_gate.outputs["decision"],
             "model": trainer.outputs["model"],
             "model_run": trainer.outputs["model_run"],
             "baseline_model": baseline_model.outputs["model"],
+            "predictions": batch_inference.outputs["predictions"],
             "evaluation": evaluator.outputs["evaluation"],
             "blessing": evaluator.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
@@ -157,9 +157,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         data=inputs.data,
         data_fingerprint=inputs.data_fingerprint,
         push_destination=inputs.push_destination,
-        code_fingerprint=(
-            inputs.code_fingerprints["report_gen"] + inputs.code_fingerprints["contracts"]
-        ),
+        code_fingerprint=inputs.code_fingerprints["report_gen"],
     )
 
     return Pipeline(
@@ -174,6 +172,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             *tuners,
             trainer,
             baseline_model,
+            batch_inference,
             evaluator,
             pusher,
             report_gen,

@@ -15,6 +15,15 @@ class Quarantine(Artifact):
     TYPE_NAME = "covers.Quarantine"
 
 
+class GateDecision(Artifact):
+    """What a gate decided of the data, and why.
+
+    Holds `decision.json`, a `Decision`.
+    """
+
+    TYPE_NAME = "covers.GateDecision"
+
+
 class Report(Artifact):
     """The report of a run.
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.contracts.evaluation.names import OVERALL_METRICS, PER_GENRE_METRICS
-from components.contracts.evaluation.results import Evaluation
+from components.contracts.evaluation_record import Evaluation
+from components.contracts.metrics import CI_HIGH, CI_LOW, OVERALL_METRICS, PER_GENRE_METRICS
 from components.contracts.quarantine import IngestSummary
 from components.contracts.signatures import ModelDescription
 
@@ -120,7 +120,7 @@ def _metric(name: str, values: Mapping[str, float], genre: str | None) -> Iterat
     metric: dict[str, Any] = {"type": name, "value": value}
     if genre is not None:
         metric["slice"] = genre
-    low, high = (values.get(f"{name}_ci_{end}", math.nan) for end in ("low", "high"))
+    low, high = (values.get(name + end, math.nan) for end in (CI_LOW, CI_HIGH))
     if not math.isnan(low):
         metric["confidence_interval"] = {"lower_bound": low, "upper_bound": high}
     yield metric

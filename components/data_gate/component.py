@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.contracts.artifacts import Quarantine
+from components.contracts.artifacts import GateDecision, Quarantine
+from components.contracts.decisions import DataRefused, write_decision
 from components.contracts.quarantine import QUARANTINE_FILE_NAME, read_summary
 from components.data_gate.config import DataGateConfig
-from components.data_gate.findings import find_problems, read_anomalies
-from components.support.errors import DataError
+from components.data_gate.refusals import decide, read_anomalies
 
 
 @component
 def DataGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     quarantine: InputArtifact[Quarantine],
+    decision: OutputArtifact[GateDecision],
     config: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
@@ -25,23 +26,23 @@ def DataGate(
     Args:
         anomalies: what ExampleValidator recorded, by split; drift under `newest_span`.
         quarantine: the refused rows and the account of ingest.
+        decision: receives what was decided, and why.
         config: a `DataGateConfig` as JSON.
         code_fingerprint: hash of this folder's code; a cache key only.
 
     Raises:
-        DataError: naming each finding and what to do about it.
+        DataRefused: naming each reason and what to do about it.
     """
     del code_fingerprint
-    findings = find_problems(
+    decided = decide(
         read_summary(quarantine.uri),
         {
             split: read_anomalies(artifact_utils.get_split_uri([anomalies], split))
             for split in artifact_utils.decode_split_names(anomalies.split_names)
         },
         DataGateConfig.model_validate_json(config),
-        Path(quarantine.uri) / QUARANTINE_FILE_NAME,
+        str(Path(quarantine.uri) / QUARANTINE_FILE_NAME),
     )
-    if findings:
-        listed = "\n".join(f"  {finding}" for finding in findings)
-        problems = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
-        raise DataError(f"The data were stopped at the gate: {problems}.\n{listed}")
+    write_decision(decision.uri, decided)
+    if not decided.passed:
+        raise DataRefused(decided)

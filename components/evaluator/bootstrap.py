@@ -15,20 +15,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts.evaluation.names import PER_GENRE_COUNTS
+from components.contracts.metrics import (
+    CHANGE,
+    CI_HIGH,
+    CI_LOW,
+    METRICS,
+    PER_GENRE_COUNTS,
+    MetricValues,
+    compute_metrics,
+)
+from components.contracts.scores import FloatArray, Scores, Table
 from components.evaluator.config import Intervals
-from components.evaluator.multi_label import FloatArray, MetricValues, Table, compute_metrics
-
-CI_LOW = "_ci_low"
-CI_HIGH = "_ci_high"
-CHANGE = "_change"
 
 _SEED = 20061
 _VALUES_AT_ONCE = 4_000_000
 _LEAST_SHARE_DEFINED = 0.5
-# A distance from perfect calibration only grows as examples are resampled: its percentiles lie
-# above it. The change between two models has an interval: both grow alike.
-_NO_OWN_INTERVAL = frozenset({"calibration_error", "macro_calibration_error"})
 
 
 class ModelEstimates(NamedTuple):
@@ -62,7 +63,9 @@ def estimate(
         baseline: the model to compare the others with; None compares nothing.
     """
     example_weights = np.asarray(weights, np.float64)[np.newaxis, :]
-    values = {name: compute_metrics(table, example_weights) for name, table in tables.items()}
+    values = {
+        name: compute_metrics(Scores(table, example_weights)) for name, table in tables.items()
+    }
     resampled = {
         name: _resample(table, example_weights, intervals.resamples)
         for name, table in tables.items()
@@ -97,7 +100,7 @@ def _estimates(
         if name in PER_GENRE_COUNTS:
             continue
         if name in resampled:
-            known = resampled[name] * (np.nan if name in _NO_OWN_INTERVAL else 1.0)
+            known = resampled[name] * (1.0 if METRICS[name].has_interval else np.nan)
             estimates |= _interval(name, known, confidence)
         if baseline_values is None:
             continue
@@ -123,7 +126,8 @@ def _interval(name: str, resampled: FloatArray, confidence: float) -> dict[str, 
 
 def _resample(table: Table, weights: FloatArray, resamples: int) -> MetricValues:
     drawn = [
-        compute_metrics(table, weights * draws) for draws in _draws(resamples, *table.true.shape)
+        compute_metrics(Scores(table, weights * draws))
+        for draws in _draws(resamples, *table.true.shape)
     ]
     overall, per_genre = (
         {name: np.concatenate([each[level][name] for each in drawn]) for name in drawn[0][level]}

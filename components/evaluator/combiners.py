@@ -10,10 +10,10 @@ import numpy.typing as npt
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.contracts.scores import Table
 from components.contracts.signatures import DECISIONS, PROBABILITIES
 from components.evaluator.bootstrap import ModelEstimates, estimate
 from components.evaluator.config import Intervals
-from components.evaluator.multi_label import Table
 
 _Rows = npt.NDArray[np.float32]
 

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from components.contracts.evaluation.names import (
+from components.contracts.metrics import (
     EXAMPLE_COUNT,
-    LOSS,
+    METRICS,
     OVERALL_METRICS,
     PER_GENRE_METRICS,
 )
-
-_NOT_A_FRACTION = frozenset({EXAMPLE_COUNT, LOSS})
 
 
 class Threshold(BaseModel):
@@ -112,7 +110,7 @@ class EvaluationConfig(BaseModel):
 def _checked(thresholds: dict[str, Threshold], allowed: Iterable[str]) -> dict[str, Threshold]:
     _check_names(thresholds, allowed)
     for name, threshold in thresholds.items():
-        if name not in _NOT_A_FRACTION:
+        if METRICS[name].is_fraction:
             _check_fraction(name, threshold)
     return thresholds
 

@@ -1,6 +1,7 @@
-"""What TFMA slices on: features of the examples, and two that are derived from them.
+"""What TFMA reads of an example: the predictions it holds, and what to slice on.
 
-TFX's Evaluator finds `custom_extractors` through its `module_path`.
+TFX's Evaluator finds `custom_extractors` through its `module_path`. No model is loaded: each
+example brings what the models said of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.extractors import extractor, slice_key_extractor
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.contracts.label_schema import GENRES, IMAGE_ENCODED, IMAGE_HEIGHT, IMAGE_WIDTH
+from components.contracts.label_schema import GENRES, IMAGE_HEIGHT, IMAGE_WIDTH
+from components.contracts.predictions import CANDIDATE, OUTPUTS, output_feature
 
 GENRE_COUNT = "genre_count"
 IMAGE_SIDE = "image_side"
@@ -31,10 +33,10 @@ def custom_extractors(
     eval_config: config_pb2.EvalConfig,
     tensor_adapter_config: Any,
 ) -> list[extractor.Extractor]:
-    """Returns TFMA's own extractors, with ours before the slice keys are made."""
+    """Returns TFMA's extractors of precomputed predictions, with ours before the slice keys."""
+    del eval_shared_model
     extractors = tfma.default_extractors(
-        eval_shared_model=eval_shared_model,
-        eval_config=eval_config,
+        eval_config=_with_prediction_features(eval_config),
         tensor_adapter_config=tensor_adapter_config,
     )
     names = [each.stage_name for each in extractors]
@@ -44,12 +46,8 @@ def custom_extractors(
 
 
 def add_sliced_features(extracts: dict[str, Any]) -> dict[str, Any]:
-    """Adds the derived features to the extracts of one example, and drops its image.
-
-    The encoded image has served its purpose: predictions are made.
-    """
+    """Adds the derived features to the extracts of one example."""
     features = dict(extracts[constants.FEATURES_KEY])
-    features.pop(IMAGE_ENCODED, None)
     genres = np.size(features[GENRES])
     features[GENRE_COUNT] = np.array([describe_genre_count(genres)])
     sides = [np.ravel(features[key]) for key in (IMAGE_WIDTH, IMAGE_HEIGHT) if key in features]
@@ -73,3 +71,17 @@ def describe_side(pixels: int) -> str:
         if pixels < high:
             return f"{low} to {high - 1} px"
     return f"{_SIDES[-1]} px or more"
+
+
+def _with_prediction_features(eval_config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
+    """Returns a copy that names, for each output of each model, the feature that holds it."""
+    changed = config_pb2.EvalConfig()
+    changed.CopyFrom(eval_config)
+    for model_spec in changed.model_specs:
+        model_spec.ClearField("prediction_key")
+        for output in OUTPUTS:
+            # A single model has no name.
+            model_spec.prediction_keys[output] = output_feature(
+                model_spec.name or CANDIDATE, output
+            )
+    return changed

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.contracts.evaluation.gate import (
-    Kind,
-    change_margin,
-    has_support,
-    is_too_few,
-    value_margin,
-)
-from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW
+from components.contracts.checks import Kind
 from components.evaluator.combiners import baseline_name
+from components.evaluator.gate import Rule, Support, judge
 from components.evaluator.shared import (
     Estimates,
     Values,
@@ -69,9 +62,12 @@ class ThresholdMargin(metric_types.Metric):
         )
 
 
+MARGIN_SUFFIX = "_margin"
+
+
 def margin_name(metric: str, kind: Kind) -> str:
     """Returns the name of a margin, such as `roc_auc_at_least_margin`."""
-    return f"{metric}_{kind.replace(' ', '_')}_margin"
+    return f"{metric}_{kind.replace(' ', '_')}{MARGIN_SUFFIX}"
 
 
 def _margin_computations(
@@ -98,44 +94,25 @@ def _margin_computations(
         if model != baseline
         for sub_key in sub_keys or (None,)
     ]
-    margin = functools.partial(_margin, metric=metric, kind=kind, bound=bound)
-    result = functools.partial(_margins, keys=keys, margin=margin, min_support=min_support)
+    rule = Rule(metric, kind, bound, min_support)
+    result = functools.partial(_margins, keys=keys, rule=rule)
     return [shared, derived_computation(shared, keys, result)]
 
 
-def _margins(
-    estimates: Estimates,
-    *,
-    keys: Sequence[metric_types.MetricKey],
-    margin: Callable[[Mapping[str, float]], float],
-    min_support: int,
-) -> Values:
+def _margins(estimates: Estimates, *, keys: Sequence[metric_types.MetricKey], rule: Rule) -> Values:
     margins: Values = {}
     for key in keys:
         model = estimates[key.model_name]
         if key.sub_key is None:
-            margins[key] = margin({name: float(v) for name, v in model.overall.items()})
+            overall = {name: float(value) for name, value in model.overall.items()}
+            margins[key] = judge(rule, overall, None).margin
             continue
-        genre = {name: float(v[key.sub_key.class_id]) for name, v in model.per_genre.items()}
-        positives = genre["true_positives"] + genre["false_negatives"]
-        negatives = genre["false_positives"] + genre["true_negatives"]
-        found = margin(genre) if has_support(positives, negatives) else float("nan")
-        undecided = not math.isnan(found) and is_too_few(positives, negatives, min_support)
-        margins[key] = 0.0 if undecided else found
+        genre = {
+            name: float(value[key.sub_key.class_id]) for name, value in model.per_genre.items()
+        }
+        support = Support(
+            genre["true_positives"] + genre["false_negatives"],
+            genre["false_positives"] + genre["true_negatives"],
+        )
+        margins[key] = judge(rule, genre, support).margin
     return margins
-
-
-def _margin(values: Mapping[str, float], *, metric: str, kind: Kind, bound: float) -> float:
-    if kind != "change":
-        return value_margin(kind, values[metric], bound)
-    nan = float("nan")
-    if metric + CHANGE not in values:
-        return nan if math.isnan(values[metric]) else 0.0
-    return change_margin(
-        metric,
-        bound,
-        values[metric],
-        values[metric + CHANGE],
-        values.get(metric + CHANGE + CI_LOW, nan),
-        values.get(metric + CHANGE + CI_HIGH, nan),
-    )

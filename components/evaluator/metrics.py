@@ -1,4 +1,4 @@
-"""The multi-label metrics of `multi_label` as TFMA metrics."""
+"""The project's metrics as TFMA metrics."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tensorflow_model_analysis.metrics.multi_label_confusion_matrix_plot import 
 )
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.contracts.metrics import CHANGE, CI_HIGH, CI_LOW
 from components.contracts.signatures import DECISIONS
-from components.evaluator.bootstrap import CHANGE, CI_HIGH, CI_LOW
 from components.evaluator.combiners import with_prediction_key
 from components.evaluator.shared import (
     Estimates,
@@ -46,19 +46,15 @@ class MultiLabelMetric(metric_types.Metric):
         )
     """
 
-    def __init__(
-        self, name: str, genres: Sequence[str], intervals: Mapping[str, Any], code: str = ""
-    ) -> None:
+    def __init__(self, name: str, genres: Sequence[str], intervals: Mapping[str, Any]) -> None:
         """Creates the metric.
 
         Args:
-            name: one of `config.OVERALL_METRICS`, `config.PER_GENRE_METRICS` or
-                `config.PER_GENRE_COUNTS`, except the example count, which TFMA's `ExampleCount`
-                computes.
+            name: one of `components.contracts.metrics.METRICS`, except the example count, which
+                TFMA's `ExampleCount` computes.
             genres: genre names in the order of labels and predictions; kept with the
                 results, so that these can be read by genre.
             intervals: the fields of a `config.Intervals`.
-            code: fingerprint of the code; only makes TFX see that it changed.
 
         Raises:
             ValueError: there is no metric of this name.
@@ -69,7 +65,6 @@ class MultiLabelMetric(metric_types.Metric):
             name=name,
             genres=list(genres),
             intervals=dict(intervals),
-            code=code,
         )
 
 
@@ -98,14 +93,12 @@ def _metric_computations(
     name: str,
     genres: Sequence[str],
     intervals: Mapping[str, Any],
-    code: str = "",
     eval_config: config_pb2.EvalConfig | None = None,
     model_names: Sequence[str] | None = None,
     sub_keys: Sequence[metric_types.SubKey | None] | None = None,
     example_weighted: bool = False,
 ) -> metric_types.MetricComputations:
     """Returns the shared computation and the selection of this metric from it."""
-    del code
     models = tuple(model_names or ("",))
     shared = shared_computation(genres, intervals, eval_config, models, example_weighted)
     keys = [

@@ -13,12 +13,7 @@ from typing import Any
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.contracts.evaluation.names import (
-    EXAMPLE_COUNT,
-    OVERALL_METRICS,
-    PER_GENRE_COUNTS,
-    PER_GENRE_METRICS,
-)
+from components.contracts.metrics import METRICS
 from components.evaluator.bootstrap import ModelEstimates
 from components.evaluator.combiners import EstimatesCombineFn
 from components.evaluator.config import Intervals
@@ -26,10 +21,7 @@ from components.evaluator.config import Intervals
 Estimates = Mapping[str, ModelEstimates]
 Values = dict[metric_types.MetricKey, float]
 
-
-METRIC_NAMES = tuple(
-    name for name in OVERALL_METRICS + PER_GENRE_METRICS + PER_GENRE_COUNTS if name != EXAMPLE_COUNT
-)
+_COMPUTED = tuple(name for name, metric in METRICS.items() if metric.function)
 
 
 def shared_computation(
@@ -78,5 +70,5 @@ def _of_shared(
 
 def check_name(name: str) -> None:
     """Raises ValueError if there is no metric of this name."""
-    if name not in METRIC_NAMES:
-        raise ValueError(f"Expected a name out of {', '.join(METRIC_NAMES)}. Received: {name!r}.")
+    if name not in _COMPUTED:
+        raise ValueError(f"Expected a name out of {', '.join(_COMPUTED)}. Received: {name!r}.")

@@ -23,7 +23,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components.contracts.artifacts import Quarantine
-from components.contracts.evaluation.results import read_evaluation
+from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card, write_model_card
 from components.contracts.pushed_models import push_model, pushed_versions
 from components.contracts.quarantine import read_summary

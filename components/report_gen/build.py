@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from components.contracts.evaluation.results import read_evaluation
+from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card
+from components.contracts.predictions import read_predictions
 from components.contracts.quarantine import read_summary
 from components.contracts.signatures import read_model_description
 from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
 from components.report_gen.gallery import choose_covers
-from components.report_gen.predictions import predict, thumbnails
+from components.report_gen.pictures import thumbnails
 from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
@@ -52,8 +53,8 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
     return page
 
 
-def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[int, str]]:
-    """Returns the content of `report.json`, and thumbnails by the cover's place in the split."""
+def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, str]]:
+    """Returns the content of `report.json`, and thumbnails by the cover's identity."""
     evaluation = read_evaluation(sources.evaluation) if sources.evaluation else None
     report: Report = {
         "format_version": FORMAT_VERSION,
@@ -68,20 +69,19 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[int, s
         "model_card": None,
         "provenance": describe_provenance(facts, sources),
     }
-    if evaluation and sources.model:
+    description = read_model_description(sources.model) if sources.model else None
+    if evaluation and description:
         summary = read_summary(sources.quarantine) if sources.quarantine else None
-        report["model_card"] = make_model_card(
-            read_model_description(sources.model), evaluation, summary
-        )
-    pictures: dict[int, str] = {}
-    if evaluation and sources.examples and sources.model:
-        predictions = predict(sources.examples, sources.model)
+        report["model_card"] = make_model_card(description, evaluation, summary)
+    pictures: dict[str, str] = {}
+    if evaluation and description and sources.examples and sources.predictions:
+        predictions = read_predictions(sources.predictions, description)
         labels = predictions.labels.astype(np.int64)
         covers = choose_covers(predictions)
         report["genres"] = describe_genres(predictions)
         report["co_occurrence"] = (labels.T @ labels).tolist()
         report["covers"] = covers
-        shown = {c["place"] for kinds in covers.values() for kind in kinds.values() for c in kind}
+        shown = {c["id"] for kinds in covers.values() for kind in kinds.values() for c in kind}
         pictures = thumbnails(sources.examples, shown)
     return _without_nan(report), pictures
 

@@ -15,7 +15,8 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.contracts.artifacts import Quarantine, Report
+from components.contracts.artifacts import GateDecision, Quarantine, Report
+from components.contracts.decisions import read_decision
 from components.contracts.pushed_models import pushed_versions
 from components.contracts.signatures import read_model_description
 from components.report_gen.build import write_report
@@ -31,9 +32,11 @@ INPUT_TYPES = {
     "quarantine": Quarantine,
     "statistics": standard_artifacts.ExampleStatistics,
     "anomalies": standard_artifacts.ExampleAnomalies,
+    "decision": GateDecision,
     "model": standard_artifacts.Model,
     "model_run": standard_artifacts.ModelRun,
     "baseline_model": standard_artifacts.Model,
+    "predictions": standard_artifacts.Examples,
     "evaluation": standard_artifacts.ModelEvaluation,
     "blessing": standard_artifacts.ModelBlessing,
     "pushed_model": standard_artifacts.PushedModel,
@@ -78,6 +81,7 @@ class ReportGenExecutor(BaseExecutor):
             config=config,
             pushed_to=pushed_to,
             baseline_version=_text(artifacts.get("baseline_model"), "pushed_version"),
+            decision=read_decision(artifacts["decision"].uri) if "decision" in artifacts else None,
             passed_over=_passed_over(artifacts, exec_properties["push_destination"]),
             artifacts={
                 key: {"uri": artifact.uri, "id": artifact.id}
@@ -135,6 +139,7 @@ def sources_of(artifacts: dict[str, Any]) -> Sources:
             "statistics",
             "anomalies",
             "model_run",
+            "predictions",
             "evaluation",
         )
         if key in artifacts

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.contracts.evaluation.names import CALIBRATION_BINS
-from components.report_gen.predictions import Predictions
+from components.contracts.predictions import Predictions
+from components.contracts.scores import CALIBRATION_BINS
 
 _POINTS = 300
 _STEPS = 100

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components.report_gen.predictions import Predictions, genres_of
+from components.contracts.predictions import Predictions
 
 SHOWN = 4
 
@@ -16,7 +16,7 @@ def choose_covers(predictions: Predictions) -> dict[str, dict[str, list[dict[str
 
     The kinds are `false_positives`, decided but not true, the most confident first;
     `false_negatives`, true but not decided, the least confident first; and `true_positives`,
-    the most confident first. Each cover has its `place` in the test split.
+    the most confident first.
     """
     chosen: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for i, genre in enumerate(predictions.genres):
@@ -41,10 +41,13 @@ def _covers(
 def _cover(predictions: Predictions, place: int, genre: int) -> dict[str, Any]:
     probability = float(predictions.probabilities[place, genre])
     return {
-        "place": place,
         "id": predictions.ids[place],
         "path": predictions.paths[place],
         "probability": probability if np.isfinite(probability) else None,
-        "genres": genres_of(predictions.labels[place], predictions.genres),
-        "decided": genres_of(predictions.decisions[place], predictions.genres),
+        "genres": _names(predictions.genres, predictions.labels[place]),
+        "decided": _names(predictions.genres, predictions.decisions[place]),
     }
+
+
+def _names(genres: tuple[str, ...], chosen: np.ndarray) -> list[str]:
+    return [genre for genre, on in zip(genres, chosen, strict=True) if on]

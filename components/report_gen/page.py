@@ -11,15 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.contracts.evaluation.checks import is_worse
-from components.contracts.evaluation.names import LOWER_IS_BETTER
+from components.contracts.metrics import METRICS, is_worse
 from components.report_gen import views
 
 _UNDEFINED = "\N{EN DASH}"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(report: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
+def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Returns the page.
 
     Everything from outside goes through the template's auto-escaping. A content security policy
@@ -28,7 +27,7 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
 
     Args:
         report: the content of `report.json`.
-        pictures: `data:` URIs by the cover's place in the test split.
+        pictures: `data:` URIs by the cover's identity.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -43,10 +42,10 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
         "percent": _percent,
         "count": lambda value: f"{value:,}",
         "words": lambda name: name.replace("_", " "),
-        "metric": _metric_name,
+        "metric": lambda name: METRICS[name].title,
     }
     environment.tests["worse"] = lambda change, metric: is_worse(metric, change)
-    environment.tests["lower_is_better"] = lambda metric: metric in LOWER_IS_BETTER
+    environment.tests["lower_is_better"] = lambda metric: METRICS[metric].better == "lower"
     style, script = (_read(name) for name in ("report.css", "report.js"))
     return environment.get_template("report.html").render(
         report=report,
@@ -83,27 +82,3 @@ def _signed(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return _UNDEFINED if value is None else f"{value:.0%}"
-
-
-_METRIC_NAMES = {
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "brier_score": "Brier score",
-    "calibration_error": "Calibration error",
-    "hamming_loss": "Hamming loss",
-    "jaccard": "Jaccard",
-    "exact_match_ratio": "Exact match ratio",
-    "loss": "Binary cross-entropy",
-    "example_count": "Test covers",
-}
-
-
-def _metric_name(name: str) -> str:
-    for prefix, word in (("macro_", "Macro "), ("micro_", "Micro ")):
-        if name.startswith(prefix):
-            rest = _METRIC_NAMES[name.removeprefix(prefix)]
-            return word + (rest if rest[1].isupper() or rest[1].isdigit() else rest.lower())
-    return _METRIC_NAMES[name]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.contracts.decisions import Decision
+
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
@@ -19,6 +21,7 @@ class Sources:
         statistics: TFDV's statistics, by split.
         anomalies: TFDV's anomalies, by split.
         model: the SavedModel.
+        predictions: what models say of the test split.
         model_run: history and findings of the training.
         evaluation: what TFX's Evaluator wrote.
         baseline_model: the SavedModel that this one was compared with.
@@ -30,6 +33,7 @@ class Sources:
     statistics: Path | None = None
     anomalies: Path | None = None
     model: Path | None = None
+    predictions: Path | None = None
     model_run: Path | None = None
     evaluation: Path | None = None
     baseline_model: Path | None = None
@@ -46,7 +50,9 @@ class RunFacts:
         data: the data as named for the run.
         data_fingerprint: hash of the data's content, or an empty text.
         config: the pipeline's configuration, ready for JSON.
-        message: why the run ended early; an empty text if it did not.
+        decision: what the gate that stopped the run decided, or passed with warnings; None if
+            no gate on the data decided.
+        error: why else the run ended early; an empty text if it did not.
         stages: node -> state; empty if not known.
         pushed_to: where the pushed version is, or None.
         baseline_version: the version compared with, or None.
@@ -61,7 +67,8 @@ class RunFacts:
     data: str = ""
     data_fingerprint: str = ""
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    message: str = ""
+    decision: Decision | None = None
+    error: str = ""
     stages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     pushed_to: str | None = None
     baseline_version: str | None = None

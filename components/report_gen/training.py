@@ -8,7 +8,7 @@ from typing import Any
 
 from components.contracts.diagnosis import AUGMENTATION_PICTURE, read_diagnosis
 from components.contracts.signatures import HISTORY_FILE
-from components.report_gen.predictions import data_uri
+from components.report_gen.pictures import data_uri
 
 _PICTURE_SIDE = 900
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from components.contracts.evaluation.results import Evaluation
+from components.contracts.decisions import Refusal
+from components.contracts.evaluation_record import Evaluation
 from components.report_gen.sources import RunFacts
 
 _HEADLINES = {
@@ -22,18 +24,19 @@ def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str
     """Returns the verdict, ready for JSON.
 
     Returns:
-        `outcome`; `headline`; `summary`, one or two sentences; `problems`, each with `what` and
-        `remedy`, of a run that ended early; `failures` and `warnings`, checks of the gate;
-        `next_steps`, sentences; `compared_with`, the pushed version or None; `passed_over`, why
-        newer versions are not compared with.
+        `outcome`; `headline`; `summary`, one or two sentences; `problems`, of a run that ended
+        early, each a `Refusal`; `failures` and `warnings`, checks of the gate; `data_warnings`,
+        sentences of the gate on the data; `next_steps`, sentences; `compared_with`, the pushed
+        version or None; `passed_over`, why newer versions are not compared with.
     """
     return {
         "outcome": facts.outcome,
         "headline": _HEADLINES[facts.outcome],
         "summary": _summary(facts, evaluation),
-        "problems": _problems(facts.message) if facts.outcome in _ENDED_EARLY else [],
+        "problems": _problems(facts) if facts.outcome in _ENDED_EARLY else [],
         "failures": [check.to_dict() for check in evaluation.failures] if evaluation else [],
         "warnings": [check.to_dict() for check in evaluation.warnings] if evaluation else [],
+        "data_warnings": [each.what for each in facts.decision.warnings] if facts.decision else [],
         "next_steps": _next_steps(facts, evaluation),
         "compared_with": facts.baseline_version,
         "passed_over": list(facts.passed_over),
@@ -67,20 +70,11 @@ def _compared(facts: RunFacts, evaluation: Evaluation | None) -> str:
     return f"It was compared with the latest pushed model{version}."
 
 
-def _problems(message: str) -> list[dict[str, str]]:
-    """Reads a message of findings, each indented by two spaces, its remedy by four.
-
-    Of any other message, each line is a problem.
-    """
-    problems: list[dict[str, str]] = []
-    lines = [line for line in message.splitlines() if line.strip()]
-    findings = [line for line in lines if line.startswith("  ")] or lines
-    for line in findings:
-        if line.startswith("    ") and problems:
-            problems[-1]["remedy"] = f"{problems[-1]['remedy']} {line.strip()}".strip()
-        else:
-            problems.append({"what": line.strip(), "remedy": ""})
-    return problems
+def _problems(facts: RunFacts) -> list[dict[str, Any]]:
+    refusals = facts.decision.refusals if facts.decision else ()
+    if not refusals:
+        refusals = (Refusal(where="the run", what=facts.error),)
+    return [dataclasses.asdict(refusal) for refusal in refusals]
 
 
 def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
@@ -88,7 +82,7 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
         return ["Try it: covers predict COVER.jpg"]
     if facts.outcome == "data_stopped":
         return [
-            "Mend the data, or change the schema or the limits if the data are right; "
+            "Fix the data, or change the schema or the limits if the data are right; "
             "the section Data lists every refused row by reason.",
             "Run again: covers run. Stages whose input did not change are taken from the cache.",
         ]

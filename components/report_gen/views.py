@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.contracts.metrics import (
+    EXAMPLE_COUNT,
+    GENRE_COLUMNS,
+    OVERALL_METRICS,
+    SLICE_COLUMNS,
+    TILES,
+)
 from components.report_gen import charts
 
-GENRE_COLUMNS = ("roc_auc", "average_precision", "precision", "recall", "f1", "brier_score")
-HEADLINE_METRICS = ("macro_roc_auc", "macro_average_precision", "macro_f1", "hamming_loss")
-OTHER_METRICS = (
-    "micro_roc_auc",
-    "micro_average_precision",
-    "micro_f1",
-    "macro_precision",
-    "macro_recall",
-    "exact_match_ratio",
-    "jaccard",
-    "macro_brier_score",
-    "macro_calibration_error",
-    "loss",
-)
 SLICES = {
     "genres": "Covers that have the genre",
     "genre_count": "By number of genres",
     "image_side": "By image size (shorter side)",
 }
-SLICE_COLUMNS = ("exact_match_ratio", "jaccard", "micro_f1", "hamming_loss")
 SPLIT_COLOURS = {"train": "var(--accent)", "eval": "var(--second)", "test": "var(--third)"}
 _SHADES = 10
+_SHOWN = (*TILES, EXAMPLE_COUNT)
 
 
 def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,8 +29,8 @@ def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
     evaluation, curves = report["evaluation"], report["genres"]
     return {
         "genre_columns": GENRE_COLUMNS,
-        "headline_metrics": HEADLINE_METRICS,
-        "other_metrics": OTHER_METRICS,
+        "tiles": TILES,
+        "overall_metrics": [*TILES, *(name for name in OVERALL_METRICS if name not in _SHOWN)],
         "slices": SLICES,
         "slice_columns": SLICE_COLUMNS,
         "split_colours": SPLIT_COLOURS,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import ConfigError
 from pipeline.config import PipelineConfig
 from pipeline.runner.history import PastRun, RunHistory, metadata_file
@@ -15,16 +16,6 @@ from pipeline.runner.result import RunResult
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
-
-_COMPARED_OVERALL = (
-    "macro_roc_auc",
-    "macro_average_precision",
-    "macro_f1",
-    "hamming_loss",
-    "exact_match_ratio",
-    "jaccard",
-)
-_COMPARED_PER_GENRE = ("roc_auc", "average_precision", "f1")
 
 # Report input -> node and output key.
 _OUTPUTS = {
@@ -35,6 +26,7 @@ _OUTPUTS = {
     "anomalies": ("ExampleValidator", "anomalies"),
     "model": ("Trainer", "model"),
     "model_run": ("Trainer", "model_run"),
+    "predictions": ("BatchInference", "predictions"),
     "evaluation": ("Evaluator", "evaluation"),
 }
 
@@ -76,7 +68,8 @@ def write_early_report(
             outcome=result.outcome.value,
             data=result.data,
             config=config.model_dump(mode="json", by_alias=True),
-            message="\n".join(result.reasons),
+            decision=result.decision,
+            error=result.error,
             stages=result.stages,
             artifacts={
                 key: {"uri": artifact.uri, "id": artifact.id} for key, artifact in artifacts.items()
@@ -130,10 +123,10 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
     first, second = (_read(page) for page in pages)
     yield f"{'':<30}{'first':>12}{'second':>12}{'change':>12}"
     yield f"{'run ended':<30}{_outcome(first):>12}{_outcome(second):>12}"
-    for name in _COMPARED_OVERALL:
+    for name in COMPARED:
         yield _row(name, *(_value(report, None, name) for report in (first, second)))
     for genre in dict.fromkeys([*_genres(first), *_genres(second)]):
-        for name in _COMPARED_PER_GENRE:
+        for name in COMPARED_PER_GENRE:
             values = (_value(report, genre, name) for report in (first, second))
             yield _row(f"{genre}: {name}", *values)
     if _fingerprint(first) != _fingerprint(second):

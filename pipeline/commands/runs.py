@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.contracts.metrics import HEADLINES, metric_text
 from pipeline.runner.history import PastRun
-
-_KEY_METRICS = ("macro_roc_auc", "hamming_loss", "exact_match_ratio")
 
 
 def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
@@ -30,7 +29,7 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
     if not runs:
         yield f"No run in {pipeline_root} yet. Start one with: covers run"
         return
-    yield _line("run", "started", "pipeline", "verdict", _KEY_METRICS, "data")
+    yield _line("run", "started", "pipeline", "verdict", HEADLINES, "data")
     for run in runs:
         result = run.result
         yield _line(
@@ -38,15 +37,14 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
             f"{run.started:%Y-%m-%d %H:%M:%S}",
             result.pipeline if result else "",
             run.outcome.value.replace("_", " "),
-            tuple(_metric(run, name) for name in _KEY_METRICS),
+            tuple(_metric(run, name) for name in HEADLINES),
             result.data if result else "",
         )
 
 
 def _metric(run: PastRun, name: str) -> str:
     evaluation = run.result.evaluation if run.result else None
-    value = evaluation["overall"].get(name) if evaluation else None
-    return "" if value is None else f"{value:.3f}"
+    return metric_text(name, evaluation["overall"]) if evaluation else ""
 
 
 def _line(

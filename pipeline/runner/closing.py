@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from components.contracts.decisions import decision_text
+from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
+from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary
-from pipeline.runner.result import Outcome, RunResult
+from pipeline.runner.result import RunResult
 
 Line = tuple[str, str | None]
 
-_OVERALL = ("macro_roc_auc", "macro_average_precision", "hamming_loss", "exact_match_ratio")
-_PER_GENRE = ("roc_auc", "average_precision", "precision", "recall", "f1")
+_COMPARED = "macro_roc_auc"
 
 
 def describe_ingest(summary: IngestSummary) -> str:
@@ -49,12 +51,10 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield from _compared(result.evaluation)
     else:
         yield _HEADLINES[result.outcome], "bold red"
-        for reason in result.reasons:
-            for line in reason.splitlines():
-                yield f"  {line}", None
-    if result.evaluation:
-        for warning in result.evaluation["warnings"]:
-            yield f"  Warning: {warning['sentence']}", "yellow"
+        yield from _reasons(result)
+    if result.decision:
+        for warning in result.decision.warnings:
+            yield f"  Warning: {warning.what}", "yellow"
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
         yield "  The thresholds are in evaluation.gate of the configuration.", None
@@ -72,15 +72,27 @@ _HEADLINES = {
 }
 
 
+def _reasons(result: RunResult) -> Iterator[Line]:
+    if result.outcome is Outcome.NOT_BLESSED:
+        text = "\n".join(result.reasons)
+    elif result.decision and not result.decision.passed:
+        text = decision_text(result.decision)
+    else:
+        text = result.error
+    for line in text.splitlines():
+        yield f"  {line}", None
+
+
 def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
     overall = evaluation["overall"]
     yield "", None
     yield f"  Test split, {evaluation['example_count']:,} covers", "bold"
-    yield "  " + ", ".join(f"{name} {_number(overall.get(name))}" for name in _OVERALL), None
-    yield f"  {'genre':<16}" + "".join(f"{name:>18}" for name in _PER_GENRE), "dim"
+    yield "  " + ", ".join(f"{name} {metric_text(name, overall)}" for name in HEADLINES), None
+    columns = GENRE_COLUMNS[:-1]
+    yield f"  {'genre':<16}" + "".join(f"{name:>18}" for name in columns), "dim"
     for genre in evaluation["genres"]:
         values = evaluation["per_genre"][genre]
-        cells = "".join(f"{_number(values.get(name)):>18}" for name in _PER_GENRE)
+        cells = "".join(f"{metric_text(name, values):>18}" for name in columns)
         yield f"  {genre:<16}{cells}", None
 
 
@@ -91,13 +103,8 @@ def _compared(evaluation: dict[str, Any] | None) -> Iterator[Line]:
     if baseline is None:
         yield "  There was no pushed model to compare with.", None
         return
-    before, now = baseline["overall"].get("macro_roc_auc"), evaluation["overall"]["macro_roc_auc"]
+    before, now = (metric_text(_COMPARED, each["overall"]) for each in (baseline, evaluation))
     yield (
-        f"  Compared with the latest pushed model: macro_roc_auc {_number(before)} before, "
-        f"{_number(now)} now.",
+        f"  Compared with the latest pushed model: {_COMPARED} {before} before, {now} now.",
         None,
     )
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.runner.result import Outcome, RunResult
+from components.contracts.outcome import Outcome
+from pipeline.runner.result import RunResult
 
 METADATA_FILE_NAME = "metadata.sqlite"
 

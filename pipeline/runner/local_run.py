@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from components.contracts.decisions import DataRefused, read_decision
+from components.contracts.evaluation_record import read_evaluation
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
+from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
 from components.support.errors import ConfigError, CoversError
@@ -22,7 +25,7 @@ from pipeline.config import PipelineConfig
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
 from pipeline.runner.fingerprints import fingerprint_components
-from pipeline.runner.result import Outcome, RunResult
+from pipeline.runner.result import RunResult
 from pipeline.runner.stages import StageWatcher
 from pipeline.runner.training_options import training_options
 from pipeline.runner.workspace import Workspace
@@ -192,7 +195,7 @@ class _Run:
         return ""
 
     def _drift(self, history: RunHistory) -> str:
-        from components.data_gate.findings import describe_drift, read_anomalies
+        from components.data_gate.refusals import describe_drift, read_anomalies
 
         summary = self._summary(history)
         outputs = history.outputs(self._run_id, "ExampleValidator")
@@ -208,17 +211,17 @@ class _Run:
     def _result(
         self, data: Path, history: RunHistory | None, error: BaseException | None
     ) -> RunResult:
-        ingest = evaluation = pushed_model = None
-        reasons: tuple[str, ...] = ()
+        ingest = evaluation = pushed_model = decision = None
         outcome = Outcome.FAILED
         if history:
             summary = self._summary(history)
             ingest = dataclasses.asdict(summary) if summary else None
         if error:
             outcome = Outcome.of_error(error)
-            reasons = (_explain(error, self._workspace.log_file(self._run_id)),)
+            decision = error.decision if isinstance(error, DataRefused) else None
         elif history:
-            evaluation, reasons = self._evaluation(history)
+            uri = history.outputs(self._run_id, "Evaluator")["evaluation"].uri
+            evaluation, decision = read_evaluation(uri).to_dict(), read_decision(uri)
             pushed_model = self._pushed_model(history)
             outcome = Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED
         return RunResult(
@@ -226,10 +229,11 @@ class _Run:
             pipeline=self._config.name,
             data=str(data),
             outcome=outcome,
-            reasons=reasons,
             stages=self._stages,
             seconds=round(time.monotonic() - self._started, 1),
             log_file=str(self._workspace.log_file(self._run_id)),
+            decision=decision,
+            error=_explain(error, self._workspace.log_file(self._run_id)) if error else "",
             ingest=ingest,
             evaluation=evaluation,
             pushed_model=pushed_model,
@@ -242,13 +246,6 @@ class _Run:
             self._workspace.report_folder(self._run_id), history, self._config, result
         )
         return dataclasses.replace(result, report=str(page) if page else None)
-
-    def _evaluation(self, history: RunHistory) -> tuple[dict[str, object], tuple[str, ...]]:
-        from components.contracts.evaluation.results import read_evaluation
-
-        uri = history.outputs(self._run_id, "Evaluator")["evaluation"].uri
-        evaluation = read_evaluation(uri)
-        return evaluation.to_dict(), tuple(f.sentence() for f in evaluation.failures)
 
     def _pushed_model(self, history: RunHistory) -> str | None:
         artifact = history.outputs(self._run_id, "Pusher")["pushed_model"]

@@ -1,4 +1,4 @@
-"""Models with known outputs, and TFX's own Evaluator to run them."""
+"""Models with known outputs, and the nodes that infer and evaluate them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from components.contracts.label_schema import (
     IMAGE_WIDTH,
     LABEL,
     TEST_SPLIT,
-    LabelSchema,
 )
 from components.contracts.signatures import (
     DECISIONS,
@@ -79,11 +78,11 @@ def make_outputs() -> Callable[..., Outputs]:
 
 
 @pytest.fixture(scope="session")
-def evaluate_into(labels: LabelSchema) -> Callable[..., Path]:
-    """Returns a function that evaluates models with given outputs by TFX's Evaluator.
+def evaluate_into() -> Callable[..., Path]:
+    """Returns a function that evaluates models with given outputs as the pipeline does.
 
-    It makes a folder with `examples`, `candidate`, `baseline` and `blessing`, and returns that of
-    the `evaluation` artifact. Covers have the images and paths given, or none.
+    It makes a folder with `examples`, `candidate`, `baseline`, `predictions` and `blessing`, and
+    returns that of the `evaluation` artifact. Covers have the images and paths given, or none.
     """
 
     def evaluate(
@@ -95,7 +94,6 @@ def evaluate_into(labels: LabelSchema) -> Callable[..., Path]:
         images: Sequence[bytes] = (),
         paths: Sequence[str] = (),
     ) -> Path:
-        schema = dataclasses.replace(labels, genres=genres)
         examples = directory / "examples" / f"Split-{TEST_SPLIT}"
         _write_examples(examples, candidate.labels, genres, images, paths)
         _write_model(directory / "candidate", candidate, genres)
@@ -104,7 +102,7 @@ def evaluate_into(labels: LabelSchema) -> Callable[..., Path]:
         with pytest.MonkeyPatch.context() as patch:
             # TFX's Beam executors parse the command line again.
             patch.setattr(sys, "argv", sys.argv[:1])
-            _run_evaluator(directory, schema, config, has_baseline=baseline is not None)
+            _run_evaluator(directory, config, has_baseline=baseline is not None)
         return directory / "evaluation"
 
     return evaluate
@@ -121,39 +119,35 @@ def evaluate(tmp_path: Path, evaluate_into: Callable[..., Path]) -> Callable[...
     return evaluate
 
 
-def _run_evaluator(
-    directory: Path, schema: LabelSchema, config: EvaluationConfig, *, has_baseline: bool
-) -> None:
-    from google.protobuf import json_format
-    from tfx.components.evaluator.executor import Executor
+def _run_evaluator(directory: Path, config: EvaluationConfig, *, has_baseline: bool) -> None:
     from tfx.types import standard_artifacts
 
-    from components.evaluator.eval_config import make_eval_config
+    from components.batch_inference.component import BatchInferenceExecutor
+    from components.evaluator.executor import Executor
 
     def artifact(artifact_type: Any, name: str) -> list[Any]:
         result = artifact_type()
         result.uri = str(directory / name)
         return [result]
 
-    inputs = {
-        "examples": artifact(standard_artifacts.Examples, "examples"),
-        "model": artifact(standard_artifacts.Model, "candidate"),
-    }
-    inputs["examples"][0].split_names = f'["{TEST_SPLIT}"]'
+    models = {"model": artifact(standard_artifacts.Model, "candidate")}
     if has_baseline:
-        inputs["baseline_model"] = artifact(standard_artifacts.Model, "baseline")
+        models["baseline_model"] = artifact(standard_artifacts.Model, "baseline")
+    examples = artifact(standard_artifacts.Examples, "examples")
+    examples[0].split_names = f'["{TEST_SPLIT}"]'
+    predictions = artifact(standard_artifacts.Examples, "predictions")
+    options = {"beam_pipeline_args": _BEAM_ARGS, "tmp_dir": str(directory / "tmp")}
+    BatchInferenceExecutor(BatchInferenceExecutor.Context(**options)).Do(
+        {"examples": examples, **models}, {"predictions": predictions}, {}
+    )
     outputs = {
         "evaluation": artifact(standard_artifacts.ModelEvaluation, "evaluation"),
         "blessing": artifact(standard_artifacts.ModelBlessing, "blessing"),
     }
-    properties = {
-        "eval_config": json_format.MessageToJson(make_eval_config(schema, config)),
-        "example_splits": f'["{TEST_SPLIT}"]',
-        "fairness_indicator_thresholds": "null",
-        "module_path": "components.evaluator.extractors",
-    }
-    context = Executor.Context(beam_pipeline_args=_BEAM_ARGS, tmp_dir=str(directory / "tmp"))
-    Executor(context).Do(inputs, outputs, properties)
+    properties = {"config": config.model_dump_json(), "code_fingerprint": ""}
+    Executor(Executor.Context(**options)).Do(
+        {"examples": predictions, **models}, outputs, properties
+    )
 
 
 def _write_examples(

@@ -64,14 +64,9 @@ def first(backend: Backend, tiny_package: Spec, s3: dict[str, str], covers: Path
 def second(backend: Backend, first: Runs, tiny_package: Spec, s3: dict[str, str]) -> Runs:
     """Another model on the same data, with thresholds that it cannot hold."""
     spec = copy.deepcopy(tiny_package)
-    evaluator = spec["root"]["dag"]["tasks"]["Evaluator"]["inputs"]["parameters"]["eval_config"]
+    evaluator = spec["root"]["dag"]["tasks"]["Evaluator"]["inputs"]["parameters"]["config"]
     config = json.loads(evaluator["runtimeValue"]["constant"])
-    for metrics in config["metrics_specs"]:
-        for metric in metrics["metrics"]:
-            for threshold in metric.get("per_slice_thresholds", ()):
-                bound = threshold["threshold"].get("value_threshold")
-                if bound and metrics.get("binarize"):
-                    bound["lower_bound"] = 0.999
+    config["gate"]["per_genre"]["roc_auc"]["at_least"] = 0.999
     evaluator["runtimeValue"]["constant"] = json.dumps(config)
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     training = json.loads(parameters["training"]["defaultValue"])

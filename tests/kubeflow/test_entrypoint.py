@@ -13,6 +13,7 @@ from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
+from components.contracts.decisions import DataRefused, Decision, Refusal, write_decision
 from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from pipeline.kubeflow.container import entrypoint, tasks
 from pipeline.kubeflow.container.executor_input import import_class, read_task_input
@@ -266,7 +267,25 @@ def test_a_foreseen_error_is_the_last_line_without_a_traceback(
     assert not Path(recorded["outputs"]["outputFile"]).exists()
 
 
+def _decide(*refusals: str) -> Callable[[Json, Json, Json], None]:
+    """A gate that refuses for these reasons, or for none."""
+
+    def work(inputs: Json, outputs: Json, properties: Json) -> None:
+        place = f"{inputs['quarantine'][0].uri}/quarantine.jsonl"
+        found = tuple(Refusal("rows", f"{text} See {place}.") for text in refusals)
+        decision = Decision("DataGate", "Stopped", found)
+        write_decision(outputs["decision"][0].uri, decision)
+        if refusals:
+            raise DataRefused(decision)
+
+    return work
+
+
 def _add_refusal(given: Json, staging: Path) -> Path:
+    decision = {"schemaTitle": "covers.GateDecision"}
+    given["outputs"]["artifacts"]["decision"] = {
+        "artifacts": [{"name": "decision", "uri": "s3://b/task/decision", "type": decision}]
+    }
     html = {"schemaTitle": "system.HTML"}
     given["outputs"]["artifacts"]["refusal_page"] = {
         "artifacts": [{"name": "refusal_page", "uri": "s3://b/task/refusal_page", "type": html}]
@@ -277,11 +296,12 @@ def _add_refusal(given: Json, staging: Path) -> Path:
 
 def test_a_gate_publishes_its_refusal_and_succeeds(recorded: Json, staging: Path) -> None:
     page = _add_refusal(recorded, staging)
-    refusal = _refuse(DataError("<b>20</b> of 200 rows."))
-    assert _run(recorded, refusal, "--gate", "DataGate") == 0
+    assert _run(recorded, _decide("<b>20</b> of 200 rows."), "--gate", "DataGate") == 0
     assert "refusal_page" in _output(recorded)["artifacts"]  # kfp's local runner wants it named
     reason = _output(recorded)["parameterValues"]["refusal"]
-    assert reason == "<b>20</b> of 200 rows. See minio://mlpipeline/q/quarantine.jsonl."
+    assert reason == (
+        "Stopped: 1 problem.\n  <b>20</b> of 200 rows. See minio://mlpipeline/q/quarantine.jsonl."
+    )
     text = page.read_text()
     assert "DataGate: refused" in text
     assert "&lt;b&gt;20&lt;/b&gt; of 200 rows. See minio://" in text
@@ -290,7 +310,7 @@ def test_a_gate_publishes_its_refusal_and_succeeds(recorded: Json, staging: Path
 
 def test_a_gate_that_lets_pass_says_so(recorded: Json, staging: Path) -> None:
     page = _add_refusal(recorded, staging)
-    assert _run(recorded, lambda *_: None, "--gate", "DataGate") == 0
+    assert _run(recorded, _decide(), "--gate", "DataGate") == 0
     assert _output(recorded)["parameterValues"] == {"refusal": ""}
     assert "DataGate: passed" in page.read_text()
 
@@ -302,7 +322,7 @@ def test_an_error_of_a_gate_that_is_no_refusal_fails(recorded: Json, staging: Pa
 
 def test_a_long_reason_is_shortened_in_the_parameter_alone(recorded: Json, staging: Path) -> None:
     page = _add_refusal(recorded, staging)
-    _run(recorded, _refuse(DataError("x" * 20_000)), "--gate", "DataGate")
+    _run(recorded, _decide("x" * 20_000), "--gate", "DataGate")
     reason = _output(recorded)["parameterValues"]["refusal"]
     assert len(reason) < 10_000
     assert "the rest is in the page" in reason

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.support.errors import CoversError, DataError, ModelNotBlessed
+from components.contracts.decisions import DataRefused, decision_text
+from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from pipeline.kubeflow.container.executor_input import TaskInput, import_class, read_task_input
 from pipeline.kubeflow.container.executor_output import (
@@ -32,12 +33,11 @@ from pipeline.kubeflow.container.refusals import (
     REFUSAL,
     REFUSAL_PAGE,
     as_parameter,
-    model_refusal,
+    gate_decision,
     render_page,
 )
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
-_REFUSALS = (DataError, ModelNotBlessed)
 _OUR_LOGGERS = ("covers", "components", "pipeline")
 _VERSION_PROPERTY = "tfx_version"
 
@@ -90,22 +90,20 @@ def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: 
     for _, (artifact, *_rest) in sorted(task.outputs.items()):
         _tag_with_version(artifact)
     outputs = dict(task.outputs)
-    reason = ""
     with tempfile.TemporaryDirectory(prefix="covers-") as scratch:
         executor = executor_class(_context(executor_class, beam_arguments, scratch))
         _logger.info("%s starts", executor_class.__name__)
         try:
             executor.Do(task.inputs, outputs, task.exec_properties)
-        except _REFUSALS as error:
+        except DataRefused:
+            # The task succeeds and publishes why; the task after it fails.
             if not gate:
                 raise
-            reason = str(error)
     _logger.info("%s is done", executor_class.__name__)
     parameters = {}
     if gate:
-        if not reason and "blessing" in outputs:
-            reason = model_refusal(outputs)
-        reason = task.names.restore(reason)
+        decision = gate_decision(outputs)
+        reason = "" if decision.passed else task.names.restore(decision_text(decision))
         parameters[REFUSAL] = as_parameter(reason)
         page = page_output(task, REFUSAL_PAGE)
         if page:

@@ -11,6 +11,8 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from components.contracts.decisions import Decision, read_decision
+
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
 
@@ -47,18 +49,11 @@ def as_parameter(reason: str) -> str:
     return reason[:_LONGEST_PARAMETER] + "\n... the rest is in the page of the task before."
 
 
-def model_refusal(outputs: Mapping[str, list[Artifact]]) -> str:
-    """Returns why an evaluation did not bless a model, or an empty text.
+def gate_decision(outputs: Mapping[str, list[Artifact]]) -> Decision:
+    """Returns what a gate decided, from the artifact in which it wrote that.
 
     Args:
-        outputs: the outputs of the Evaluator: `blessing` and `evaluation`.
+        outputs: the gate's outputs: DataGate's `decision` or the Evaluator's `evaluation`.
     """
-    from tfx.components.util.model_utils import is_model_blessed
-
-    if is_model_blessed(outputs["blessing"][0]):
-        return ""
-    from components.contracts.evaluation.results import read_evaluation
-
-    failures = read_evaluation(outputs["evaluation"][0].uri).failures
-    listed = "\n".join(f"  {failure.sentence()}" for failure in failures)
-    return f"The model was trained and evaluated, and refused.\n{listed}"
+    key = next(key for key in ("decision", "evaluation") if key in outputs)
+    return read_decision(outputs[key][0].uri)

@@ -14,16 +14,12 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from components.contracts.evaluation.checks import Status
-from components.contracts.evaluation.names import (
-    CONFUSION_THRESHOLDS,
-    OVERALL_METRICS,
-    PER_GENRE_COUNTS,
-    PER_GENRE_METRICS,
-)
-from components.contracts.evaluation.results import read_evaluation
+from components.contracts.checks import Status
+from components.contracts.decisions import read_decision
+from components.contracts.evaluation_record import Evaluation, read_evaluation
+from components.contracts.metrics import OVERALL_METRICS, PER_GENRE_COUNTS, PER_GENRE_METRICS
 from components.evaluator.config import EvaluationConfig, GateConfig, Intervals, Threshold
-from components.support.errors import ConfigError
+from components.support.errors import DeploymentError
 
 
 def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
@@ -80,6 +76,11 @@ def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
 
 def without_intervals(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if "_ci_" not in name}
+
+
+def _same(one: Evaluation, other: Evaluation) -> bool:
+    """Compares evaluations; NaN equals NaN."""
+    return repr(one) == repr(other)
 
 
 def blessing(evaluation: Path) -> list[str]:
@@ -189,6 +190,16 @@ def test_a_model_against_the_pushed_one(
     assert {(failure.metric, failure.kind) for failure in per_genre} == {("recall", "at least")}
     assert per_genre[0].positives == int(candidate.labels[:, genres.index(short[0])].sum())
 
+    decision = read_decision(directory)
+    assert [refusal.what for refusal in decision.refusals] == [
+        failure.sentence() for failure in evaluation.failures
+    ]
+    first = decision.refusals[0]
+    assert (first.where, first.bound) == ("all genres: macro_roc_auc", worst.bound)
+    assert (first.value, first.support) == (pytest.approx(macro), None)
+    assert first.remedy == "The threshold is evaluation.gate.overall.macro_roc_auc.tolerance."
+    assert decision.refusals[2].support == per_genre[0].positives
+
     fields = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert fields["baseline"]["overall"]["loss"] == evaluation.baseline.overall["loss"]
     assert fields["failures"][0]["sentence"].startswith("overall: macro_roc_auc 0.")
@@ -215,6 +226,7 @@ def test_noise_does_not_block_but_a_worse_model_is_refused(
     change = refused.overall["macro_roc_auc_change_ci_low"]
     assert change < overall.change < refused.overall["macro_roc_auc_change_ci_high"] < 0.0
     assert "which chance explains" in overall.sentence()
+    assert _same(refused, Evaluation.from_dict(json.loads(json.dumps(refused.to_dict()))))
 
 
 def test_a_model_is_no_worse_than_itself(
@@ -321,24 +333,34 @@ def test_tfma_reads_the_results_as_its_own(
     of_jazz = metrics[()][""][f"classId:{jazz}"]
     expected = sklearn_per_genre(outputs, int(jazz))
     assert of_jazz["roc_auc"]["doubleValue"] == pytest.approx(expected["roc_auc"], abs=1e-6)
-    matrices = of_jazz["confusion_matrix_at_thresholds"]["confusionMatrixAtThresholds"]["matrices"]
-    assert [matrix["threshold"] for matrix in matrices] == list(CONFUSION_THRESHOLDS)
     plots = dict(result.plots)[()][""][""]
     assert "multiLabelConfusionMatrixAtThresholds" in plots
 
 
-def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"eval_config\.json.*FileNotFoundError"):
-        read_evaluation(tmp_path)
-    (tmp_path / "eval_config.json").write_text('{"evalConfig": {"metricsSpecs": []}}')
-    with pytest.raises(ConfigError, match="metrics without genres and intervals"):
-        read_evaluation(tmp_path)
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ('{"format_version": 0}', "format version 0"),
+        ('{"format_version": 1}', "KeyError"),
+    ],
+)
+def test_a_folder_without_a_record_of_this_version_is_refused(
+    tmp_path: Path, text: str, received: str
+) -> None:
+    for name, read in (("record.json", read_evaluation), ("decision.json", read_decision)):
+        with pytest.raises(DeploymentError, match=rf"{name}.*FileNotFoundError"):
+            read(tmp_path)
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DeploymentError, match=received):
+            read(tmp_path)
 
 
 def test_reading_imports_neither_tensorflow_nor_tfma() -> None:
     code = (
-        "import sys, components.contracts.evaluation.results; "
-        "heavy = {'tensorflow', 'tensorflow_model_analysis', 'apache_beam', 'numpy'}; "
+        "import sys, components.contracts.evaluation_record, components.contracts.decisions; "
+        "heavy = {'tensorflow', 'tensorflow_model_analysis', 'apache_beam', 'google.protobuf'}; "
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     root = Path(__file__).parents[3]

@@ -18,6 +18,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
+from components.contracts.decisions import Decision, Refusal
 from components.contracts.diagnosis import Finding, write_diagnosis
 from components.contracts.quarantine import (
     IngestSummary,
@@ -32,11 +33,27 @@ from components.report_gen.sources import RunFacts, Sources
 HARM = "<img src=x onerror=window.harmed=1>"
 GENRES = ("electronic", "1990", HARM, "rock & roll", "naïve")
 PATHS = ("</script><script>window.harmed=1</script>.jpg", f'"{HARM}.jpg', "plain.jpg")
-STOPPED = f"""The data were stopped at the gate: 2 problems.
-  rows of labels.csv: expected at most 2.0% quarantined. Received: 20 of 200 (10.0%): {HARM} 20.
-    Mend or remove the rows listed in quarantine.jsonl, or raise data_gate.max_quarantined_share.
-  feature 'genres', split 'train': Unexpected string values: polka (~3%).
-    Mend the data, or edit 'genres' in the schema if the data are right."""
+STOPPED = Decision(
+    "DataGate",
+    "The data were stopped at the gate",
+    (
+        Refusal(
+            "rows of labels.csv",
+            "rows of labels.csv: expected at most 2.0% quarantined. Received: 20 of 200 (10.0%): "
+            f"{HARM} 20.",
+            value=0.1,
+            bound=0.02,
+            support=200,
+            remedy="Fix or remove the rows listed in quarantine.jsonl, or raise "
+            "data_gate.max_quarantined_share.",
+        ),
+        Refusal(
+            "feature 'genres', split 'train'",
+            "feature 'genres', split 'train': Unexpected string values: polka (~3%).",
+            remedy="Fix the data, or edit 'genres' in the schema if the data are right.",
+        ),
+    ),
+)
 
 _COVERS = 200
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -158,6 +175,7 @@ def refused(
         sources,
         examples=directory / "examples",
         model=directory / "candidate" / "Format-Serving",
+        predictions=directory / "predictions",
         evaluation=evaluation,
     )
     facts = RunFacts(
@@ -181,7 +199,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Writt
         pipeline="covers",
         outcome="data_stopped",
         data="labels.csv",
-        message=STOPPED,
+        decision=STOPPED,
         stages={"DataGate": "failed", "Trainer": "not run"},
         run_id="20261124-120000-000000",
     )

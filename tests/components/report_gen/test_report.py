@@ -115,7 +115,8 @@ def test_stopped_data_have_their_problems_and_rows(stopped: Any) -> None:
     report = stopped.content
     first, second = report["verdict"]["problems"]
     assert first["what"].startswith("rows of labels.csv: expected at most 2.0%")
-    assert first["remedy"].startswith("Mend or remove the rows")
+    assert first["remedy"].startswith("Fix or remove the rows")
+    assert (first["value"], first["bound"], first["support"]) == (0.1, 0.02, 200)
     assert second["what"].startswith("feature 'genres'")
     quarantine = report["data"]["quarantine"]["unknown_genre"]
     assert quarantine["rows"] == 30
@@ -146,19 +147,18 @@ def test_the_model_card_has_the_numbers_and_the_limits(refused: Any) -> None:
 
 @pytest.mark.parametrize("outcome", ["failed", "misconfigured", "interrupted", "data_stopped"])
 def test_a_run_without_any_artifact_still_has_a_report(tmp_path: Path, outcome: str) -> None:
-    facts = RunFacts(pipeline="covers", outcome=outcome, message="It went wrong.\nVery.")
+    facts = RunFacts(pipeline="covers", outcome=outcome, error="It went wrong.")
     page = build.write_report(tmp_path / "report", Sources(), facts)
     report = json.loads(page.with_suffix(".json").read_text())
-    assert report["verdict"]["problems"] == [
-        {"what": "It went wrong.", "remedy": ""},
-        {"what": "Very.", "remedy": ""},
-    ]
+    [problem] = report["verdict"]["problems"]
+    assert problem["what"] == "It went wrong."
+    assert problem["remedy"] == ""
     assert report["verdict"]["headline"] in page.read_text()
     assert report["verdict"]["next_steps"]
 
 
 def test_a_failed_trainer_leaves_the_data_and_the_history(tmp_path: Path, sources: Sources) -> None:
-    facts = RunFacts(pipeline="covers", outcome="failed", message="Unexpected error.")
+    facts = RunFacts(pipeline="covers", outcome="failed", error="Unexpected error.")
     report, _ = build.build_report(sources, facts)
     assert report["training"]["history"]["exported_epoch"] == 2
     assert report["training"]["findings"][0]["code"] == "all_zero_predictions"
@@ -182,6 +182,7 @@ def test_a_model_without_numbers_has_a_report(
         sources,
         examples=tmp_path / "examples",
         model=tmp_path / "candidate" / "Format-Serving",
+        predictions=tmp_path / "predictions",
         evaluation=evaluation,
     )
     facts = RunFacts(pipeline="covers", outcome="not_blessed")

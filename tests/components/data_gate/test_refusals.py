@@ -7,11 +7,12 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.contracts.artifacts import Quarantine
+from components.contracts.artifacts import GateDecision, Quarantine
+from components.contracts.decisions import read_decision, refusal_lines
 from components.contracts.quarantine import IngestSummary, write_quarantine, write_summary
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
-from components.data_gate.findings import ANOMALIES_FILE_NAME, describe_drift, find_problems
+from components.data_gate.refusals import ANOMALIES_FILE_NAME, decide, describe_drift
 from components.support.errors import DataError
 
 GOOD = IngestSummary(
@@ -43,8 +44,8 @@ def _anomalies() -> anomalies_pb2.Anomalies:
 
 
 def _find(summary: IngestSummary, anomalies: dict[str, anomalies_pb2.Anomalies]) -> list[str]:
-    found = find_problems(summary, anomalies, DataGateConfig(), Path("quarantine.jsonl"))
-    return [str(finding) for finding in found]
+    decision = decide(summary, anomalies, DataGateConfig(), "quarantine.jsonl")
+    return ["\n".join(refusal_lines(refusal)) for refusal in decision.refusals]
 
 
 def test_good_data_pass() -> None:
@@ -53,6 +54,8 @@ def test_good_data_pass() -> None:
 
 def test_too_many_quarantined_rows_are_counted_by_reason() -> None:
     (finding,) = _find(TOO_MANY, {})
+    refusal = decide(TOO_MANY, {}, DataGateConfig(), "q.jsonl").refusals[0]
+    assert (refusal.value, refusal.bound, refusal.support) == (0.1, 0.02, 100)
     assert "at most 2.0% quarantined. Received: 10 of 100 (10.0%)" in finding
     assert "unknown_genre 9, missing_file 1" in finding
     assert "quarantine.jsonl" in finding
@@ -75,6 +78,8 @@ def test_an_anomaly_names_feature_split_and_what_to_do() -> None:
 def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool) -> None:
     anomalies, quarantine = standard_artifacts.ExampleAnomalies(), Quarantine()
     anomalies.uri, quarantine.uri = str(tmp_path / "anomalies"), str(tmp_path / "quarantine")
+    decision = GateDecision()
+    decision.uri = str(tmp_path / "decision")
     anomalies.split_names = artifact_utils.encode_split_names(["train"])
     split = tmp_path / "anomalies" / "Split-train"
     split.mkdir(parents=True)
@@ -88,6 +93,7 @@ def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool)
         DataGate.test_call(
             anomalies=anomalies,
             quarantine=quarantine,
+            decision=decision,
             config=DataGateConfig().model_dump_json(),
             code_fingerprint="",
         )
@@ -97,6 +103,11 @@ def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool)
             call()
     else:
         call()
+    written = read_decision(decision.uri)
+    assert written.passed is not anomalous
+    assert [each.where for each in written.refusals] == (
+        ["feature 'genres', split 'train'"] if anomalous else []
+    )
 
 
 SPANS = dataclasses.replace(GOOD, spans=(2,), previous_span=1, drift_examples=(300, 400))
@@ -123,7 +134,11 @@ def test_drift_between_few_covers_or_only_reported_does_not_stop() -> None:
     few = dataclasses.replace(SPANS, drift_examples=(300, 199))
     assert _find(few, {"newest_span": _drift()}) == []
     reported = DataGateConfig(drift="reported")
-    assert find_problems(SPANS, {"newest_span": _drift()}, reported, Path("q.jsonl")) == []
+    decision = decide(SPANS, {"newest_span": _drift()}, reported, "q.jsonl")
+    assert decision.passed
+    (warning,) = decision.warnings
+    assert warning.where == "feature 'genres', span 2 against span 1"
+    assert (warning.value, warning.support) == (0.4, 300)
 
 
 def test_drift_is_described_in_one_line() -> None:

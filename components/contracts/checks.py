@@ -1,15 +1,19 @@
-"""One threshold of the gate against one model: what was asked, what was got, in plain English."""
+"""One threshold of the gate against one model: what was asked and what was found."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from components.contracts.evaluation.gate import Kind
-from components.contracts.evaluation.names import EXAMPLE_COUNT, LOWER_IS_BETTER
+from components.contracts.metrics import EXAMPLE_COUNT
+
+Kind = Literal["at least", "at most", "change"]
+KINDS: tuple[Kind, ...] = ("at least", "at most", "change")
 
 _MIN_DIGITS, _MAX_DIGITS = 3, 9
+_DERIVED = ("change", "sentence")
 
 
 class Status(str, enum.Enum):
@@ -89,6 +93,12 @@ class Check:
             "sentence": self.sentence(),
         }
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Check:
+        """Reads what `to_dict` returned."""
+        known = {key: value for key, value in fields.items() if key not in _DERIVED}
+        return cls(**{**known, "status": Status(fields["status"])})
+
     def _undecided(self) -> str:
         scarce = min(self.positives or 0, self.negatives or 0)
         which = "with" if scarce == self.positives else "without"
@@ -132,8 +142,3 @@ class Check:
             if len(set(texts)) == distinct and not vanished:
                 return texts
         return [f"{value:.{_MAX_DIGITS}f}" for value in values]
-
-
-def is_worse(metric: str, change: float) -> bool:
-    """Tells whether a change of a metric is one to the worse."""
-    return change > 0.0 if metric in LOWER_IS_BETTER else change < 0.0

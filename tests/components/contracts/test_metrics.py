@@ -11,46 +11,48 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from components.contracts.evaluation.names import (
-    CALIBRATION_BINS,
+from components.contracts.metrics import (
     EXAMPLE_COUNT,
+    METRICS,
     OVERALL_METRICS,
     PER_GENRE_COUNTS,
     PER_GENRE_METRICS,
-)
-from components.evaluator.multi_label import (
     MetricValues,
-    Table,
     compute_metrics,
-    decision_metrics,
-    probability_metrics,
 )
+from components.contracts.scores import CALIBRATION_BINS, Scores, Table
 
 SCORES = ("precision", "recall", "f1")
 
 
-def only(values: MetricValues) -> MetricValues:
-    """Returns the values of the only set of weights."""
+def compute(
+    of_probabilities: bool, table: Table, weights: npt.ArrayLike | None = None
+) -> MetricValues:
+    """Returns the metrics of decisions, or of probabilities, for one set of weights."""
+    weight = np.ones(len(table.true)) if weights is None else np.asarray(weights)
+    values = compute_metrics(Scores(table, weight[np.newaxis, :]))
     return MetricValues(
-        {name: value[0] for name, value in values.overall.items()},
-        {name: value[0] for name, value in values.per_genre.items()},
+        *(
+            {
+                name: value[0]
+                for name, value in level.items()
+                if METRICS[name].of_probabilities == of_probabilities
+            }
+            for level in values
+        )
     )
 
 
 def of_decisions(
     labels: npt.ArrayLike, decisions: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> MetricValues:
-    true, decided = np.asarray(labels) > 0.5, np.asarray(decisions) > 0.5
-    weight = np.ones(len(true)) if weights is None else np.asarray(weights)
-    return only(decision_metrics(true, decided, weight[np.newaxis, :]))
+    return compute(False, Table.of(labels, np.zeros_like(labels), decisions), weights)
 
 
 def of_probabilities(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> MetricValues:
-    true, scores = np.asarray(labels) > 0.5, np.asarray(probabilities, np.float64)
-    weight = np.ones(len(true)) if weights is None else np.asarray(weights)
-    return only(probability_metrics(true, scores, weight[np.newaxis, :]))
+    return compute(True, Table.of(labels, probabilities, np.zeros_like(labels)), weights)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -127,13 +129,13 @@ def test_a_set_of_weights_is_as_good_as_repeated_examples(make_outputs: Callable
     outputs = make_outputs()
     table = Table.of(outputs.labels, outputs.probabilities, outputs.decisions)
     counts = np.random.default_rng(1).poisson(1.0, (3, 200))
-    weighted = compute_metrics(table, counts.astype(np.float64))
+    weighted = compute_metrics(Scores(table, counts.astype(np.float64)))
     for row, repeats in enumerate(counts):
         drawn = np.repeat(np.arange(200), repeats)
         again = Table.of(
             outputs.labels[drawn], outputs.probabilities[drawn], outputs.decisions[drawn]
         )
-        expected = compute_metrics(again, np.ones((1, len(drawn))))
+        expected = compute_metrics(Scores(again, np.ones((1, len(drawn)))))
         for level in (0, 1):
             for name, values in weighted[level].items():
                 np.testing.assert_allclose(values[row], expected[level][name][0], atol=1e-12)

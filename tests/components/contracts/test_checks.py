@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from components.contracts.evaluation.checks import Check, Status, is_worse
+from components.contracts.checks import Check, Status
+from components.contracts.metrics import is_worse
 
 JAZZ = "no example has it"
 SENTENCES = [
@@ -89,6 +90,7 @@ def test_a_dictionary_is_ready_for_json() -> None:
     assert fields["status"] == "failed"
     assert fields["genre"] == "pop"
     assert fields["sentence"] == check.sentence()
+    assert Check.from_dict(fields) == check
     assert Check(None, "f1", "at least", bound=0.5, value=None).to_dict()["change"] is None
 
 

@@ -1,0 +1,116 @@
+"""Batch inference on Beam: serialized examples in, what exported models say of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+
+from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID
+from components.contracts.predictions import OUTPUTS, output_feature
+from components.contracts.signatures import EXAMPLES, EXAMPLES_SIGNATURE
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Outputs = dict[str, npt.NDArray[np.float32]]
+"""Output of a model -> float32 of shape (n,)."""
+
+BATCH_SIZE = 32
+METRICS_NAMESPACE = "covers"
+INFERRED = "inferred"
+"""Beam counter of the covers that went through a model: `inferred_candidate`, for instance."""
+
+
+class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
+    """Lets Beam's RunInference call the signature of an exported model that takes tf.Examples.
+
+    Args:
+        model: its name, for the counter.
+        folder: the SavedModel.
+        batch_size: covers at a time. Fixed, so that a run's results do not depend on timing.
+    """
+
+    def __init__(self, model: str, folder: str, batch_size: int = BATCH_SIZE) -> None:
+        super().__init__()
+        self._folder = folder
+        self._batch_size = batch_size
+        self._inferred = beam.metrics.Metrics.counter(METRICS_NAMESPACE, f"{INFERRED}_{model}")
+
+    def load_model(self) -> Any:
+        """Loads the SavedModel, once in each process."""
+        import tensorflow as tf
+
+        return tf.saved_model.load(self._folder)
+
+    def run_inference(
+        self, batch: Sequence[bytes], model: Any, inference_args: Any = None
+    ) -> Iterable[Outputs]:
+        """Returns the outputs for each of some serialized tf.Examples, in their order."""
+        import tensorflow as tf
+
+        del inference_args
+        found = model.signatures[EXAMPLES_SIGNATURE](**{EXAMPLES: tf.constant(batch, tf.string)})
+        self._inferred.inc(len(batch))
+        columns = [found[output].numpy() for output in OUTPUTS]
+        return [dict(zip(OUTPUTS, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """Returns the size of batches."""
+        return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
+
+
+class Predict(beam.PTransform):
+    """Maps serialized tf.Examples of covers to ones without image and with models' outputs.
+
+    Args:
+        models: name -> folder of the SavedModel.
+        batch_size: covers that go through a model at a time.
+    """
+
+    def __init__(self, models: Mapping[str, str], batch_size: int = BATCH_SIZE) -> None:
+        super().__init__()
+        self._models = dict(models)
+        self._batch_size = batch_size
+
+    def expand(self, examples: beam.PCollection) -> beam.PCollection:
+        """Infers each cover once by each model, and puts the outputs beside its features."""
+        covers = examples | "KeyById" >> beam.Map(lambda each: (_parse_id(each), each))
+        parts = {"": covers | "WithoutImage" >> beam.MapTuple(_without_image)}
+        for name, folder in self._models.items():
+            handler = SavedModelHandler(name, folder, self._batch_size)
+            parts[name] = covers | f"Infer[{name}]" >> RunInference(KeyedModelHandler(handler))
+        return parts | "JoinOutputs" >> beam.CoGroupByKey() | beam.FlatMap(_with_outputs)
+
+
+def _parse_id(serialized: bytes) -> bytes:
+    example = _parse(serialized)
+    return bytes(example.features.feature[IMAGE_ID].bytes_list.value[0])
+
+
+def _without_image(key: bytes, serialized: bytes) -> tuple[bytes, bytes]:
+    example = _parse(serialized)
+    example.features.feature.pop(IMAGE_ENCODED, None)
+    return key, example.SerializeToString()
+
+
+def _with_outputs(element: tuple[bytes, Mapping[str, Iterable[Any]]]) -> Iterator[bytes]:
+    _, parts = element
+    outputs = {name: list(found) for name, found in parts.items() if name}
+    for place, serialized in enumerate(parts[""]):
+        example = _parse(serialized)
+        for model, found in outputs.items():
+            for output, values in found[place].items():
+                feature = example.features.feature[output_feature(model, output)]
+                feature.float_list.value.extend(values)
+        yield example.SerializeToString(deterministic=True)
+
+
+def _parse(serialized: bytes) -> tf.train.Example:
+    import tensorflow as tf
+
+    return tf.train.Example.FromString(serialized)

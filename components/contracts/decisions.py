@@ -1,0 +1,127 @@
+"""What a gate decided, and why: written once as data, rendered by whoever shows it.
+
+`decision.json` lies in the artifact of the gate that decided: DataGate's own, and the Evaluator's
+`evaluation`. Console, report, Kubeflow pages, `report.json` and exit codes are made from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.support.errors import DataError, DeploymentError
+
+DECISION_FILE = "decision.json"
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """One reason to refuse, or to warn.
+
+    Attributes:
+        where: what it is about, such as "split 'test'" or "rock: roc_auc".
+        what: a sentence: where, what was expected and what was received.
+        value: what was measured; None if it is undefined or no number.
+        bound: what it was measured against; None if that is no number.
+        support: how many rows or covers the value rests on; None if that is not known.
+        remedy: what to do about it; empty if nothing in particular.
+    """
+
+    where: str
+    what: str
+    value: float | None = None
+    bound: float | None = None
+    support: int | None = None
+    remedy: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What one gate decided.
+
+    Attributes:
+        gate: the node that decided.
+        headline: what a refusal means, such as "The data were stopped at the gate".
+        refusals: why it refused; empty if it passed.
+        warnings: what a person should know all the same.
+    """
+
+    gate: str
+    headline: str
+    refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[Refusal, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run goes on."""
+        return not self.refusals
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the decision ready for JSON."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "passed": self.passed,
+            **dataclasses.asdict(self),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Decision:
+        """Reads what `to_dict` returned."""
+        refusals, warnings = (
+            tuple(Refusal(**each) for each in fields[key]) for key in ("refusals", "warnings")
+        )
+        return cls(fields["gate"], fields["headline"], refusals, warnings)
+
+
+class DataRefused(DataError):
+    """The data were stopped at the gate; carries its decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision_text(decision))
+        self.decision = decision
+
+
+def write_decision(folder: Path | str, decision: Decision) -> None:
+    """Writes `decision.json`, making the folder as needed."""
+    path = Path(folder) / DECISION_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(decision.to_dict(), indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_decision(folder: Path | str) -> Decision:
+    """Reads what `write_decision` wrote.
+
+    Raises:
+        DeploymentError: there is no such file, or it is of another version.
+    """
+    path = Path(folder) / DECISION_FILE
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if fields["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"format version {fields['format_version']}")
+        return Decision.from_dict(fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeploymentError(
+            f"Expected the decision of a gate, version {FORMAT_VERSION}, at {path}. Received: "
+            f"{type(error).__name__}: {error}. Run the pipeline again."
+        ) from error
+
+
+def decision_text(decision: Decision) -> str:
+    """Returns a refusal as text: the headline, then each reason with what to do about it."""
+    count = len(decision.refusals)
+    lines = [f"{decision.headline}: {count} problem{'' if count == 1 else 's'}."]
+    for refusal in decision.refusals:
+        lines += refusal_lines(refusal)
+    return "\n".join(lines)
+
+
+def refusal_lines(refusal: Refusal) -> list[str]:
+    """Returns a refusal, and below it, indented, what to do about it."""
+    remedy = [f"    {refusal.remedy}"] if refusal.remedy else []
+    return [f"  {refusal.what}", *remedy]

@@ -1,0 +1,181 @@
+"""Whether the data are fit to train on, and what to do where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.contracts.decisions import Decision, Refusal
+from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
+from components.contracts.quarantine import IngestSummary
+from components.data_gate.config import DataGateConfig
+
+ANOMALIES_FILE_NAME = "SchemaDiff.pb"
+
+
+GATE = "DataGate"
+
+
+def decide(
+    summary: IngestSummary,
+    anomalies: Mapping[str, anomalies_pb2.Anomalies],
+    config: DataGateConfig,
+    quarantine_file: str,
+) -> Decision:
+    """Decides whether the data are fit to train on.
+
+    Args:
+        summary: the account of the ingest.
+        anomalies: split -> what ExampleValidator recorded.
+        config: the limits.
+        quarantine_file: where the quarantined rows are listed.
+    """
+    drift = tuple(_drift(summary, anomalies))
+    stops = config.drift == "stops" and _can_drift_stop(summary, config)
+    return Decision(
+        gate=GATE,
+        headline="The data were stopped at the gate",
+        refusals=(
+            *_quarantined(summary, config, quarantine_file),
+            *_missing_genres(summary, config),
+            *_anomalies({split: found for split, found in anomalies.items() if split in SPLITS}),
+            *(drift if stops else ()),
+        ),
+        warnings=() if stops else drift,
+    )
+
+
+def describe_drift(summary: IngestSummary, anomalies: anomalies_pb2.Anomalies) -> str:
+    """Returns how far the newest span is from the previous one, in one line.
+
+    Args:
+        summary: the account of the ingest.
+        anomalies: what was recorded of the newest span.
+    """
+    distances = {
+        ".".join(info.path.step): max(measured.value for measured in info.drift_measurements)
+        for info in anomalies.drift_skew_info
+        if info.drift_measurements
+    }
+    high = set(anomalies.anomaly_info)
+    listed = ", ".join(
+        f"{feature} {distance:.2f}{' (too far)' if feature in high else ''}"
+        for feature, distance in sorted(distances.items())
+    )
+    return f"span {summary.spans[-1]} against {summary.previous_span}: {listed}"
+
+
+def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
+    """Reads the anomalies of one split from an ExampleAnomalies artifact."""
+    path = Path(directory) / ANOMALIES_FILE_NAME
+    return anomalies_pb2.Anomalies.FromString(path.read_bytes())
+
+
+def _quarantined(
+    summary: IngestSummary, config: DataGateConfig, quarantine_file: str
+) -> Iterator[Refusal]:
+    share = summary.rows_quarantined / summary.rows_given
+    if share <= config.max_quarantined_share:
+        return
+    reasons = ", ".join(
+        f"{reason} {count}" for reason, count in summary.quarantined_by_reason.items()
+    )
+    where = f"rows of {summary.source}"
+    yield Refusal(
+        where,
+        f"{where}: expected at most {config.max_quarantined_share:.1%} quarantined. Received: "
+        f"{summary.rows_quarantined} of {summary.rows_given} ({share:.1%}): {reasons}.",
+        value=share,
+        bound=config.max_quarantined_share,
+        support=summary.rows_given,
+        remedy=f"Fix or remove the rows listed in {quarantine_file}, or raise "
+        "data_gate.max_quarantined_share.",
+    )
+
+
+def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:
+    remedy = "Give more covers of these genres, or remove the genre from the schema."
+    absent = [
+        genre
+        for genre in next(iter(summary.genres_by_split.values()), {})
+        if not any(counts[genre] for counts in summary.genres_by_split.values())
+    ]
+    if absent and config.min_examples_per_genre:
+        yield Refusal(
+            "genres of the schema",
+            f"genres of the schema: expected examples of each. Received: none of "
+            f"{', '.join(absent)}.",
+            value=0.0,
+            bound=float(config.min_examples_per_genre),
+            support=summary.examples,
+            remedy=remedy,
+        )
+    for split, counts in summary.genres_by_split.items():
+        scarce = {
+            genre: count
+            for genre, count in counts.items()
+            if count < config.min_examples_per_genre and genre not in absent
+        }
+        if scarce:
+            listed = ", ".join(f"{genre} {count}" for genre, count in scarce.items())
+            examples = summary.examples_by_split[split]
+            yield Refusal(
+                f"split '{split}'",
+                f"split '{split}': expected at least {config.min_examples_per_genre} examples of "
+                f"each genre among {examples}. Received: {listed}.",
+                value=float(min(scarce.values())),
+                bound=float(config.min_examples_per_genre),
+                support=examples,
+                remedy=remedy,
+            )
+
+
+def _can_drift_stop(summary: IngestSummary, config: DataGateConfig) -> bool:
+    return min(summary.drift_examples, default=0) >= config.min_drift_examples
+
+
+def _drift(
+    summary: IngestSummary, anomalies: Mapping[str, anomalies_pb2.Anomalies]
+) -> Iterator[Refusal]:
+    found = anomalies.get(NEWEST_SPAN_SPLIT)
+    if found is None:
+        return
+    measured = {
+        ".".join(info.path.step): max(info.drift_measurements, key=lambda each: each.value)
+        for info in found.drift_skew_info
+        if info.drift_measurements
+    }
+    for feature, info in sorted(found.anomaly_info.items()):
+        distance = measured.get(feature)
+        where = f"feature '{feature}', span {summary.spans[-1]} against span "
+        where += str(summary.previous_span)
+        yield Refusal(
+            where,
+            f"{where}: {info.short_description}: {info.description}",
+            value=None if distance is None else distance.value,
+            bound=None if distance is None else distance.threshold,
+            support=min(summary.drift_examples, default=None),
+            remedy=f"Look at the new covers. If they are right, raise the drift_comparator of "
+            f"'{feature}' in the schema, or let this run pass with data_gate.drift=reported.",
+        )
+
+
+def _anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> Iterator[Refusal]:
+    for split, recorded in anomalies.items():
+        if recorded.HasField("dataset_anomaly_info"):
+            info = recorded.dataset_anomaly_info
+            yield Refusal(
+                f"split '{split}'",
+                f"split '{split}': {info.short_description or 'data set anomaly'}: "
+                f"{info.description}",
+                remedy="Check the number of covers given.",
+            )
+        for feature, info in sorted(recorded.anomaly_info.items()):
+            where = f"feature '{feature}', split '{split}'"
+            yield Refusal(
+                where,
+                f"{where}: {info.short_description}: {info.description}",
+                remedy=f"Fix the data, or edit '{feature}' in the schema if the data are right.",
+            )
