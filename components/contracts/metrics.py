@@ -330,7 +330,9 @@ COMPARED = (*TILES, "exact_match_ratio", "jaccard")
 """What two reports are compared by, beside the genres' own."""
 COMPARED_PER_GENRE = ("roc_auc", "average_precision", "f1")
 HEADLINES = ("macro_roc_auc", "macro_average_precision", "hamming_loss", "exact_match_ratio")
-"""What the console says of a model, and the list of runs of each."""
+"""What the console says of a model."""
+RUN_COLUMNS = ("macro_roc_auc", "hamming_loss", "exact_match_ratio")
+"""The columns of the list of runs."""
 GENRE_COLUMNS = ("roc_auc", "average_precision", "precision", "recall", "f1", "brier_score")
 """The columns of a report's table of genres; the console leaves out the last."""
 SLICE_COLUMNS = ("exact_match_ratio", "jaccard", "micro_f1", "hamming_loss")

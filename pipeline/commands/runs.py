@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.contracts.metrics import HEADLINES, metric_text
+from components.contracts.metrics import RUN_COLUMNS, metric_text
 from pipeline.runner.history import PastRun
 
 
@@ -29,7 +29,7 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
     if not runs:
         yield f"No run in {pipeline_root} yet. Start one with: covers run"
         return
-    yield _line("run", "started", "pipeline", "verdict", HEADLINES, "data")
+    yield _line("run", "started", "pipeline", "verdict", RUN_COLUMNS, "data")
     for run in runs:
         result = run.result
         yield _line(
@@ -37,7 +37,7 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
             f"{run.started:%Y-%m-%d %H:%M:%S}",
             result.pipeline if result else "",
             run.outcome.value.replace("_", " "),
-            tuple(_metric(run, name) for name in HEADLINES),
+            tuple(_metric(run, name) for name in RUN_COLUMNS),
             result.data if result else "",
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,35 @@ def test_running_again_runs_nothing_and_gives_the_same_verdict(
     assert len(list((workspace / "root" / "tiny" / "serving").iterdir())) == 1
 
 
+@contextlib.contextmanager
+def _loading_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Notes each SavedModel that is loaded, by whichever library, as the node that wrote it."""
+    from tensorflow.python.saved_model import load, loader_impl
+
+    loaded: list[str] = []
+
+    def counting(function: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def count(*arguments: Any, **options: Any) -> Any:
+            loaded.append(Path(arguments[place]).parts[-4])
+            return function(*arguments, **options)
+
+        return count
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "load_partial", counting(load.load_partial, 0))
+        session_loader = loader_impl.SavedModelLoader
+        patch.setattr(session_loader, "__init__", counting(session_loader.__init__, 1))
+        yield loaded
+
+
 def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
-    first: tuple[dict[str, Any], str], run: Run, workspace: Path
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result, seen = run(
-        "--set", "trainer.seed=7", "--set", "evaluation.gate.per_genre.roc_auc.at_least=0.999"
-    )
+    with _loading_counted(monkeypatch) as loaded:
+        result, seen = run(
+            "--set", "trainer.seed=7", "--set", "evaluation.gate.per_genre.roc_auc.at_least=0.999"
+        )
+    assert sorted(loaded) == ["BaselineModel", "Trainer"], "one pass of each model, by one node"
     assert result["outcome"] == "not_blessed"
     assert result["exit_code"] == 4
     states = [result["stages"][stage] for stage in STAGES]

@@ -1,0 +1,107 @@
+"""Each cover goes through each model once, in batches of one size, and leaves its image behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+from apache_beam.metrics.metric import MetricsFilter
+
+from components.batch_inference.inference import INFERRED, METRICS_NAMESPACE, Predict
+from components.contracts.label_schema import GENRES, IMAGE_ENCODED, IMAGE_ID, TEST_SPLIT
+from components.contracts.predictions import (
+    BASELINE,
+    CANDIDATE,
+    OUTPUTS,
+    output_feature,
+    read_predictions,
+)
+from components.contracts.signatures import read_model_description
+from components.evaluator.config import EvaluationConfig
+from components.support.compat import LOCAL_BEAM_ARGS
+
+COVERS = 70
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory,
+    evaluate_into: Callable[..., Path],
+    make_outputs: Callable[..., Any],
+) -> tuple[Path, dict[str, Any]]:
+    """Returns the folder of an evaluation of two models, and their outputs."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    outputs = {CANDIDATE: make_outputs(0, COVERS), BASELINE: make_outputs(1, COVERS)}
+    evaluate_into(
+        folder,
+        EvaluationConfig(),
+        *outputs.values(),
+        images=[b"an image"] * COVERS,
+        paths=[f"{row}.jpg" for row in range(COVERS)],
+    )
+    return folder, outputs
+
+
+def _records(folder: Path) -> list[bytes]:
+    files = [str(path) for path in (folder / f"Split-{TEST_SPLIT}").glob("*")]
+    return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+
+
+def test_each_cover_goes_through_each_model_once(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    folder, outputs = evaluated
+    models = {name: str(folder / name / "Format-Serving") for name in outputs}
+    pipeline = beam.Pipeline(argv=list(LOCAL_BEAM_ARGS))
+    _ = pipeline | beam.Create(_records(folder / "examples")) | Predict(models, batch_size=32)
+    result = pipeline.run()
+    result.wait_until_finish()
+    counters = result.metrics().query(MetricsFilter().with_namespace(METRICS_NAMESPACE))
+    assert {each.key.metric.name: each.committed for each in counters["counters"]} == {
+        f"{INFERRED}_{name}": COVERS for name in models
+    }
+
+
+def test_what_a_model_says_stands_beside_the_features_without_the_image(
+    evaluated: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, outputs = evaluated
+    given = {
+        _id(record): tf.train.Example.FromString(record) for record in _records(folder / "examples")
+    }
+    predicted = _records(folder / "predictions")
+    assert len(predicted) == len(given) == COVERS
+    for record in predicted:
+        example = tf.train.Example.FromString(record)
+        before = given.pop(_id(record))
+        row = int(_id(record))
+        for model, said in outputs.items():
+            for output in OUTPUTS:
+                feature = example.features.feature.pop(output_feature(model, output))
+                np.testing.assert_array_equal(feature.float_list.value, getattr(said, output)[row])
+        assert IMAGE_ENCODED not in example.features.feature
+        del before.features.feature[IMAGE_ENCODED]
+        assert example == before
+        assert example.features.feature[GENRES].bytes_list.value
+    assert not given
+
+
+def test_predictions_are_read_by_identity(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    folder, outputs = evaluated
+    for name, said in outputs.items():
+        description = read_model_description(folder / name / "Format-Serving")
+        read = read_predictions(folder / "predictions", description, name)
+        assert list(read.ids) == sorted(read.ids)
+        rows = [int(each) for each in read.ids]
+        np.testing.assert_array_equal(read.probabilities, said.probabilities[rows])
+        np.testing.assert_array_equal(read.decisions, said.decisions[rows] > 0.5)
+        np.testing.assert_array_equal(read.labels, said.labels[rows] > 0.5)
+        assert read.paths == tuple(f"{row}.jpg" for row in rows)
+
+
+def _id(record: bytes) -> str:
+    example = tf.train.Example.FromString(record)
+    return example.features.feature[IMAGE_ID].bytes_list.value[0].decode()
