@@ -74,6 +74,12 @@ def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
     }
 
 
+def equal_scikit_learn(values: dict[str, float], expected: dict[str, float]) -> None:
+    """Asserts that the metrics named here are scikit-learn's; `test_metrics` proves them all."""
+    named = {name: values[name] for name in expected}
+    assert named == pytest.approx(expected, abs=1e-6)
+
+
 def without_intervals(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if "_ci_" not in name}
 
@@ -111,11 +117,11 @@ def test_every_number_of_a_first_model(
     assert list(evaluation.per_genre) == list(evaluation.slices["genres"]) == list(genres)
     plain = without_intervals(evaluation.overall)
     assert plain.keys() == set(OVERALL_METRICS)
-    assert plain == pytest.approx(sklearn_overall(outputs), abs=1e-6)
+    equal_scikit_learn(plain, sklearn_overall(outputs))
     for i, genre in enumerate(genres):
         plain = without_intervals(evaluation.per_genre[genre])
         assert plain.keys() == {*PER_GENRE_METRICS, *PER_GENRE_COUNTS}
-        assert plain == pytest.approx(sklearn_per_genre(outputs, i), abs=1e-6)
+        equal_scikit_learn(plain, sklearn_per_genre(outputs, i))
         for name in PER_GENRE_METRICS:
             low, high = (evaluation.per_genre[genre][f"{name}_ci_{end}"] for end in ("low", "high"))
             if name == "calibration_error":  # resampling only adds to a distance
@@ -124,7 +130,7 @@ def test_every_number_of_a_first_model(
                 assert low <= plain[name] <= high and low < high
         expected = sklearn_overall(outputs, outputs.labels[:, i] > 0)
         plain = without_intervals(evaluation.slices["genres"][genre])
-        assert plain == pytest.approx(expected, abs=1e-6)
+        equal_scikit_learn(plain, expected)
     both = outputs.labels[:, :, np.newaxis] * outputs.decisions[:, np.newaxis, :]
     assert evaluation.confusion == tuple(map(tuple, both.sum(axis=0).astype(int).tolist()))
 
@@ -139,7 +145,7 @@ def test_slices_by_number_of_genres_and_by_size(
     assert list(evaluation.slices["genre_count"]) == list(rows)
     for name, chosen in rows.items():
         plain = without_intervals(evaluation.slices["genre_count"][name])
-        assert plain == pytest.approx(sklearn_overall(outputs, chosen), abs=1e-6)
+        equal_scikit_learn(plain, sklearn_overall(outputs, chosen))
     sizes = {name: v["example_count"] for name, v in evaluation.slices["image_side"].items()}
     assert sizes == {"150 to 299 px": 100, "300 to 599 px": 100}
 
@@ -172,10 +178,10 @@ def test_a_model_against_the_pushed_one(
     assert blessing(directory) == ["NOT_BLESSED"]
     assert evaluation.baseline is not None
     assert evaluation.confidence is None
-    assert evaluation.overall == pytest.approx(sklearn_overall(candidate), abs=1e-6)
-    assert evaluation.baseline.overall == pytest.approx(sklearn_overall(pushed), abs=1e-6)
+    equal_scikit_learn(evaluation.overall, sklearn_overall(candidate))
+    equal_scikit_learn(evaluation.baseline.overall, sklearn_overall(pushed))
     jazz_of_pushed = sklearn_per_genre(pushed, jazz)
-    assert evaluation.baseline.per_genre["jazz"] == pytest.approx(jazz_of_pushed, abs=1e-6)
+    equal_scikit_learn(evaluation.baseline.per_genre["jazz"], jazz_of_pushed)
     assert list(evaluation.baseline.slices["genres"]) == list(genres)
 
     worst, other, *per_genre = evaluation.failures
