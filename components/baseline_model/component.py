@@ -37,7 +37,7 @@ class BaselineModelSpec(ComponentSpec):
 
 
 class BaselineModelExecutor(BaseExecutor):
-    """Copies the latest pushed model of another recipe; emits no artifact if there is none."""
+    """Copies the latest pushed model of another recipe; outputs no artifact if there is none."""
 
     def Do(
         self,
@@ -65,8 +65,8 @@ class BaselineModel(BaseComponent):
     """The latest pushed model.
 
     Args:
-        candidate: the model to compare; a version of its recipe, or for other genres, is no
-            baseline.
+        candidate: the model to compare; a version of its own recipe, or for other genres, is
+            not a baseline.
         push_destination: a folder, or a URL of an object store, with the pushed versions.
     """
 

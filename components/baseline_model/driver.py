@@ -14,9 +14,9 @@ EXPECTED_VERSION = "expected_version"
 
 
 class BaselineModelDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Makes the version, or an empty text, part of the cache key.
+    """Makes the version, or an empty string, part of the cache key.
 
-    A runner without drivers must not cache the node: Kubeflow Pipelines does not.
+    A runner without drivers must not cache the node; on Kubeflow Pipelines it is not cached.
     """
 
     def __init__(self, metadata_handle: object) -> None:

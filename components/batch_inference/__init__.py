@@ -1,1 +1,1 @@
-"""What models say of the test split: each cover goes through each model once."""
+"""Runs the models over the test split: each cover goes through each model once."""

@@ -1,7 +1,7 @@
-"""BatchInference: what the candidate and the latest pushed model say of each test cover.
+"""BatchInference: the outputs of the candidate and of the latest pushed model for each test cover.
 
-It is the only node that runs models over the test split: TFMA evaluates what it wrote, and the
-report shows it. TFX's BulkInferrer takes one model, and writes each image again.
+It is the only node that runs models over the test split: TFMA evaluates its predictions, and the
+report shows them. TFX's BulkInferrer takes one model, and writes each image again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BatchInferenceExecutor(BaseBeamExecutor):
 
 
 class BatchInference(BaseBeamComponent):
-    """What models say of the test split.
+    """The predictions of models for the test split.
 
     Args:
         examples: the ingested covers.

@@ -1,4 +1,4 @@
-"""Batch inference on Beam: serialized examples in, what exported models say of them out."""
+"""Batch inference on Beam: serialized examples in, the outputs of exported models out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
     Args:
         model: its name, for the counter.
         folder: the SavedModel.
-        batch_size: covers at a time. Fixed, so that a run's results do not depend on timing.
+        batch_size: covers at a time; fixed, so that a run's results do not depend on timing.
     """
 
     def __init__(self, model: str, folder: str, batch_size: int = BATCH_SIZE) -> None:
@@ -65,7 +65,7 @@ class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
 
 
 class Predict(beam.PTransform):
-    """Maps serialized tf.Examples of covers to ones without image and with models' outputs.
+    """Maps serialized tf.Examples of covers to ones without the image, but with models' outputs.
 
     Args:
         models: name -> folder of the SavedModel.
@@ -78,7 +78,7 @@ class Predict(beam.PTransform):
         self._batch_size = batch_size
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
-        """Infers each cover once by each model, and puts the outputs beside its features."""
+        """Runs each model once on each cover, and puts the outputs beside its features."""
         covers = examples | "KeyById" >> beam.Map(lambda each: (_parse_id(each), each))
         parts = {"": covers | "WithoutImage" >> beam.MapTuple(_without_image)}
         for name, folder in self._models.items():

@@ -1,1 +1,1 @@
-"""What crosses the border of a node: records, names and formats that two folders agree on."""
+"""What crosses the border of a node: the records, names and formats that two folders share."""

@@ -1,22 +1,22 @@
-"""Artifact types of our own, and the files inside them.
+"""The project's own artifact types, and the files inside them.
 
-Kubeflow Pipelines takes names of the form `group.Name` only; its entrypoint finds the class here.
+Kubeflow Pipelines accepts only names of the form `group.Name`; its entrypoint finds the class here.
 """
 
 from tfx.types.artifact import Artifact
 
 
 class Quarantine(Artifact):
-    """The rows that could not become examples, and the account of all rows given.
+    """The rows that could not become examples, and the counts of all rows given.
 
-    Holds `quarantine.jsonl`, one record a row, and `summary.json`, an `IngestSummary`.
+    Holds `quarantine.jsonl`, one record per row, and `summary.json`, an `IngestSummary`.
     """
 
     TYPE_NAME = "covers.Quarantine"
 
 
 class GateDecision(Artifact):
-    """What a gate decided of the data, and why.
+    """What a gate decided about the data, and why.
 
     Holds `decision.json`, a `Decision`.
     """
@@ -27,7 +27,7 @@ class GateDecision(Artifact):
 class Report(Artifact):
     """The report of a run.
 
-    Holds `report.html`, for people, and `report.json`, the same for machines.
+    Holds `report.html`, for people, and `report.json`, its machine-readable twin.
     """
 
     TYPE_NAME = "covers.Report"

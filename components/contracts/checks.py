@@ -1,4 +1,4 @@
-"""One threshold of the gate against one model: what was asked and what was found."""
+"""One threshold of the gate against one model: what was required and what was measured."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class Status(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A threshold, and how a model stands against it.
+    """A threshold, and how a model measures up to it.
 
     Attributes:
         genre: the genre it is about; None for all genres together.
         metric: name of the metric.
-        kind: what was asked: a value of at least or at most `bound`, or a change to the
-            worse of at most `bound` against the latest pushed model.
+        kind: what is required: a value of at least or at most `bound`, or a change for the
+            worse of at most `bound` from the latest pushed model.
         bound: the bound; never negative for kind "change".
         status: what it decided.
         value: the model's value; None if it is undefined.
         baseline_value: the pushed model's value; None if undefined or not compared.
-        allowed: the change to the worse that is allowed: the tolerance, or what chance
-            explains if that is more; None for other kinds and if it is not known.
+        allowed: the change for the worse that is allowed: the tolerance, or what chance
+            explains if that is more; None for other kinds and if it is unknown.
         positives: examples that have the genre; None for all genres together.
         negatives: examples that do not have it; None for all genres together.
-        min_support: least number of each for the genre to decide.
-        reason: why a value is undefined; None if none is.
+        min_support: how many of each the genre needs to be decisive.
+        reason: why a value is undefined; None if it is defined.
     """
 
     genre: str | None
@@ -63,7 +63,7 @@ class Check:
 
     @property
     def change(self) -> float | None:
-        """The value minus the pushed model's; None if one of them is not known."""
+        """The value minus the pushed model's; None if either is unknown."""
         if self.value is None or self.baseline_value is None:
             return None
         return self.value - self.baseline_value
@@ -105,13 +105,13 @@ class Check:
         covers = "1 test cover" if scarce == 1 else f"{scarce} test covers"
         value = "" if self.value is None else f"{self._format(self.value)[0]} "
         return (
-            f"{value}does not decide: {covers} {which} this genre, "
+            f"{value}is not decisive: {covers} {which} this genre, "
             f"at least {self.min_support} needed"
         )
 
     def _comparison(self) -> str:
         if self.status is Status.NOT_COMPARED:
-            return "has no pushed model to be compared with"
+            return "has no pushed model to compare with"
         if self.value is None or self.baseline_value is None or self.change is None:
             return f"cannot be compared with the pushed model's, as {self.reason}"
         value, baseline, distance, tolerance, allowed = self._format(
@@ -120,7 +120,7 @@ class Check:
         side = "above" if self.change > 0.0 else "below"
         allowance = f"tolerance {tolerance}"
         if self.allowed is not None and self.allowed > self.bound:
-            allowance = f"allowed {allowed}, which chance explains"
+            allowance = f"allowed {allowed}, as chance explains that much"
         return (
             f"{value} is {distance} {side} the pushed model's {baseline} "
             f"({allowance}{self._support()})"
@@ -132,7 +132,7 @@ class Check:
         return f"; {self.positives:,} test cover{'' if self.positives == 1 else 's'}"
 
     def _format(self, *values: float) -> list[str]:
-        """Writes values with as many digits as it takes to tell them apart, at least 3."""
+        """Writes values with as many digits as it takes to tell them apart, but at least 3."""
         if self.metric == EXAMPLE_COUNT:
             return [f"{value:g}" for value in values]
         distinct = len({round(value, _MAX_DIGITS) for value in values})

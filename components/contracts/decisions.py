@@ -1,4 +1,4 @@
-"""What a gate decided, and why: written once as data, rendered by whoever shows it.
+"""What a gate decided, and why: written once as data, and rendered wherever it is shown.
 
 `decision.json` lies in the artifact of the gate that decided: DataGate's own, and the Evaluator's
 `evaluation`. Console, report, Kubeflow pages, `report.json` and exit codes are made from it.
@@ -25,10 +25,10 @@ class Refusal:
     Attributes:
         where: what it is about, such as "split 'test'" or "rock: roc_auc".
         what: a sentence: where, what was expected and what was received.
-        value: what was measured; None if it is undefined or no number.
-        bound: what it was measured against; None if that is no number.
-        support: how many rows or covers the value rests on; None if that is not known.
-        remedy: what to do about it; empty if nothing in particular.
+        value: what was measured; None if it is undefined or not a number.
+        bound: what it was measured against; None if that is not a number.
+        support: how many rows or covers the value rests on; None if unknown.
+        remedy: what to do about it; empty if there is no particular advice.
     """
 
     where: str
@@ -47,7 +47,7 @@ class Decision:
         gate: the node that decided.
         headline: what a refusal means, such as "The data were stopped at the gate".
         refusals: why it refused; empty if it passed.
-        warnings: what a person should know all the same.
+        warnings: what is worth knowing even so.
     """
 
     gate: str
@@ -97,7 +97,7 @@ def read_decision(folder: Path | str) -> Decision:
     """Reads what `write_decision` wrote.
 
     Raises:
-        DeploymentError: there is no such file, or it is of another version.
+        DeploymentError: there is no such file, or its version is different.
     """
     path = Path(folder) / DECISION_FILE
     try:
@@ -122,6 +122,6 @@ def decision_text(decision: Decision) -> str:
 
 
 def refusal_lines(refusal: Refusal) -> list[str]:
-    """Returns a refusal, and below it, indented, what to do about it."""
+    """Returns a refusal with, indented below it, what to do about it."""
     remedy = [f"    {refusal.remedy}"] if refusal.remedy else []
     return [f"  {refusal.what}", *remedy]

@@ -1,7 +1,7 @@
-"""What is wrong with a training, in words and numbers: findings and the file that holds them.
+"""What is wrong with a training run, in words and numbers: findings and the file that holds them.
 
 `diagnosis.json` lies in the trainer's model_run artifact, beside the history: a JSON list of
-findings, empty for a healthy training. `augmentation.jpg` beside it shows what the augmentation
+findings, empty for a healthy training run. `augmentation.jpg` beside it shows what the augmentation
 does to covers. Writers and readers go through this module; it imports no TensorFlow.
 """
 
@@ -24,7 +24,7 @@ Severity = Literal["warning", "info"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that a person should know about a training or a model.
+    """One thing worth knowing about a training run or a model.
 
     Attributes:
         code: a stable name, such as `all_zero_predictions`.
@@ -32,7 +32,7 @@ class Finding:
             what explains it.
         sentence: what was found, with its number.
         remedy: what to do about it; names options of the configuration.
-        numbers: what the sentence rests on; not finite values are left out.
+        numbers: what the sentence rests on; values that are not finite are left out.
         epoch: the epoch, from 1, after which it was found; None for a finished model.
     """
 
@@ -59,7 +59,7 @@ def read_diagnosis(folder: Path | str) -> list[Finding]:
     """Reads the findings in a folder; a folder without the file holds none.
 
     Raises:
-        DeploymentError: the file is not one that `write_diagnosis` wrote.
+        DeploymentError: `write_diagnosis` did not write the file.
     """
     path = Path(folder) / DIAGNOSIS_FILE
     try:
@@ -68,6 +68,6 @@ def read_diagnosis(folder: Path | str) -> list[Finding]:
         return []
     except (OSError, ValueError, TypeError) as error:
         raise DeploymentError(
-            f"Expected {path} to hold the findings of a training. Received: "
+            f"Expected {path} to hold the findings of a training run. Received: "
             f"{type(error).__name__}: {error}. Train again, or remove the file."
         ) from error

@@ -1,7 +1,7 @@
 """The record of an evaluation: its metrics by genre name, and every threshold of the gate.
 
 `record.json` lies in the Evaluator's `evaluation` artifact, beside TFMA's own files and the gate's
-`decision.json`. Reading it takes neither TensorFlow nor TFMA.
+`decision.json`. Reading it needs neither TensorFlow nor TFMA.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Values = dict[str, float]
 class ModelMetrics:
     """The metrics of one model by name; an undefined value is NaN.
 
-    Beside each metric there are name + `_ci_low` and `_ci_high`, the ends of its confidence
-    interval, if intervals were computed; compared with a baseline, also name +
-    `_change_ci_low` and `_change_ci_high`.
+    Each metric is accompanied by name + `_ci_low` and `_ci_high`, the ends of its confidence
+    interval, if intervals were computed; with a baseline, also by name + `_change_ci_low` and
+    `_change_ci_high`.
 
     Attributes:
         overall: metrics of all genres together, on all examples.
@@ -85,12 +85,12 @@ class ModelMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(ModelMetrics):
-    """The metrics of a trained model, those it was compared with, and the gate's thresholds.
+    """The metrics of a trained model and of its baseline, and the gate's thresholds.
 
     Attributes:
         genres: genre names in the order of the model's outputs.
         confidence: the confidence of the intervals; None if there are none.
-        blessed: whether the model held every threshold.
+        blessed: whether the model met every threshold.
         checks: every threshold of the gate, overall ones first.
         confusion: decided[i][j]: of the examples with genre i, how many the model decided to
             have genre j.
@@ -106,12 +106,12 @@ class Evaluation(ModelMetrics):
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The thresholds that the model did not hold."""
+        """The thresholds that the model missed."""
         return tuple(check for check in self.checks if check.status is Status.FAILED)
 
     @property
     def warnings(self) -> tuple[Check, ...]:
-        """One check for each genre and metric that has too few examples to decide."""
+        """One check for each genre and metric with too few examples to be decisive."""
         undecided = [check for check in self.checks if check.status is Status.NOT_DECIDED]
         return tuple({(check.genre, check.metric): check for check in undecided}.values())
 

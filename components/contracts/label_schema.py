@@ -49,7 +49,7 @@ EVAL_SPLIT = "eval"
 TEST_SPLIT = "test"
 SPLITS = (TRAIN_SPLIT, EVAL_SPLIT, TEST_SPLIT)
 
-# Covers without their images, for statistics alone: whether a new span drifted from the last.
+# Covers without their images, for statistics only: whether a new span has drifted from the last.
 NEWEST_SPAN_SPLIT = "newest_span"
 PREVIOUS_SPAN_SPLIT = "previous_span"
 DRIFT_SPLITS = (NEWEST_SPAN_SPLIT, PREVIOUS_SPAN_SPLIT)
@@ -94,7 +94,7 @@ class LabelSchema:
 
     @classmethod
     def from_text(cls, text: str) -> LabelSchema:
-        """Reads the content of such a file; see `from_file`."""
+        """Reads the content of a schema file; see `from_file`."""
         return cls.from_proto(parse_schema(text, source="the schema"))
 
     @classmethod
@@ -119,13 +119,13 @@ class LabelSchema:
             raise ConfigError(
                 f"Expected feature '{LABEL}' in {source} to have shape {{ dim {{ size: "
                 f"{len(genres)} }} }}, one value per genre ({', '.join(genres)}). "
-                f"Received: {sizes}. Edit the size of '{LABEL}' with the genres."
+                f"Received: {sizes}. Change the size of '{LABEL}' along with the genres."
             )
         formats = _domain_values(schema, features[IMAGE_FORMAT])
         if not formats or not set(formats) <= set(DECODABLE_FORMATS):
             raise ConfigError(
                 f"Expected feature '{IMAGE_FORMAT}' in {source} to have a string domain of "
-                f"formats that the model decodes: {', '.join(DECODABLE_FORMATS)}. "
+                f"formats that the model can decode: {', '.join(DECODABLE_FORMATS)}. "
                 f"Received: {list(formats)}."
             )
         sides = [features[key].int_domain for key in (IMAGE_WIDTH, IMAGE_HEIGHT)]
@@ -145,7 +145,7 @@ class LabelSchema:
     def match(self, name: str) -> str | None:
         """Returns the genre that `name` spells, or None.
 
-        Case, white space, hyphens, underscores and other punctuation do not count:
+        Case, white space, hyphens, underscores and other punctuation are ignored:
         "Hip-Hop", "hip hop" and " HIPHOP " all spell the genre "hiphop".
         """
         return self._by_spelling.get(spelling(name))
@@ -224,13 +224,13 @@ def _check_genre_names(genres: Sequence[str], source: str) -> None:
 
 
 def split_genres(text: str) -> list[str]:
-    """Splits a text that names genres at `;`, `,` and `/`; empty parts do not count.
+    """Splits a text that names genres at `;`, `,` and `/`; empty parts are ignored.
 
-    For a text that is no genre as a whole: "Folk, World, & Country" may be one.
+    For a text that is not a genre as a whole: "Folk, World, & Country" may be one.
     """
     return [part for part in map(str.strip, _OTHER_SEPARATORS.split(text)) if part]
 
 
 def spelling(name: str) -> str:
-    """Returns what counts of a genre name: its letters and digits, in lower case."""
+    """Returns the part of a genre name that matters: its letters and digits, in lower case."""
     return re.sub(r"[\W_]+", "", name.casefold())

@@ -6,8 +6,8 @@ equals the scikit-learn function named in its docstring. Where that leaves a val
 - precision, recall and F1 with an empty denominator are 0.0 (`zero_division=0`);
 - ROC AUC of a genre without positives or without negatives, and average precision of a genre
   without positives, are NaN; macro averages are over the other genres, NaN if there are none;
-- all metrics of probabilities are NaN if a single probability is, as a model that does not return
-  numbers has no ranking.
+- all metrics of probabilities are NaN if a single probability is, because a model that does not
+  return numbers has no ranking.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Metric:
             own metric computes it.
         of_probabilities: whether it is undefined where a probability is not a number.
         is_fraction: whether it lies between 0 and 1.
-        has_interval: whether resampling says how certain its value is.
+        has_interval: whether resampling can tell how certain its value is.
         digits: decimal places to show.
     """
 
@@ -99,7 +99,7 @@ def compute_metrics(scores: Scores) -> MetricValues:
 
 
 def is_worse(metric: str, change: float) -> bool:
-    """Tells whether a change of a metric is one to the worse."""
+    """Tells whether a change of a metric is for the worse."""
     return change > 0.0 if METRICS[metric].better == "lower" else change < 0.0
 
 
@@ -149,7 +149,7 @@ def brier_score(scores: Scores) -> FloatArray:
 
 
 def calibration_error(scores: Scores) -> FloatArray:
-    """The expected calibration error: distance to `calibration_curve`; NaN without examples.
+    """The expected calibration error: distance from `calibration_curve`; NaN without examples.
 
     The mean over examples of the distance between mean probability and share of positives in the
     example's bin (Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning",
@@ -269,7 +269,7 @@ _OF_ALL_GENRES = (
     _of_all(LOSS, "binary cross-entropy", binary_crossentropy, "lower", is_loss=True),
 )
 _COUNTS: tuple[tuple[str, str, Better, Function], ...] = (
-    ("true_positives", "right", "higher", lambda scores: scores.true_positives),
+    ("true_positives", "rightly decided", "higher", lambda scores: scores.true_positives),
     ("false_positives", "wrongly decided", "lower", lambda scores: scores.false_positives),
     ("false_negatives", "missed", "lower", lambda scores: scores.false_negatives),
     ("true_negatives", "rightly left out", "higher", lambda scores: scores.true_negatives),
@@ -325,15 +325,15 @@ PER_GENRE_METRICS = tuple(metric.name for metric, _ in _OF_EACH_GENRE)
 OVERALL_METRICS = tuple(name for name, metric in METRICS.items() if metric.scope == "overall")
 
 TILES = ("macro_roc_auc", "macro_average_precision", "macro_f1", "hamming_loss")
-"""What a report shows large."""
+"""The large figures of a report."""
 COMPARED = (*TILES, "exact_match_ratio", "jaccard")
-"""What two reports are compared by, beside the genres' own."""
+"""What two reports are compared by, besides the metrics of each genre."""
 COMPARED_PER_GENRE = ("roc_auc", "average_precision", "f1")
 HEADLINES = ("macro_roc_auc", "macro_average_precision", "hamming_loss", "exact_match_ratio")
-"""What the console says of a model."""
+"""What the console prints for a model."""
 RUN_COLUMNS = ("macro_roc_auc", "hamming_loss", "exact_match_ratio")
 """The columns of the list of runs."""
 GENRE_COLUMNS = ("roc_auc", "average_precision", "precision", "recall", "f1", "brier_score")
-"""The columns of a report's table of genres; the console leaves out the last."""
+"""The columns of a report's table of genres; the console omits the last."""
 SLICE_COLUMNS = ("exact_match_ratio", "jaccard", "micro_f1", "hamming_loss")
 """The columns of a report's tables of slices."""

@@ -1,7 +1,7 @@
 """The model card: what a pushed model is for, how good it is and where it fails.
 
 Field names are those of the Model Card Toolkit's schema (Mitchell et al., "Model Cards for Model
-Reporting", 2019). It lies in the model's folder, so that whoever gets the model gets it too.
+Reporting", 2019). It lies in the model's folder, and so travels with the model.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _USE_CASES = (
     "Sort or search covers by how much they look like a genre.",
 )
 _LIMITATIONS = (
-    "It sees the cover only, and many covers do not show their genre.",
-    "It knows the genres listed here only; a cover of another genre gets one of these or none.",
-    "Genre conventions change: it is as old as the covers it was trained on.",
+    "It sees only the cover, and many covers do not show their genre.",
+    "It knows only the genres listed here; a cover of another genre gets one of these or none.",
+    "Genre conventions change: it knows those of the covers it was trained on.",
 )
 
 
@@ -36,9 +36,9 @@ def make_model_card(
     """Returns the card, ready for JSON.
 
     Args:
-        description: what the model says of itself.
+        description: the description in the model's folder.
         evaluation: its evaluation on the test split.
-        summary: the account of its data; None if that is not known.
+        summary: the row counts of its data; None if they are unknown.
     """
     genres = ", ".join(description.genres)
     side = description.image_size
@@ -55,11 +55,11 @@ def make_model_card(
             "frameworks": dict(description.versions),
         },
         "model_parameters": {
-            "model_architecture": "Keras convolutional network with one sigmoid output a genre",
+            "model_architecture": "Keras convolutional network with one sigmoid output per genre",
             "input_format": f"Bytes of a JPEG or PNG file; decoded and resized to {side} x {side} "
             "pixels by the model.",
-            "output_format": "A probability for each genre, and a decision: probability of at "
-            "least the genre's threshold ("
+            "output_format": "A probability for each genre, and a decision: whether the "
+            "probability reaches the genre's threshold ("
             + ", ".join(f"{genre} {threshold:.2f}" for genre, threshold in thresholds)
             + ").",
             "genres": list(description.genres),
@@ -74,7 +74,7 @@ def make_model_card(
             "tradeoffs": [
                 {
                     "description": "A lower threshold finds more covers of a genre and is wrong "
-                    "more often; the report's threshold explorer shows by how much."
+                    "more often; the report's threshold explorer shows how much."
                 }
             ],
             "ethical_considerations": [

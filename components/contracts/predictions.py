@@ -1,7 +1,7 @@
-"""Predictions: the examples of the test split without their images, with what models say of them.
+"""Predictions: the examples of the test split, without their images but with the models' outputs.
 
-They are tf.train.Examples in a TFX Examples artifact, so that TFMA evaluates them as they are. For
-each model they hold its outputs as features of their own, such as `candidate/probabilities`.
+They are tf.train.Examples in a TFX Examples artifact, which TFMA evaluates directly. Each model's
+outputs are features of their own, such as `candidate/probabilities`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Predictions:
         genres: genre names in the order of the model's outputs.
         thresholds: the model's decision threshold for each genre, shape (n,).
         ids: identity of each cover.
-        paths: where each came from; the first place, if there are several.
+        paths: where each came from; the first path, if there are several.
         labels: bool (examples, n).
         probabilities: float64 (examples, n).
         decisions: bool (examples, n).
@@ -56,11 +56,11 @@ def output_feature(model: str, output: str) -> str:
 def read_predictions(
     folder: Path, description: ModelDescription, model: str = CANDIDATE
 ) -> Predictions:
-    """Reads what one model says of the test split.
+    """Reads one model's outputs for the test split.
 
     Args:
-        folder: the artifact of the predictions.
-        description: what the model says of itself.
+        folder: the folder of the `predictions` artifact.
+        description: the description of that model.
         model: `CANDIDATE` or `BASELINE`.
     """
     import tensorflow as tf

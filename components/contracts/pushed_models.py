@@ -26,7 +26,7 @@ SAVED_MODEL_FILE_NAME = "saved_model.pb"
 
 @dataclasses.dataclass(frozen=True)
 class PushedVersion:
-    """One pushed model: where it is, as a path or URL, and what it says of itself."""
+    """One pushed model: its path or URL, and its description."""
 
     location: str
     description: ModelDescription
@@ -38,10 +38,10 @@ class PushedVersion:
 
 
 def pushed_versions(destination: Path | str) -> Iterator[PushedVersion]:
-    """Yields the pushed versions, newest first; a folder without a complete model is none.
+    """Yields the pushed versions, newest first; folders without a complete model are skipped.
 
     Raises:
-        ConfigError: nothing installed can open the destination.
+        ConfigError: no installed package can open the destination.
         DeploymentError: the object store refused or failed.
     """
     file_system, root = open_file_system(str(destination))
@@ -64,8 +64,9 @@ def find_baseline(
 ) -> PushedVersion | None:
     """Returns the newest pushed version to compare a candidate with, or None.
 
-    A version of the candidate's own recipe (same data, schema, code and options) is no baseline:
-    a model is not compared with itself. Nor is one for other genres: its numbers mean other things.
+    A version of the candidate's own recipe (same data, schema, code and options) is not a
+    baseline: a model is not compared with itself. Nor is one for other genres: its metrics mean
+    something else.
 
     Args:
         destination: the push destination.
@@ -80,9 +81,9 @@ def find_baseline(
 
 
 def push_model(model: Path, destination: str) -> PushedVersion:
-    """Copies a SavedModel to the destination under a new version: the time, in seconds.
+    """Copies a SavedModel to the destination as a new version, numbered by the time in seconds.
 
-    Whoever watches the destination never sees an incomplete model: a local version appears in one
+    Nobody watching the destination ever sees an incomplete model: a local version appears in one
     step, and in an object store `saved_model.pb` comes last.
 
     Raises:

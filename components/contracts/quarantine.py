@@ -1,9 +1,9 @@
 """The quarantine: rows that could not become examples, with source, line and reason.
 
-`quarantine.jsonl` holds one JSON record a row (`pandas.read_json(path, lines=True)`);
-`summary.json` holds the account: rows given == rows ingested + rows quarantined.
+`quarantine.jsonl` holds one JSON record per row (`pandas.read_json(path, lines=True)`);
+`summary.json` holds the row counts: rows given == rows ingested + rows quarantined.
 `unlisted_files.jsonl` holds, in the same form, image files that no row of a manifest names: they
-were not given, so they are not part of that account.
+were not given, so they are not counted there.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class QuarantinedRow:
 
 @dataclasses.dataclass(frozen=True)
 class IngestSummary:
-    """The account of one ingest.
+    """The row counts of one ingest, and what else it found.
 
     Attributes:
         source: the manifest or data directory, as given.
@@ -87,7 +87,7 @@ class IngestSummary:
         previous_span: the span that the newest one is compared with, or None.
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
             previous span's; empty without a previous span.
-        united_labels: covers whose rows name different genres; they carry all of them.
+        united_labels: covers whose rows name different genres; such a cover gets all of them.
         rotated: covers whose EXIF orientation is not upright; they are kept as stored.
         unlisted_files: image files beside listed ones that no row of the manifest names.
     """
@@ -118,9 +118,9 @@ class IngestSummary:
 def write_quarantine(
     directory: Path, rows: Iterable[QuarantinedRow], file_name: str = QUARANTINE_FILE_NAME
 ) -> None:
-    """Writes one JSON record a row, in the order given.
+    """Writes one JSON record per row, in the order given.
 
-    Bytes of file names that are no UTF-8 are spelled out in hex, for readers that refuse them.
+    Bytes of file names that are not UTF-8 are written in hex, for readers that reject them.
     """
     with (directory / file_name).open("w", encoding="utf-8") as file:
         for row in rows:

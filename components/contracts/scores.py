@@ -1,4 +1,4 @@
-"""What a model says of some examples, and the counts and rankings that metrics are made of.
+"""A model's outputs for some examples, and the counts and rankings that metrics are made of.
 
 Every property takes R sets of example weights at once, so that a bootstrap costs one sort, not one
 sort per resample.
@@ -21,7 +21,7 @@ CALIBRATION_BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What one model says of some examples, beside what is true of them.
+    """One model's outputs for some examples, and their labels.
 
     Attributes:
         true: bool (examples, n): has the genre.
@@ -96,7 +96,7 @@ class Scores:
 
     @functools.cached_property
     def flat(self) -> Scores:
-        """The same with each pair of example and genre as an example of one genre."""
+        """The same, with each pair of example and genre as an example of one genre."""
         table = Table(
             self.table.true.reshape(-1, 1),
             self.table.probabilities.reshape(-1, 1),

@@ -36,7 +36,7 @@ class ModelDescription:
         thresholds: one decision threshold per genre; decided when probability >= threshold.
         image_size: side in pixels that covers are resized to.
         recipe: fingerprint of the recipe (code and configuration) that made the model.
-        versions: framework name to version, of the training process.
+        versions: framework name -> version, in the training process.
         at_least_one_genre: where no probability reaches its threshold, the genre that comes
             closest to it is decided.
     """
@@ -60,7 +60,7 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
     """Reads the description of the SavedModel in `model_dir`.
 
     Raises:
-        DeploymentError: the description is absent, or is not one this project writes.
+        DeploymentError: the description is absent, or this project did not write it.
     """
     path = Path(model_dir) / DESCRIPTION_FILE
     try:

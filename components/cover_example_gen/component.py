@@ -44,13 +44,13 @@ def CoverExampleGen(
     code_fingerprint: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    """Ingests covers: one example per distinct cover, one quarantine record per refused row.
+    """Ingests covers: one example per distinct cover, one quarantine record per rejected row.
 
     Args:
         schema: the label schema.
         examples: receives one directory of TFRecord shards per split; for data in spans also the
-            splits of drift, which have no images.
-        quarantine: receives the refused rows and the account of all rows.
+            drift splits, which have no images.
+        quarantine: receives the rejected rows and the counts of all rows.
         data: a CSV manifest, a folder, or a folder of spans; see `sources` and `spans`. Or its
             URL in an object store.
         config: an `IngestConfig` as JSON.
@@ -59,8 +59,8 @@ def CoverExampleGen(
         beam_pipeline: set by TFX.
 
     Raises:
-        ConfigError: there is nothing at `data`, or not the spans that were chosen.
-        DataError: there is no row, or files changed during ingest.
+        ConfigError: there is nothing at `data`, or the chosen spans are not there.
+        DataError: there are no rows, or files changed during ingest.
         DeploymentError: an object store refused or failed.
     """
     del data_fingerprint, code_fingerprint
@@ -120,8 +120,8 @@ def _ingest(
 
 @contextlib.contextmanager
 def _imports_out_of_garbage_collection() -> Iterator[None]:
-    # TensorFlow's and TFX's objects are millions; looking through them again and again while
-    # rows are made took a fifth of the time of ingest.
+    # TensorFlow and TFX hold millions of objects; scanning them again and again while rows are
+    # made took a fifth of the time of ingest.
     gc.freeze()
     try:
         yield
@@ -133,8 +133,8 @@ def _check_unchanged(reports: Sequence[ShardReport], data: Path) -> None:
     changed = [path for report in reports for path in report.changed]
     if changed:
         raise DataError(
-            f"Expected files that stay as they are during ingest. Received: {len(changed)} that "
-            f"changed, the first {changed[0]!r}. Run again when nothing writes to {data}."
+            f"Expected files that do not change during ingest. Received: {len(changed)} that "
+            f"changed, the first {changed[0]!r}. Run again when nothing is writing to {data}."
         )
 
 
@@ -144,5 +144,5 @@ def _check_account(summary: IngestSummary) -> None:
         raise CoversError(
             f"Expected every row to be ingested or quarantined. Received: {summary.rows_given} "
             f"rows given, {summary.rows_ingested} ingested and {summary.rows_quarantined} "
-            "quarantined. Rows were lost by the Beam runner; nothing was published."
+            "quarantined. The Beam runner lost rows; nothing was published."
         )

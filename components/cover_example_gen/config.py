@@ -18,9 +18,9 @@ class IngestConfig(BaseModel):
     Attributes:
         splits: share of the near-duplicate groups that each split receives; adds up to 1.
         examples_per_shard: largest number of examples in one TFRecord file.
-        shards: number of files of each split; None takes as many as `examples_per_shard` asks for.
+        shards: number of files of each split; None makes as many as `examples_per_shard` needs.
         span: for data in spans: `newest`, `all`, a number, or a first and a last number.
-        workers: threads; None takes one per core. No choice changes a byte of the result.
+        workers: threads; None takes one per core. The choice never changes a byte of the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -21,12 +21,12 @@ class Cover:
     """One distinct cover.
 
     Attributes:
-        facts: what is known of its image.
+        facts: what is known about its image.
         group: name of its near-duplicate group.
         genres: schema genres, sorted.
         paths: where it was found, relative to the data directory, sorted.
-        rows: number of rows that gave it.
-        file: path of one of the files that hold it; a string, as there may be very many.
+        rows: number of rows that name it.
+        file: path of one of the files that hold it; a string, as there may be very many covers.
     """
 
     facts: ImageFacts
@@ -38,7 +38,7 @@ class Cover:
 
 
 def read_image(cover: Cover) -> bytes | None:
-    """Reads the cover's file again; None if it cannot be read or has other bytes than before."""
+    """Reads the cover's file again; None if it cannot be read or its bytes have changed."""
     try:
         with open(cover.file, "rb") as file:  # noqa: PTH123  # A Path of each cover takes longer.
             encoded = file.read()
@@ -48,12 +48,12 @@ def read_image(cover: Cover) -> bytes | None:
 
 
 def make_example(cover: Cover, schema: LabelSchema, encoded: bytes | None) -> tf.train.Example:
-    """Returns the tf.train.Example of a cover; without its bytes, for statistics alone."""
+    """Returns the tf.train.Example of a cover; without its bytes, for statistics only."""
     import tensorflow as tf
 
     facts = cover.facts
     example = tf.train.Example()
-    # Features are set in place: to construct each as a message takes three times as long.
+    # Features are set in place: constructing each as a message takes three times as long.
     features = example.features.feature
 
     def texts(name: str, values: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
-"""Reads files that rows name: inside the data directory, regular, of bounded size, and no others.
+"""Reads the files that rows name: regular, inside the data directory and of bounded size only.
 
-No path makes ingest hang, leave the data directory or read without bound.
+No path can make ingest hang, leave the data directory or read without limit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class DataDirectory:
         and decomposed forms of Unicode (NFC, NFD), which differ between file systems.
 
         Raises:
-            RowRejected: there is no such file, or it is none that may be read.
+            RowRejected: there is no such file, or it may not be read.
         """
         _check_path(path)
         missing: RowRejected | None = None
@@ -70,7 +70,7 @@ class DataDirectory:
             if status.st_size > self._largest_file:
                 raise RowRejected(
                     Reason.FILE_TOO_LARGE,
-                    f"Expected at most {self._largest_file:,} bytes, as the schema says of "
+                    f"Expected at most {self._largest_file:,} bytes, the schema's limit for "
                     f"image/size. Received: {status.st_size:,}.",
                 )
             with open(descriptor, "rb", closefd=False) as file:

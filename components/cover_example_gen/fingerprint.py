@@ -1,4 +1,4 @@
-"""Fingerprint of the input's content: the key that makes caching of ingest right."""
+"""Fingerprint of the input's content: the key that makes caching of ingest correct."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def fingerprint_data(data: Path | str, choice: SpanChoice = "newest") -> str:
 
     Files that cannot be read count by path alone, so a file that appears or becomes readable
     changes the fingerprint. Time stamps do not count. The spans before those chosen count too:
-    they fix groups and splits. Of data at a URL, all objects count, by name, size and checksum.
+    they fix groups and splits. For data at a URL, all objects count, by name, size and checksum.
 
     Raises:
-        ConfigError: `data` does not exist, or not the spans that were chosen.
-        DataError: there is not a single row.
+        ConfigError: `data` or the chosen spans do not exist.
+        DataError: there are no rows.
     """
     if is_url(str(data)):
         return fingerprint_remote(str(data))

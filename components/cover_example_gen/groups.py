@@ -1,8 +1,8 @@
-"""Gives each cover its near-duplicate group and split, for ever.
+"""Gives each cover its near-duplicate group and split, permanently.
 
 A group is named when its first cover arrives, and its split is drawn from that name. Covers of
 later spans join a group and never rename one. A later cover that would join groups of two splits
-would leak whatever split it got: it belongs to none, and is set aside.
+would leak whichever split it got: it belongs to neither, and is set aside.
 """
 
 from __future__ import annotations

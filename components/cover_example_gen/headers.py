@@ -16,7 +16,7 @@ from components.contracts.quarantine import Reason, RowRejected
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
-# Formats that people have and the model does not decode, named for the message.
+# Common formats that the model does not decode, named for the message.
 _OTHER_FORMATS = {
     b"GIF8": "GIF",
     b"BM": "BMP",
@@ -40,7 +40,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1, _APP14 = 0xE1, 0xEE
 _END_OF_HEADER = (0xD9, 0xDA)
 _GRAY, _RGB, _CMYK = 1, 3, 4
-# A progressive JPEG of a camera or an editor has about ten scans; each costs a pass over the image.
+# Cameras and editors write progressive JPEGs of about ten scans; each costs a pass over the image.
 _MOST_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
 _ORIENTATION_TAG = 0x0112
@@ -73,7 +73,7 @@ def read_header(encoded: bytes) -> Header:
     Only these two parsers ever see the bytes, and they stop before the coded image.
 
     Raises:
-        RowRejected: the bytes are no JPEG or PNG that the model's decoder reads rightly.
+        RowRejected: the bytes are not a JPEG or PNG that the model's decoder reads correctly.
     """
     if encoded.startswith(_JPEG_MAGIC):
         return _read_jpeg(encoded)
@@ -144,7 +144,7 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _parse(plugin: type[ImageFile.ImageFile], encoded: bytes) -> ImageFile.ImageFile:
-    # The plug-in itself, not Image.open: that tries others, and warns through global state.
+    # The plug-in itself, not Image.open, which tries others and warns through global state.
     try:
         return plugin(io.BytesIO(encoded))
     except Exception as error:  # Pillow's header parsers raise anything on hostile bytes
@@ -156,7 +156,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # broken EXIF is no reason to refuse the image it is attached to
+    except Exception:  # broken EXIF is no reason to reject the image it is attached to
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

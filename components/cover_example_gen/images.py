@@ -1,8 +1,8 @@
-"""Checks images and states their facts: format, size, identity, brightness, perceptual hash.
+"""Checks images and extracts their facts: format, size, identity, brightness, perceptual hash.
 
 Plain JPEGs are decoded by simplejpeg (libjpeg-turbo) in grey at an eighth to the full size: every
-coded byte is read, and whatever libjpeg only warns of is an error here. All else is decoded by
-TensorFlow, whose decoder the model has. `benchmarks/ingest.py` compares the decoders.
+coded byte is read, and whatever libjpeg only warns about is an error here. All else is decoded by
+TensorFlow, whose decoder the model uses. `benchmarks/ingest.py` compares the decoders.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPAQUE = 255
 
 @dataclasses.dataclass(frozen=True)
 class ImageFacts:
-    """What is known of a decodable image.
+    """What is known about a decodable image.
 
     Attributes:
         image_id: sha256 of the encoded bytes, hex.
@@ -70,7 +70,7 @@ def inspect_image(encoded: bytes, accepted: AcceptedImages) -> ImageFacts:
     """Decodes an image completely and returns its facts; see `inspect_images`.
 
     Raises:
-        RowRejected: the bytes are not an image that the model would see rightly.
+        RowRejected: the bytes are not an image that the model would see correctly.
     """
     (found,) = inspect_images([encoded], accepted)
     if isinstance(found, RowRejected):
@@ -81,16 +81,16 @@ def inspect_image(encoded: bytes, accepted: AcceptedImages) -> ImageFacts:
 def inspect_images(
     images: Sequence[bytes], accepted: AcceptedImages
 ) -> list[ImageFacts | RowRejected]:
-    """Decodes images completely and returns for each its facts or why it is refused.
+    """Decodes images completely and returns, for each, its facts or why it is rejected.
 
     Format and size are judged from the header, before anything is decoded.
 
     Args:
         images: the files' bytes.
-        accepted: which images are.
+        accepted: which images are accepted.
     """
     # One step for all images, then the next: decoding lets other threads run, and between two
-    # images is hardly anything for which a thread would have to wait for Python's lock.
+    # images there is hardly anything that needs Python's lock.
     checked = [_check(image, accepted) for image in images]
     reduced = list(map(_reduce, images, checked))
     usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
@@ -198,12 +198,12 @@ def _decode_as_the_model(encoded: bytes, header: Header) -> NDArray[np.uint8]:
     try:
         pixels = tf.io.decode_image(encoded, channels=channels, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise _undecodable("bytes that the model's decoder refuses") from error
+        raise _undecodable("bytes that the model's decoder rejects") from error
     if channels == 4 and pixels[:, :, 3].min() < _OPAQUE:
         raise RowRejected(
             Reason.TRANSPARENT_IMAGE,
-            "Expected an opaque image. Received: transparent pixels, behind which the model would "
-            "see colours that nobody sees. Put the cover on a background.",
+            "Expected an opaque image. Received: transparent pixels, whose hidden colours the "
+            "model would see. Flatten the image onto a background.",
         )
     return np.ascontiguousarray(pixels[:, :, :3])
 

@@ -4,8 +4,8 @@ Image bytes never travel through Beam: rows become small facts, the facts of all
 into shards in one place, and each shard reads its files again while it is written. Beam's elements
 are batches, pickled here, because Beam would encode and weigh each row by itself; each worker
 keeps its cores busy with threads, as decoding and reading release Python's lock. Nothing depends
-on the order in which workers finish. The transforms are few, since each costs Beam 10 ms, and their
-results are small files, as those of the shards are.
+on the order in which workers finish. There are few transforms, since each costs Beam 10 ms, and
+their results are small files, like those of the shards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Reads a CSV manifest as people have them: any of three delimiters, UTF-8 or UTF-16.
+"""Reads a CSV manifest as found in practice: with any of three delimiters, in UTF-8 or UTF-16.
 
-The separator is whichever of `,` `;` and tab makes the first line name both columns. A line that
-cannot be a row is a row with a problem; a file that cannot be a manifest is an error.
+The delimiter is whichever of `,` `;` and tab makes the first line name both columns. A line that
+cannot be a row becomes a row with a problem; a file that cannot be a manifest is an error.
 """
 
 from __future__ import annotations
@@ -83,19 +83,19 @@ class _Lines:
         self._number += 1
         if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
             self._skip_rest()
-            return self._leave_out(f"Expected a line of less than {LONGEST_LINE:,} characters.")
+            return self._leave_out(f"Expected a line of fewer than {LONGEST_LINE:,} characters.")
         if "\0" in line:
             return self._leave_out("Expected text. Received: a line with a NUL character.")
         undecoded = next((c for c in line if "\udc80" <= c <= "\udcff"), None)
         if undecoded:
             raise DataError(
                 f"Expected {self._manifest} to be a CSV file in UTF-8. Received: byte "
-                f"0x{ord(undecoded) - 0xDC00:02x} in line {self._number}. Save it as UTF-8 CSV."
+                f"0x{ord(undecoded) - 0xDC00:02x} on line {self._number}. Save it as UTF-8 CSV."
             )
         return line
 
     def problem_within(self, first: int, last: int) -> str | None:
-        """Returns the problem of a line that was left out among some, or None."""
+        """Returns the problem of a line, among those given, that was left out; or None."""
         return next((text for n, text in self._problems.items() if first <= n <= last), None)
 
     def _skip_rest(self) -> None:
@@ -113,14 +113,14 @@ def _parse(lines: _Lines, manifest: Path) -> Iterator[ManifestRow]:
     image_at, genres_at = header.index(IMAGE_COLUMN), header.index(GENRES_COLUMN)
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     while True:
-        line = reader.line_num + 2  # the header was read apart
+        line = reader.line_num + 2  # the header was read separately
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             raise DataError(
-                f"Expected CSV in {manifest}. Received: {error}, in the row that begins in line "
+                f"Expected CSV in {manifest}. Received: {error}, in the row that begins on line "
                 f"{line}. Look for a quotation mark that is not closed or not doubled."
             ) from error
         problem = lines.problem_within(line, reader.line_num + 1)

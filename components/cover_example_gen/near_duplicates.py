@@ -6,7 +6,7 @@ distance was chosen by looking at real pairs around it; docs/ingest.md has the n
 
 The search is locality-sensitive hashing by bit sampling (Indyk & Motwani 1998,
 https://doi.org/10.1145/276698.276876), not a comparison of all pairs: covers are compared when
-they agree in all 16 bits of one of 512 keys. A pair at the very distance of 72 bits is found with
+they agree in all 16 bits of one of 512 keys. A pair at exactly 72 bits is found with
 a probability of 0.9, one at 64 bits with 0.99, one below 56 with more than 0.999. The keys are
 fixed and a cover meets only those that arrived before it: what is found among the covers of some
 spans does not change when later spans arrive.
@@ -53,14 +53,14 @@ def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
 
     def search(permutation: NDArray[np.int64]) -> Pairs:
         candidates = (pairs for key in _keys(bits[permutation]) for pairs in _neighbours(key))
-        # For few pairs, calls are what costs; for very many, memory.
+        # For few pairs, the calls are what costs; for very many, the memory.
         batches = batches_by_size(candidates, len, _PAIRS_AT_ONCE)
         near = [_compare(np.concatenate(pairs), words) for pairs in batches]
         return np.unique(np.concatenate(near)) if near else np.zeros((0,), np.int64)
 
     random = np.random.default_rng(_SEED)
     permutations = [random.permutation(HASH_BITS) for _ in range(_PERMUTATIONS)]
-    # Of few covers, threads would mostly wait for Python's lock.
+    # With few covers, threads would mostly wait for Python's lock.
     with ThreadPoolExecutor(workers if len(hashes) > _FEW else 1) as pool:
         codes = np.unique(np.concatenate(list(pool.map(search, permutations))))
     return np.stack(np.divmod(codes, len(hashes)), axis=1)

@@ -19,7 +19,7 @@ _REDUCED_SIDE = _FREQUENCIES * _HASH_SIDE
 
 def reduce_image(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reduces a grey image, shape (height, width), to what the hash reads, shape (32, 32)."""
-    # Pillow's bilinear filter widens as it reduces: it does not alias.
+    # Pillow's bilinear filter widens as it reduces, so it does not alias.
     size = (_REDUCED_SIDE, _REDUCED_SIDE)
     return np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
 

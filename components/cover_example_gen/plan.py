@@ -27,7 +27,7 @@ class Shard:
 
     @property
     def file_name(self) -> str:
-        """Its name, as TFX numbers shards."""
+        """Its name, numbered as TFX numbers shards."""
         return f"covers-{self.index:05d}-of-{self.count:05d}.tfrecord"
 
 
@@ -36,7 +36,7 @@ class Plan:
     """What becomes of the rows.
 
     Attributes:
-        covers: split -> its covers, ordered by identity. The splits of drift hold the covers of
+        covers: split -> its covers, ordered by identity. The drift splits hold the covers of
             the newest and of the previous span, if there is one.
         quarantined: the rejected rows, by source, line and path.
         united_labels: covers whose rows name different genres.
@@ -52,7 +52,7 @@ class Plan:
 
 
 def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: IngestConfig) -> Plan:
-    """Merges rows with one image, places covers in splits and sets aside what has no place.
+    """Merges rows with the same image, assigns covers to splits and sets aside those without one.
 
     Covers are ordered by `image/id`, a hash: a random order that is the same for the same covers.
 
@@ -87,7 +87,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
 
 
 def plan_shards(plan: Plan, config: IngestConfig) -> list[Shard]:
-    """Cuts each split into shards; every split has at least one, if an empty one."""
+    """Cuts each split into shards; every split has at least one, even if it is empty."""
     shards: list[Shard] = []
     for split, members in plan.covers.items():
         count = config.shards or max(1, -(-len(members) // config.examples_per_shard))
@@ -96,7 +96,7 @@ def plan_shards(plan: Plan, config: IngestConfig) -> list[Shard]:
 
 
 def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
-    """Lists distinct covers by the delivery in which each came first."""
+    """Lists distinct covers by the delivery in which each first came."""
     first: dict[str, Arrival] = {}
     for row in rows:
         if row.facts:

@@ -14,7 +14,7 @@ def local_data(data: str) -> Iterator[Path]:
     """Gives data as a local path: itself, or a copy that lives in the block.
 
     Raises:
-        ConfigError: there is nothing at the URL, or nothing installed can open it.
+        ConfigError: there is nothing at the URL, or no installed package can open it.
         DeploymentError: the object store refused or failed.
     """
     if not is_url(data):
@@ -31,6 +31,6 @@ def fingerprint_remote(url: str) -> str:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Returns the folder to copy and what to read in it: images lie beside their manifest."""
+    """Returns the folder to copy and what to read in it: images are beside their manifest."""
     folder, _, name = url.rstrip("/").rpartition("/")
     return (folder, name) if name.casefold().endswith(".csv") else (url, "")

@@ -26,7 +26,7 @@ class InspectedRow:
         row: the row as given.
         delivery: position of its span among the spans read.
         file: the image's path as it is on disk, relative to the source's directory.
-        facts: what is known of its image; None if that is not acceptable.
+        facts: what is known about its image; None if the image is not acceptable.
         genres: schema genres, sorted; empty if the row is rejected.
         reason: why the row is rejected, or None.
         detail: what was expected and what was received.
@@ -47,7 +47,7 @@ def inspect_rows(
     """Checks rows; what is wrong with one is part of its result.
 
     An acceptable image of a row without usable genres keeps its facts: it still takes part in
-    naming near-duplicate groups, so that mending its genres later renames none.
+    naming near-duplicate groups, so that fixing its genres later renames none.
     """
     accepted = AcceptedImages(schema.image_formats, schema.smallest_side, schema.largest_side)
     read = (_read_file(row, directory) for row in rows)
@@ -95,10 +95,10 @@ def _labelled(
 def match_genres(names: tuple[str, ...], schema: LabelSchema) -> tuple[str, ...]:
     """Returns the schema's genres that the names spell, sorted.
 
-    A name that is no genre as a whole is split at `;`, `,` and `/`.
+    A name that is not a genre as a whole is split at `;`, `,` and `/`.
 
     Raises:
-        RowRejected: there is no genre, or one that the schema does not know.
+        RowRejected: there is no genre, or one that is not in the schema.
     """
     known = ", ".join(schema.genres)
     matched: set[str] = set()

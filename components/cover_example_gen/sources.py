@@ -1,6 +1,6 @@
 """Lists rows (image path, genre names) of a CSV manifest or of one folder per genre.
 
-A row is what a person gave: a line of the manifest, or a file in a genre folder. Rows are only
+A row is one item of the input: a line of the manifest, or a file in a genre folder. Rows are only
 listed here; images are opened later. Files and folders whose name starts with a dot are not rows.
 """
 
@@ -31,7 +31,7 @@ class Row:
         source: name of the manifest or of the data directory.
         line: 1-based line in the manifest; None for a file in a folder.
         path: image path relative to the source's directory.
-        genres: genre names as given, not yet matched with the schema.
+        genres: genre names as given, not yet matched to the schema.
         problem: what is wrong with the row itself, or None.
     """
 
@@ -68,12 +68,12 @@ class Source:
 
         Raises:
             DataError: the manifest cannot be read as a CSV with an image and a genres column, or
-                there is not a single row.
+                there are no rows.
         """
         found = list(self._manifest_rows() if self.manifest else self._folder_rows())
         if not found:
             raise DataError(
-                f"Expected covers in {self.manifest or self.directory}. Received: no row. "
+                f"Expected covers in {self.manifest or self.directory}. Received: no rows. "
                 f"{EXPECTED_LAYOUT}"
             )
         return found
@@ -84,7 +84,7 @@ class Source:
             return []
         listed = {os.path.normpath(row.path) for row in rows if row.path}
         folders = {Path(path).parent for path in listed if not path.startswith(("/", ".."))}
-        detail = "Expected a row in the manifest. Received: a file that none names."
+        detail = "Expected a row in the manifest. Received: a file that no row names."
         return [
             QuarantinedRow(self.name, None, path, Reason.UNLISTED_FILE.value, detail)
             for folder in sorted(folders)
@@ -106,7 +106,7 @@ class Source:
             yield Row(self.name, row.line, row.path, row.genres, row.problem)
 
     def _folder_rows(self) -> Iterator[Row]:
-        """Yields files, and what hides files: unreadable and linked folders, folders like x.jpg."""
+        """Yields files and what may hide some: unreadable or linked folders, folders like x.jpg."""
         unreadable: list[Path] = []
         for name, subfolders, files in os.walk(
             self.directory, onerror=lambda error: unreadable.append(Path(error.filename))
@@ -135,7 +135,7 @@ EXPECTED_LAYOUT = (
 
 
 def find_source(data: Path | str, folder: str = "") -> Source:
-    """Decides by what is found: a CSV file, a folder with one, or one folder per genre.
+    """Chooses by what is found: a CSV file, a folder with one, or one folder per genre.
 
     Args:
         data: a CSV file or a folder.

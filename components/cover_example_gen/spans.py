@@ -1,6 +1,6 @@
-"""Spans: numbered deliveries of covers, such as one folder a day.
+"""Spans: numbered deliveries of covers, such as one folder per day.
 
-The data directory holds `span-1`, `span-2`, ...; each is a source by itself. TFX writes the same
+The data directory holds `span-1`, `span-2`, ...; each is a source by itself. TFX writes this
 as the pattern `data/span-{SPAN}`, which is accepted too, with any other name around the number.
 A span that has a successor is closed: its covers fix the names of near-duplicate groups, and hence
 splits, for all that come later.
@@ -26,7 +26,7 @@ class Span:
     """One delivery.
 
     Attributes:
-        number: its number; None for data that do not come in spans.
+        number: its number; None for data without spans.
         source: where its rows come from.
     """
 
@@ -48,7 +48,7 @@ class Selection:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """All spans that have to be read, ascending."""
+        """All spans that must be read, ascending."""
         return (*self.history, *self.taken)
 
     @property
@@ -58,20 +58,20 @@ class Selection:
 
 
 def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
-    """Finds the spans of the data and takes those chosen.
+    """Finds the spans of the data and selects those chosen.
 
     Args:
         data: a CSV file, a folder, a folder of spans, or a path with `{SPAN}` in it.
         choice: `newest`, `all`, a number, or the first and the last number of a range.
 
     Raises:
-        ConfigError: there is nothing at `data` that can be read, or not the spans chosen.
+        ConfigError: there is nothing at `data` that can be read, or the chosen spans are not there.
     """
     try:
         spans = find_spans(Path(data))
     except OSError as error:
         raise ConfigError(
-            f"Expected data at {data} that can be read. Received: {error.strerror}."
+            f"Expected readable data at {data}. Received: {error.strerror}."
         ) from error
     numbers = [span.number for span in spans]
     if choice == "newest":
@@ -81,7 +81,7 @@ def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
     elif numbers == [None]:
         raise ConfigError(
             f"Expected spans in {data}, because ingest.span is {_text(choice)}. Received: data "
-            "without spans. Name the folders span-1, span-2, ..., or leave ingest.span out."
+            "without spans. Name the folders span-1, span-2, ..., or leave out ingest.span."
         )
     else:
         first, last = (choice, choice) if isinstance(choice, int) else choice
@@ -98,7 +98,7 @@ def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
 
 
 def find_spans(data: Path) -> list[Span]:
-    """Lists the spans of the data, ascending; data that do not come in spans are a single one.
+    """Lists the spans of the data, ascending; data without spans are a single one.
 
     Raises:
         ConfigError: there is nothing at `data`, or two folders have the same number.
@@ -107,7 +107,7 @@ def find_spans(data: Path) -> list[Span]:
         found = _matches(data)
         if not found:
             raise ConfigError(
-                f"Expected folders like {data}, with a number for {SPAN}. Received: none."
+                f"Expected folders like {data}, with a number in place of {SPAN}. Received: none."
             )
     else:
         found = _matches(data / _DEFAULT_PATTERN) if data.is_dir() else []
@@ -117,7 +117,7 @@ def find_spans(data: Path) -> list[Span]:
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
         raise ConfigError(
-            f"Expected one folder for each span in {data}. Received: several for {twice}."
+            f"Expected one folder for each span in {data}. Received: several numbered {twice}."
         )
     return [Span(number, find_source(path, path.name)) for number, path in sorted(found)]
 

@@ -9,7 +9,7 @@ from components.contracts.label_schema import SPLITS
 
 
 def assign_split(group: str, shares: Mapping[str, float]) -> str:
-    """Returns the split of a group: the same for ever, whatever other covers there are.
+    """Returns the split of a group: permanently the same, whatever other covers there are.
 
     Args:
         group: identity of the near-duplicate group.

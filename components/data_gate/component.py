@@ -25,13 +25,13 @@ def DataGate(
 
     Args:
         anomalies: what ExampleValidator recorded, by split; drift under `newest_span`.
-        quarantine: the refused rows and the account of ingest.
+        quarantine: the quarantined rows and the row counts of ingest.
         decision: receives what was decided, and why.
         config: a `DataGateConfig` as JSON.
         code_fingerprint: hash of this folder's code; a cache key only.
 
     Raises:
-        DataRefused: naming each reason and what to do about it.
+        DataRefused: names each reason and what to do about it.
     """
     del code_fingerprint
     decided = decide(

@@ -15,8 +15,8 @@ class DataGateConfig(BaseModel):
         min_examples_per_genre: least number of examples of each genre in each split.
         drift: whether drift of a new span beyond the schema's limits stops the run or is only
             reported.
-        min_drift_examples: least number of covers in both spans for drift to stop the run; the
-            distances between few covers are mostly chance.
+        min_drift_examples: the number of covers that both spans need for drift to stop the run;
+            distances between only a few covers are mostly chance.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -27,7 +27,7 @@ def decide(
     """Decides whether the data are fit to train on.
 
     Args:
-        summary: the account of the ingest.
+        summary: the row counts of the ingest.
         anomalies: split -> what ExampleValidator recorded.
         config: the limits.
         quarantine_file: where the quarantined rows are listed.
@@ -51,8 +51,8 @@ def describe_drift(summary: IngestSummary, anomalies: anomalies_pb2.Anomalies) -
     """Returns how far the newest span is from the previous one, in one line.
 
     Args:
-        summary: the account of the ingest.
-        anomalies: what was recorded of the newest span.
+        summary: the row counts of the ingest.
+        anomalies: what was recorded for the newest span.
     """
     distances = {
         ".".join(info.path.step): max(measured.value for measured in info.drift_measurements)
@@ -96,7 +96,7 @@ def _quarantined(
 
 
 def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:
-    remedy = "Give more covers of these genres, or remove the genre from the schema."
+    remedy = "Add more covers of these genres, or remove the genres from the schema."
     absent = [
         genre
         for genre in next(iter(summary.genres_by_split.values()), {})

@@ -35,8 +35,8 @@ _LEAST_SHARE_DEFINED = 0.5
 class ModelEstimates(NamedTuple):
     """Metrics of one model, with their intervals and changes.
 
-    Beside each name there are name + `_ci_low` and `_ci_high`, the ends of its interval; with a
-    baseline, also name + `_change`, `_change_ci_low` and `_change_ci_high`. Without resamples
+    Each name is accompanied by name + `_ci_low` and `_ci_high`, the ends of its interval; with a
+    baseline, also by name + `_change`, `_change_ci_low` and `_change_ci_high`. Without resamples
     there are no intervals; counts have none, and those of calibration errors are NaN.
 
     Attributes:
@@ -115,7 +115,7 @@ def _interval(name: str, resampled: FloatArray, confidence: float) -> dict[str, 
     """Returns the percentile interval; NaN where most resamples are undefined."""
     tail = (1.0 - confidence) / 2.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any number
         low, high = np.nanquantile(resampled, [tail, 1.0 - tail], axis=0)
     known = np.mean(~np.isnan(resampled), axis=0) >= _LEAST_SHARE_DEFINED
     return {

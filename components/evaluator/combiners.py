@@ -1,4 +1,4 @@
-"""The Beam combiner behind the metrics: from examples to estimates by model."""
+"""The Beam combiner behind the metrics: from examples to estimates for each model."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class EstimatesCombineFn(beam.CombineFn):
         self, accumulator: list[_Rows]
     ) -> dict[metric_types.MetricKey, dict[str, ModelEstimates]]:
         n, rows = self._genre_count, self._rows(accumulator)
-        # Beam fixes no order; the resamples of an example must not depend on it.
+        # Beam guarantees no order; the resamples of an example must not depend on it.
         rows = rows[np.lexsort(rows.T)]
         label, weights, outputs = rows[:, :n], rows[:, n], rows[:, n + 1 :]
         tables = {
@@ -116,7 +116,7 @@ class EstimatesCombineFn(beam.CombineFn):
             raise ValueError(
                 f"Expected label and prediction of shape {expected}, one value per genre. "
                 f"Received: {label.shape} and {prediction.shape} (model {model_name!r}). "
-                "Examples and models have to be of the genres of the schema."
+                "Examples and models must have the genres of the schema."
             )
         return label, prediction, np.reshape(weight, (1,))
 

@@ -1,4 +1,4 @@
-"""Evaluator: TFX's, on predictions that were made before."""
+"""Evaluator: TFX's, on the predictions of BatchInference."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EvaluatorSpec(ComponentSpec):
 
 
 class Evaluator(BaseBeamComponent):
-    """Evaluates what models said of the test split, by genre and slice, and decides on a push.
+    """Evaluates the predictions for the test split, by genre and slice, and decides on the push.
 
     Args:
         predictions: what BatchInference wrote.

@@ -1,4 +1,4 @@
-"""What the evaluation measures and which values a model needs to be pushed."""
+"""What the evaluation measures, and which values a model needs to be pushed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from components.contracts.metrics import (
 
 
 class Threshold(BaseModel):
-    """Bounds a metric has to keep.
+    """Bounds on a metric.
 
     Attributes:
-        at_least: smallest value allowed; None is no bound.
-        at_most: greatest value allowed; None is no bound.
+        at_least: smallest value allowed; None for no bound.
+        at_most: greatest value allowed; None for no bound.
         tolerance: how much worse than the latest pushed model the value may be, as an
-            absolute change; None is no comparison. What chance explains, by the confidence
-            interval of the change, is allowed too. Ignored while no model was pushed.
+            absolute change; None for no comparison. What chance explains, by the confidence
+            interval of the change, is allowed too. Ignored as long as no model was pushed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,8 +35,8 @@ class Threshold(BaseModel):
     def _check_bounds(self) -> Threshold:
         if self.at_least is None and self.at_most is None and self.tolerance is None:
             raise ValueError(
-                "Expected at_least, at_most or tolerance. Received none of them. "
-                "To have no threshold, leave the metric out."
+                "Expected at_least, at_most or tolerance. Received: none of them. "
+                "To set no threshold, leave the metric out."
             )
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError(
@@ -47,13 +47,13 @@ class Threshold(BaseModel):
 
 
 class GateConfig(BaseModel):
-    """The thresholds a model has to hold to be pushed: all of them.
+    """The thresholds a model must meet, all of them, to be pushed.
 
     Attributes:
         min_support: a genre with fewer test covers that have it, or that do not, warns
-            instead of deciding; with none at all it refuses, as nothing is known of it.
+            instead of deciding; with none at all it refuses, as nothing is known about it.
         overall: thresholds on metrics of all genres together, by metric name.
-        per_genre: thresholds each genre has to hold by itself, by metric name.
+        per_genre: thresholds that each genre must meet by itself, by metric name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,7 +83,7 @@ class Intervals(BaseModel):
 
     Attributes:
         confidence: the probability that an interval covers the true value.
-        resamples: how often the examples are drawn anew; 0 computes no intervals, and then
+        resamples: how often the examples are redrawn; 0 computes no intervals, and then
             comparisons allow for nothing but their tolerance.
     """
 
@@ -97,7 +97,7 @@ class EvaluationConfig(BaseModel):
     """Configuration of the evaluation.
 
     Attributes:
-        gate: the thresholds a model has to hold to be pushed.
+        gate: the thresholds a model must meet to be pushed.
         intervals: confidence intervals of all metrics.
     """
 
@@ -119,7 +119,7 @@ def _check_names(thresholds: Mapping[str, Threshold], allowed: Iterable[str]) ->
     unknown = [name for name in thresholds if name not in set(allowed)]
     if unknown:
         raise ValueError(
-            f"Expected metric names out of {', '.join(allowed)}. Received: {', '.join(unknown)}."
+            f"Expected metric names from {', '.join(allowed)}. Received: {', '.join(unknown)}."
         )
 
 
@@ -128,7 +128,7 @@ def _check_example_count(threshold: Threshold | None) -> None:
         return
     if (threshold.at_least or 0.0) < 1.0 or threshold.tolerance is not None:
         raise ValueError(
-            f"Expected {EXAMPLE_COUNT} to have at_least of 1 or more and no tolerance, as both "
+            f"Expected {EXAMPLE_COUNT} to have an at_least of 1 or more and no tolerance, as both "
             f"models see the same examples. Received: {threshold}."
         )
 
@@ -136,4 +136,4 @@ def _check_example_count(threshold: Threshold | None) -> None:
 def _check_fraction(name: str, threshold: Threshold) -> None:
     for bound in (threshold.at_least, threshold.at_most, threshold.tolerance):
         if bound is not None and not 0.0 <= bound <= 1.0:
-            raise ValueError(f"Expected bounds of {name} between 0 and 1. Received: {bound}.")
+            raise ValueError(f"Expected bounds on {name} between 0 and 1. Received: {bound}.")

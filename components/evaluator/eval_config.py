@@ -32,11 +32,11 @@ def make_eval_config(genres: Sequence[str], config: EvaluationConfig) -> config_
     """Returns the configuration of TFX's Evaluator.
 
     Metrics are computed on all examples and, for the report, on slices: by genre, by number
-    of genres and by image size. Thresholds hold on all examples only: within the slice of a
-    genre every example has it, and ranking it is meaningless.
+    of genres and by image size. Thresholds apply only to all examples together: within the
+    slice of a genre every example has it, so ranking it is meaningless.
 
     An example count of at least 1 is always among the thresholds, so that there is a
-    verdict even if there are no others.
+    verdict even if no others are set.
 
     Args:
         genres: genre names in the order of the model's outputs.

@@ -23,7 +23,7 @@ from components.evaluator.results import decide, read_results
 
 
 class Executor(executor.Executor):
-    """Evaluates predictions by TFMA; blesses the model if it holds every threshold."""
+    """Evaluates predictions with TFMA; blesses the model if it meets every threshold."""
 
     def Do(
         self,

@@ -1,7 +1,7 @@
-"""What TFMA reads of an example: the predictions it holds, and what to slice on.
+"""What TFMA reads from an example: the predictions it holds, and what to slice on.
 
 TFX's Evaluator finds `custom_extractors` through its `module_path`. No model is loaded: each
-example brings what the models said of it.
+example brings the models' outputs for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def custom_extractors(
     eval_config: config_pb2.EvalConfig,
     tensor_adapter_config: Any,
 ) -> list[extractor.Extractor]:
-    """Returns TFMA's extractors of precomputed predictions, with ours before the slice keys."""
+    """Returns TFMA's extractors of precomputed predictions, with this one before the slice keys."""
     del eval_shared_model
     extractors = tfma.default_extractors(
         eval_config=_with_prediction_features(eval_config),

@@ -1,11 +1,11 @@
-"""The rules of the gate: where a value stands against its threshold.
+"""The rules of the gate: how a value measures up to its threshold.
 
 - "at least" and "at most" compare the measured value with the bound.
-- "change" compares with the latest pushed model, both on the same test covers. A change to the
+- "change" compares with the latest pushed model, both on the same test covers. A change for the
   worse is allowed up to the tolerance, and up to what chance explains: as long as the confidence
-  interval of the change reaches the better side, or no change.
-- A genre with no examples with it, or none without it, refuses: nothing is known of it. One with
-  fewer of either than the minimum does not decide.
+  interval of the change includes no change or an improvement.
+- A genre that no example has, or that every example has, refuses: nothing is known about it. One
+  with fewer examples with it, or without it, than the minimum is not decisive.
 - An undefined value refuses.
 - Without a pushed model, or if the pushed model's value is undefined while this one's is not, there
   is nothing to be worse than.
@@ -31,7 +31,7 @@ class Rule:
         metric: name of the metric that is bounded.
         kind: see `Check`.
         bound: the bound, or for kind "change" the tolerance.
-        min_support: least number of examples with a genre, and without it, for it to decide.
+        min_support: how many examples with a genre, and without it, it needs to be decisive.
     """
 
     metric: str
@@ -53,12 +53,12 @@ class Support(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a value stands against a threshold.
+    """How a value measures up to a threshold.
 
     Attributes:
         status: what the threshold decided.
         margin: how far the value is on the right side; negative or NaN refuses.
-        allowed: the allowed change to the worse; None if nothing was compared.
+        allowed: the allowed change for the worse; None if nothing was compared.
     """
 
     status: Status
@@ -67,7 +67,7 @@ class Standing(NamedTuple):
 
 
 def rules(gate: GateConfig) -> Iterator[tuple[Rule, bool]]:
-    """Yields every rule of a gate but that of the example count, and whether it is per genre."""
+    """Yields every rule of a gate except the example count, and whether it is per genre."""
     for thresholds, per_genre in ((gate.overall, False), (gate.per_genre, True)):
         for metric, threshold in thresholds.items():
             bounds: dict[Kind, float | None] = {
@@ -87,7 +87,7 @@ def least_examples(gate: GateConfig) -> float:
 
 
 def judge(rule: Rule, values: Mapping[str, float], support: Support | None) -> Standing:
-    """Returns where a model stands against a threshold.
+    """Returns how a model measures up to a threshold.
 
     Args:
         rule: the threshold.

@@ -25,7 +25,7 @@ class ThresholdMargin(metric_types.Metric):
     """How far a metric is on the right side of a threshold; see `gate` for the rules.
 
     Negative or NaN is a refusal, so that a TFMA threshold of at least 0 on it is the gate. It is
-    for the candidate only.
+    computed for the candidate only.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ThresholdMargin(metric_types.Metric):
             metric: the metric that is bounded.
             kind: see `gate`.
             bound: the bound, or for kind "change" the tolerance.
-            min_support: least number of examples for a genre to decide.
+            min_support: how many examples a genre needs to be decisive.
             genres: as in `MultiLabelMetric`.
             intervals: as in `MultiLabelMetric`.
         """

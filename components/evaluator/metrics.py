@@ -32,7 +32,7 @@ _SUFFIXES = ("", CI_LOW, CI_HIGH, CHANGE + CI_LOW, CHANGE + CI_HIGH)
 class MultiLabelMetric(metric_types.Metric):
     """One metric of a multi-label classifier, by name, with its confidence interval.
 
-    Beside `name` it returns `name_ci_low` and `name_ci_high`, and, compared with a baseline,
+    Besides `name` it returns `name_ci_low` and `name_ci_high`, and, compared with a baseline,
     `name_change_ci_low` and `name_change_ci_high` (TFMA itself returns the change). Per-genre
     metrics are computed for the class ids of `MetricsSpec.binarize`, metrics of all genres
     together without. The model has to return `probabilities` and `decisions`, float32 of shape

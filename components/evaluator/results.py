@@ -1,4 +1,4 @@
-"""From the files that TFMA wrote to the record of the evaluation and the gate's decision."""
+"""Turns the files that TFMA wrote into the record of the evaluation and the gate's decision."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_results(folder: Path, genres: tuple[str, ...], config: EvaluationConfig
         config: what TFMA was configured from.
 
     Raises:
-        CoversError: TFMA's verdict is not that of the thresholds.
+        CoversError: TFMA's verdict differs from that of the thresholds.
     """
     slices = list(tfma.load_metrics(str(folder)))
     candidate = _model_metrics(slices, genres, of_baseline=False)
@@ -62,7 +62,7 @@ def decide(evaluation: Evaluation) -> Decision:
     """Returns the gate's decision on an evaluated model."""
     return Decision(
         gate=GATE,
-        headline="The model was trained and evaluated, and refused",
+        headline="The model was trained and evaluated, but refused",
         refusals=tuple(map(_refusal, evaluation.failures)),
         warnings=tuple(map(_refusal, evaluation.warnings)),
     )
@@ -161,7 +161,7 @@ def _check(
 
 def _undefined_reason(metrics: ModelMetrics, genre: str | None) -> str:
     if math.isnan(metrics.overall.get(LOSS, math.nan)):
-        return "not all probabilities of the model are numbers"
+        return "not all of the model's probabilities are numbers"
     if genre is None:
         return "no genre has examples both with and without it"
     return (
@@ -197,7 +197,7 @@ def _check_verdict(folder: Path, genres: tuple[str, ...], checks: tuple[Check, .
     if validation.validation_ok == bool(failed) or (has_examples and refused != failed):
         raise CoversError(
             f"Expected TFMA to refuse the thresholds {sorted(map(str, failed))}. Received: "
-            f"{sorted(map(str, refused))}. This is a defect of covers; please report it."
+            f"{sorted(map(str, refused))}. This is a bug in covers; please report it."
         )
 
 

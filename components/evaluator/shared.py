@@ -1,4 +1,4 @@
-"""One computation for all metrics: it sees the outputs of all models, hence can compare them.
+"""One computation for all metrics: it sees the outputs of all models, so it can compare them.
 
 TFMA asks each metric for its computations and runs equal ones once; a single metric only selects
 its values from the shared result.
@@ -71,4 +71,4 @@ def _of_shared(
 def check_name(name: str) -> None:
     """Raises ValueError if there is no metric of this name."""
     if name not in _COMPUTED:
-        raise ValueError(f"Expected a name out of {', '.join(_COMPUTED)}. Received: {name!r}.")
+        raise ValueError(f"Expected one of the names {', '.join(_COMPUTED)}. Received: {name!r}.")

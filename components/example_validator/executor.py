@@ -66,7 +66,7 @@ def find_drift(
 ) -> anomalies_pb2.Anomalies:
     """Compares statistics with earlier ones by the schema's `drift_comparator`s, and nothing else.
 
-    The distances of all compared features are in `drift_skew_info`, whether too high or not.
+    The distances of all compared features are in `drift_skew_info`, whether too large or not.
     """
     comparators = schema_pb2.Schema()
     for feature in schema.feature:

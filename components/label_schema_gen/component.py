@@ -1,7 +1,7 @@
 """LabelSchemaGen: publishes the curated label schema as the pipeline's Schema artifact.
 
 TFX's ImportSchemaGen copies a file by its path. Here the schema itself is the parameter: it travels
-with a compiled pipeline to machines that do not have the file, and an edit of it is seen by caches.
+with a compiled pipeline to machines that do not have the file, and caches notice when it is edited.
 """
 
 from pathlib import Path

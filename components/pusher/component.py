@@ -1,8 +1,8 @@
 """Pusher: delivers a blessed model to the push destination.
 
-It takes the place of TFX's Pusher, whose destination is a JSON message that a person cannot type as
-a parameter of a run, whose file systems leave out S3 without a TensorFlow plug-in, and which pushes
-an unchanged model again under a new version whenever it is evaluated again.
+It takes the place of TFX's Pusher, whose destination is a JSON message that nobody can type as a
+parameter of a run, which cannot write to S3 without a TensorFlow plug-in, and which pushes an
+unchanged model under a new version whenever it is evaluated again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Pusher(BaseComponent):
         model_blessing: the verdict of the evaluation.
         push_destination: a folder, or a URL of an object store, for the numbered versions.
         evaluation: the evaluation, for the model card.
-        quarantine: the account of the data, for the model card.
+        quarantine: the row counts of the data, for the model card.
     """
 
     SPEC_CLASS = PusherSpec

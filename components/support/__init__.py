@@ -1,1 +1,1 @@
-"""What is nobody's domain: errors, options, differences between libraries, files, progress."""
+"""What belongs to no node: errors, options, differences between libraries, files, progress."""

@@ -2,8 +2,8 @@
 
 tfx-1.16 brings Python 3.10, TensorFlow 2.16, Keras 3.12, NumPy 1.26, protobuf 3.20, Beam 2.59
 and kfp; tfx-1.21 brings Python 3.10 to 3.13, TensorFlow 2.21, Keras 3.15, NumPy 2, protobuf 6,
-Beam 2.77 and kfp below Python 3.12 only. All other code is the same for both, and asks no
-version; docs/lines.md says what it has to leave alone for that.
+Beam 2.77 and kfp below Python 3.12 only. All other code is the same for both and checks no
+version; docs/lines.md lists what it has to avoid for that.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LOCAL_BEAM_ARGS = (
 
 The FnApiRunner is what `DirectRunner` stands for in Beam 2.59. In 2.77 the same name tries the
 Prism runner first, a program that it downloads. The runner reads no container image, but TFX does:
-without one it packs its own sources for each Beam node, for workers that are not there, and leaves
+without one it packs its own sources for each Beam node, for workers that do not exist, and leaves
 42 MB in the temporary folder every time.
 """
 
 
 def has_no_output_left(reason: str) -> bool:
-    """Whether a layer refused its input since nothing of it would be left.
+    """Whether a layer rejected its input because nothing of it would be left.
 
     Keras 3.15 raises an error with this text; Keras 3.12 returns a side of 0 or less instead.
 

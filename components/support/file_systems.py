@@ -18,7 +18,7 @@ import fsspec
 from components.support.errors import ConfigError, CoversError, DeploymentError
 
 _SEPARATOR = "://"
-_CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # as Google's store and S3 name them
+_CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # what Google Cloud Storage and S3 call them
 
 
 def is_url(location: str) -> bool:
@@ -36,7 +36,7 @@ def open_file_system(location: str) -> tuple[Any, str]:
         file_system, path = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"Expected a path, or a URL of s3:// or gs:// with its package installed "
+            f"Expected a path, or an s3:// or gs:// URL whose package is installed "
             f"(pip install 'covers[object-store]'). Received: {location} ({error})."
         ) from error
     return file_system, path.rstrip("/")
@@ -47,7 +47,7 @@ def local_copy(location: str) -> Iterator[Path]:
     """Gives a file or folder as a local path: itself, or a copy that lives in the block.
 
     Raises:
-        ConfigError: there is nothing at the location, or nothing can open it.
+        ConfigError: there is nothing at the location, or no installed package can open it.
         DeploymentError: the object store refused or failed.
     """
     if not is_url(location):
@@ -68,7 +68,7 @@ def local_copy(location: str) -> Iterator[Path]:
         try:
             yield copy
         except CoversError as error:
-            # Who gave the URL knows nothing of the copy.
+            # The user gave a URL and knows nothing about the copy.
             raise type(error)(str(error).replace(str(copy), location.rstrip("/"))) from error
 
 
@@ -77,13 +77,13 @@ def store_errors(location: str) -> Iterator[None]:
     """Turns what an object store raises into the project's error.
 
     Raises:
-        DeploymentError: the store refused or failed; says where and what it answered.
+        DeploymentError: the store refused or failed; the message says where and how.
     """
     try:
         yield
     except CoversError:
         raise
-    except Exception as error:  # each store's package has errors of its own
+    except Exception as error:  # each store's package has its own errors
         raise DeploymentError(
             f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
             "address, the network and the credentials in the environment."
@@ -93,7 +93,7 @@ def store_errors(location: str) -> Iterator[None]:
 def fingerprint_objects(url: str) -> str:
     """Returns a hash of the names, sizes and checksums of the objects at or below a URL.
 
-    The checksums are those that the store keeps, so that nothing is downloaded.
+    The checksums are the store's own, so nothing is downloaded.
 
     Raises:
         ConfigError: there is no object.

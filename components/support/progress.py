@@ -24,12 +24,12 @@ def report(stage: str, done: int, total: int, detail: str = "") -> None:
 
 
 def warn(stage: str, sentence: str) -> None:
-    """Tells the listener of something that a person should know while the work goes on."""
+    """Tells the listener about something worth knowing while the work goes on."""
     _warning_listener(stage, sentence)
 
 
 def start(stage: str, total: int, unit: str) -> None:
-    """Begins to count: none of `total` units, such as "covers checked", is finished yet."""
+    """Starts counting at none of `total` units, such as "covers checked"."""
     with _lock:
         _counts[stage] = _Count(total, unit)
         report(stage, 0, total, _counts[stage].text())
@@ -68,7 +68,7 @@ class _Count:
         self._started = time.monotonic()
 
     def text(self) -> str:
-        """Says how many units are finished and how many a second."""
+        """Says how many units are finished, and how many per second."""
         text = f"{self.done:,} / {self.total:,} {self._unit}"
         seconds = time.monotonic() - self._started
         return f"{text}, {self.done / seconds:,.0f}/s" if self.done and seconds > 0.1 else text

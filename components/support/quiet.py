@@ -1,4 +1,4 @@
-"""Keeps the console for the user: what libraries print, log or warn of goes elsewhere."""
+"""Keeps the console for the user: what libraries print, log or warn about goes elsewhere."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def third_parties_quiet() -> Iterator[None]:
     """Keeps libraries' warnings and TensorFlow's start-up lines off standard error.
 
     The C++ code of TensorFlow 2.21 writes information and warnings to descriptor 2 before it
-    knows of TF_CPP_MIN_LOG_LEVEL. Another process leaves them out, so that all else gets
-    through, even the last words of a process that aborts. Whoever sets the variable to 0 or 1
-    sees everything.
+    knows of TF_CPP_MIN_LOG_LEVEL. Another process filters them out, so that everything else gets
+    through, even the last words of a process that aborts. Setting the variable to 0 or 1 shows
+    everything.
     """
     if os.environ.setdefault(_LOG_LEVEL, "3") in ("0", "1"):
         yield
@@ -50,7 +50,7 @@ def _filtered_descriptor_2() -> Iterator[None]:
     sys.stderr.flush()
     stderr, original = sys.stderr, os.dup(2)
     command = [sys.executable, "-I", "-S", "-c", _FILTER]
-    # In a session of its own, Ctrl-C does not end it before it has passed on what there is.
+    # In a session of its own, Ctrl-C does not end it before it has passed everything on.
     chatter = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert chatter.stdin is not None
     try:
@@ -63,7 +63,7 @@ def _filtered_descriptor_2() -> Iterator[None]:
         os.dup2(original, 2)
         os.close(original)
         chatter.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of ours keeps the pipe open
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child process keeps the pipe open
             chatter.wait(_FILTER_ENDS_WITHIN)
 
 

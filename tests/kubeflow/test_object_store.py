@@ -119,5 +119,5 @@ def test_a_store_that_cannot_be_reached(model: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_scheme_that_nothing_installed_opens() -> None:
-    with pytest.raises(ConfigError, match="a URL of s3:// or gs:// with its package installed"):
+    with pytest.raises(ConfigError, match="an s3:// or gs:// URL whose package is installed"):
         fingerprint_data("gopher://covers")

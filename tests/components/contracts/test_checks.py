@@ -24,7 +24,7 @@ SENTENCES = [
     (
         Check("pop", "roc_auc", "change", 0.02, value=0.640, baseline_value=0.711, allowed=0.04),
         "pop: roc_auc 0.640 is 0.071 below the pushed model's 0.711 "
-        "(allowed 0.040, which chance explains)",
+        "(allowed 0.040, as chance explains that much)",
     ),
     (
         Check(None, "loss", "change", bound=0.0, value=0.52, baseline_value=0.51, allowed=0.0),
@@ -36,7 +36,7 @@ SENTENCES = [
     ),
     (
         Check("pop", "f1", "change", 0.1, Status.NOT_COMPARED, 0.7),
-        "pop: f1 has no pushed model to be compared with",
+        "pop: f1 has no pushed model to compare with",
     ),
     (
         Check(None, "example_count", "at least", bound=50.0, value=12.0),
@@ -66,7 +66,7 @@ SENTENCES = [
             negatives=300,
             min_support=20,
         ),
-        "jazz: roc_auc 0.512 does not decide: 1 test cover with this genre, at least 20 needed",
+        "jazz: roc_auc 0.512 is not decisive: 1 test cover with this genre, at least 20 needed",
     ),
 ]
 

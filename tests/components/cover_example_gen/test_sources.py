@@ -44,7 +44,7 @@ def test_a_manifest_gives_a_row_per_line_with_its_number(tmp_path: Path) -> None
         (b"file,genre\na.jpg,rock\n", "name the columns"),
         (b"image,genres,genres\na.jpg,rock,pop\n", "once each"),
         (b"image,genres\n", "no row"),
-        ("image,genres\ncaf\xe9.jpg,rock\n".encode("latin-1"), "byte 0xe9 in line 2"),
+        ("image,genres\ncaf\xe9.jpg,rock\n".encode("latin-1"), "byte 0xe9 on line 2"),
     ],
 )
 def test_an_unusable_manifest_is_explained(tmp_path: Path, content: bytes, message: str) -> None:

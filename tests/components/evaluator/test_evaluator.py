@@ -231,7 +231,7 @@ def test_noise_does_not_block_but_a_worse_model_is_refused(
     assert (overall.genre, overall.metric, overall.kind) == (None, "macro_roc_auc", "change")
     change = refused.overall["macro_roc_auc_change_ci_low"]
     assert change < overall.change < refused.overall["macro_roc_auc_change_ci_high"] < 0.0
-    assert "which chance explains" in overall.sentence()
+    assert "chance explains that much" in overall.sentence()
     assert _same(refused, Evaluation.from_dict(json.loads(json.dumps(refused.to_dict()))))
 
 
@@ -285,7 +285,7 @@ def test_a_genre_with_few_examples_warns_instead_of_deciding(
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), outputs))
     assert evaluation.blessed
     assert [warning.sentence() for warning in evaluation.warnings] == [
-        "jazz: roc_auc 0.000 does not decide: 7 test covers with this genre, at least 8 needed"
+        "jazz: roc_auc 0.000 is not decisive: 7 test covers with this genre, at least 8 needed"
     ]
     enough = GateConfig(min_support=7, overall={}, per_genre={"roc_auc": Threshold(at_least=0.6)})
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=enough), outputs))
@@ -301,7 +301,7 @@ def test_a_model_that_returns_no_numbers_is_refused(
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), outputs))
     assert not evaluation.blessed
     assert {failure.sentence().partition(": ")[2] for failure in evaluation.failures} == {
-        "roc_auc is undefined, as not all probabilities of the model are numbers; "
+        "roc_auc is undefined, as not all of the model's probabilities are numbers; "
         "needed at least 0.1"
     }
 

@@ -108,7 +108,7 @@ def test_a_refusal_says_what_was_got_and_needed(refused: Any) -> None:
         if failure["genre"]:
             assert failure["positives"] >= failure["min_support"] == 60
     assert verdict["warnings"], "the first genre has fewer than 60 covers"
-    assert "does not decide" in verdict["warnings"][0]["sentence"]
+    assert "is not decisive" in verdict["warnings"][0]["sentence"]
 
 
 def test_stopped_data_have_their_problems_and_rows(stopped: Any) -> None:
@@ -188,7 +188,7 @@ def test_a_model_without_numbers_has_a_report(
     facts = RunFacts(pipeline="covers", outcome="not_blessed")
     page = build.write_report(tmp_path / "report", complete, facts)
     text = page.read_text()
-    assert "not all probabilities of the model are numbers" in text
+    assert "not all of the model's probabilities are numbers" in text
     assert "No curves" in text
     assert json.loads(page.with_suffix(".json").read_text())["genres"]["jazz"].keys() == {
         "model_threshold",
