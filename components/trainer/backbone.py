@@ -37,7 +37,7 @@ _PACKAGES = {
 class ChannelStatistics(keras.layers.Layer):
     """Mean and standard deviation of each channel: (batch, h, w, channels) to (batch, 2 channels).
 
-    What is left of an image is its style: Gatys, Ecker and Bethge, "Image Style Transfer Using
+    What remains of an image is its style: Gatys, Ecker and Bethge, "Image Style Transfer Using
     Convolutional Neural Networks" (2016), and Huang and Belongie (2017), who found that these two
     numbers of a channel hold most of it.
     """
@@ -52,10 +52,10 @@ class ChannelStatistics(keras.layers.Layer):
 
 
 def build_backbones(configs: Sequence[Backbone]) -> keras.Model:
-    """Builds one or more networks, loads their weights and freezes what is not to be fine-tuned.
+    """Builds one or more networks, loads their weights and freezes what is not fine-tuned.
 
-    Batch normalisation is frozen throughout: its statistics of a million images are better than
-    those of a few small batches.
+    Batch normalisation is frozen throughout: its statistics from a million images are better than
+    those from a few small batches.
 
     Args:
         configs: names, weights, features and what to fine-tune; more than one give `stages`.
@@ -65,7 +65,7 @@ def build_backbones(configs: Sequence[Backbone]) -> keras.Model:
         it scales the pixels as its weights expect them.
 
     Raises:
-        ConfigError: a name is unknown, weights are absent, broken or of another network, or
+        ConfigError: a name is unknown, weights are absent, broken or for another network, or
             `fine_tune` names no layer.
     """
     models = [_build_backbone(config) for config in configs]
@@ -99,7 +99,7 @@ def _statistics(ends: Sequence[Any]) -> Any:
 
 
 def _before_strides(body: keras.Model) -> list[Any]:
-    """Returns what strided layers take, padding aside: the last maps of each resolution."""
+    """Returns the inputs of strided layers, padding aside: the last maps of each resolution."""
     ends: dict[str, Any] = {}
     for layer in body.layers:
         if max(getattr(layer, "strides", None) or (1,)) == 1:
@@ -129,10 +129,10 @@ def _packaged_weights(config: Backbone) -> Path:
     package = _PACKAGES.get(config.name)
     if package is None:
         raise ConfigError(
-            f"Expected backbone.weights to name a file for {config.name}: no package has its "
+            f"Expected backbone.weights to name a file for {config.name}: no package contains its "
             f"ImageNet weights. Received: imagenet. Packages exist for {', '.join(_PACKAGES)}."
         )
-    # Found without importing it: its code is not needed.
+    # Found without importing it, as its code is not needed.
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     files = [file for folder in folders or () for file in Path(folder).glob("models/*.pth")]
@@ -146,7 +146,7 @@ def _packaged_weights(config: Backbone) -> Path:
 
 
 def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
-    """Returns the network, what it takes, and the image that this is made of."""
+    """Returns the network, its input, and the image that the input is made from."""
     constructor = _constructor(config.name)
     image = keras.Input((None, None, 3), name="image")
     scaled = image
@@ -165,8 +165,8 @@ def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
         raise ConfigError(
             f"Expected the ImageNet weights of {config.name}, which Keras downloads once and "
             f"keeps. Received: {str(error).strip() or type(error).__name__}. On a machine without "
-            "internet, name a weights file without the top in backbone.weights, or take "
-            f"{', '.join(_PACKAGES)}, whose weights come with packages."
+            "internet, name a weights file without the top in backbone.weights, or use "
+            f"{', '.join(_PACKAGES)}, whose weights are installed as packages."
         ) from error
     if config.weights not in (_IMAGENET, _NO_WEIGHTS):
         path = _file(config)
@@ -197,7 +197,7 @@ def _file(config: Backbone) -> Path:
     if not path.is_file():
         raise ConfigError(
             f"Expected backbone.weights to be imagenet, none or a file. "
-            f"Received: {config.weights!r}, which is no file here."
+            f"Received: {config.weights!r}, and there is no such file."
         )
     return path
 

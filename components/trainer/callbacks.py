@@ -102,10 +102,10 @@ class StateKeeper(keras.callbacks.Callback):
 class AveragedWeights(keras.callbacks.Callback):
     """Puts the optimizer's averaged weights into the model from validation to the epoch's end.
 
-    So they are what is validated, kept as the best and exported, while training goes on with
-    the weights themselves. Comes after the callbacks that read the weights of an epoch and
+    The averages are then what is validated, kept as the best and exported, while training continues
+    with the weights themselves. Comes after the callbacks that read the weights of an epoch and
     before the one that writes checkpoints. (`keras.callbacks.SwapEMAWeights` adds and subtracts
-    the two, which rounds: not good enough for a training that resumes exactly.)
+    the two, which rounds: not good enough to resume training exactly.)
     """
 
     def __init__(self) -> None:

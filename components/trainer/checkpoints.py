@@ -1,8 +1,8 @@
-"""Checkpoints from which a killed training goes on as if nothing had happened.
+"""Checkpoints from which a killed training run resumes as if nothing had happened.
 
 One file per recipe holds all variables of model, metrics and optimizer (weights, moments,
 averages, the state of every random generator), the position in the data and the history. It is
-replaced in one step, so that a kill at any moment leaves a whole one, and removed when the
+replaced in one step, so that a kill at any moment leaves a complete one, and removed when
 training is finished.
 """
 
@@ -33,31 +33,33 @@ _logger = logging.getLogger(__name__)
 def checkpoint_folder(root: str, recipe: str) -> Path | None:
     """Returns the folder of a recipe's checkpoint below `root`, or None where none can be kept.
 
-    Checkpoints need a file system that outlives the process. An object store is none; there a
-    killed training begins anew.
+    Checkpoints need a file system that outlives the process. An object store is not one; there a
+    killed training run starts over.
     """
     if not root or not recipe:
         return None
     if "://" in root:
-        _logger.warning("No checkpoints: %s is no folder. A killed training begins anew.", root)
+        _logger.warning(
+            "No checkpoints: %s is not a folder. A killed training run will start over.", root
+        )
         return None
     folder = Path(root) / recipe[:32]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _logger.warning("No checkpoints: %s. A killed training begins anew.", error)
+        _logger.warning("No checkpoints: %s. A killed training run will start over.", error)
         return None
     _remove_forgotten(folder)
     return folder
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Removes a finished training's checkpoint."""
+    """Removes the checkpoint of a finished training run."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 class Checkpoint:
-    """What was read from a checkpoint, to be laid over a model built in the same way."""
+    """The content of a checkpoint, to be restored into a model built in the same way."""
 
     def __init__(self, fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._fields = fields
@@ -70,7 +72,7 @@ class Checkpoint:
         state.restore(self._fields["state"], best)
 
     def restore_variables(self, model: keras.Model) -> None:
-        """Sets all variables of a model of which everything is built, metrics too."""
+        """Sets all variables of a fully built model, including its metrics."""
         for name, variable in _variables(model).items():
             variable.assign(self._arrays[name])
 
@@ -111,16 +113,16 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        _logger.warning("The checkpoint %s cannot be read (%s): beginning anew.", path, error)
+        _logger.warning("The checkpoint %s cannot be read (%s): starting over.", path, error)
         return None
     if fields.get("format") != _FORMAT:
-        _logger.warning("The checkpoint %s is of another version: beginning anew.", path)
+        _logger.warning("The checkpoint %s has another version: starting over.", path)
         return None
     return Checkpoint(fields, arrays)
 
 
 class Checkpointer(keras.callbacks.Callback):
-    """Writes a checkpoint after every epoch, and within one after so many seconds.
+    """Writes a checkpoint after every epoch, and at intervals within one.
 
     It comes after all callbacks that change the state or swap weights.
 
@@ -147,15 +149,15 @@ class Checkpointer(keras.callbacks.Callback):
     def _write(self) -> None:
         try:
             write_checkpoint(self.folder, self.model, self.state)
-        except OSError as error:  # A full disk must not end the training.
+        except OSError as error:  # A full disk must not end training.
             _logger.warning("No checkpoint could be written: %s", error)
         self.written = time.monotonic()
 
 
 class Resume(keras.callbacks.Callback):
-    """Lays a checkpoint over the model when the first epoch begins; comes first.
+    """Restores a checkpoint when the first epoch begins; comes first.
 
-    Not before: `fit` resets the metrics, of which the begun epoch has seen a part, as it begins.
+    Not before, because `fit` resets the metrics as it begins, and they hold part of the epoch.
     """
 
     def __init__(self, checkpoint: Checkpoint, state: TrainingState) -> None:

@@ -154,13 +154,13 @@ class EarlyStopping(_Model):
 
 
 class Backbone(_Model):
-    """A network trained on other images, to begin from.
+    """A pretrained network to start from.
 
     Attributes:
         name: `EfficientNetLite0` to `4`, or any network of keras.applications.
         weights: `imagenet`; `none` for random weights; or a file: a PyTorch state dict (`.pth`)
             for EfficientNet-lite, else a Keras weights file without the top (`.h5`).
-        features: what it gives to the layers after it. `maps`: its last feature maps.
+        features: what it passes to the layers after it. `maps`: its last feature maps.
             `stages`: one vector, the mean and standard deviation of each channel at the end of
             each of its stages, so that colours and textures count as well as objects.
         fine_tune: `all` its layers, `none`, or the name (or its beginning) of the first one to
@@ -190,7 +190,7 @@ def _one_or_more(value: Any) -> Any:
 
 
 class TrainerConfig(_Model):
-    """Everything that shapes training; the defaults are the original network.
+    """Everything that shapes training; the defaults are those of the original network.
 
     Attributes:
         image_size: side in pixels that covers are resized to; with a backbone, unless given,
@@ -198,11 +198,11 @@ class TrainerConfig(_Model):
         batch_size: covers per step, over all devices.
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
-        backbone: a network to begin from, by name or as `Backbone`, or a list of several, whose
-            `stages` features are put together; null trains `layers` alone. Where nothing of it
-            is fine-tuned and nothing augmented, its features of each cover are computed once.
+        backbone: a network to start from, by name or as `Backbone`, or a list of several, whose
+            `stages` features are concatenated; null trains `layers` alone. If no part of it is
+            fine-tuned and nothing is augmented, its features of each cover are computed once.
         head_epochs: passes over the features of a backbone that fit the layers after it, before
-            the backbone is fine-tuned with them; 0 begins with all at once.
+            the backbone is fine-tuned with them; 0 trains everything from the start.
         layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
             the output layer, each `{LayerName: {keyword: value}}` or just `LayerName`: a layer
             of Keras, or `ChannelStatistics`, the mean and standard deviation of each channel.
@@ -210,15 +210,15 @@ class TrainerConfig(_Model):
             dropout.
         augmentation: Keras layers, in the same form, applied to the images in training only.
         loss: a Keras loss or `AsymmetricLoss`, by name or `{LossName: {keyword: value}}`.
-        class_weights: `none`, or `balanced`: in the loss, a cover of a genre weighs as many
-            times more as covers without the genre are more frequent.
+        class_weights: `none`, or `balanced`: in the loss, covers of a genre weigh as many times
+            more as covers without it are more frequent.
         optimizer: a Keras optimizer, `{OptimizerName: {keyword: value}}`; its own keywords give
-            weight decay, clipping, averaged weights (`use_ema`, which are then the ones that
-            are validated and exported) and `gradient_accumulation_steps`.
+            weight decay, clipping, averaged weights (`use_ema`; these are then validated and
+            exported) and `gradient_accumulation_steps`.
         learning_rate_schedule: `constant`, or `{name: cosine, warmup_epochs: 2}`.
         early_stopping: `{monitor, patience}`, or null to train all epochs and keep the last.
         output_bias: `zeros`; or `prior`: the logit of each genre's share of the train split, with
-            a kernel of zeros, so that the model begins by predicting just that share.
+            a kernel of zeros, so that the model starts by predicting exactly that share.
         decision_thresholds: one number for all genres, or a rule that finds each genre's on the
             eval split: `best_f1`, the highest F1; `label_share`, the genre is decided for the
             share of covers that have it.
@@ -229,9 +229,9 @@ class TrainerConfig(_Model):
             The exported model is float32 in any case.
         cache: keep decoded covers in memory when they fit.
         checkpoint_seconds: time between checkpoints within an epoch; there is one after every
-            epoch too. A training that was killed goes on from the last. Null writes none.
+            epoch too. A killed training run resumes from the last one. Null writes none.
         checkpoint_folder: a folder that outlives the process, such as a mounted volume; null
-            takes the pipeline root where that is a folder, and else keeps no checkpoints.
+            uses the pipeline root where that is a folder, and otherwise keeps no checkpoints.
     """
 
     image_size: int = Field(default=150, ge=8, le=2048)
@@ -269,7 +269,7 @@ class TrainerConfig(_Model):
     def _several_backbones_give_vectors(self) -> TrainerConfig:
         if len(self.backbone) > 1 and any(each.features == "maps" for each in self.backbone):
             raise ValueError(
-                "Expected features: stages of each of several backbones, which are put together. "
+                "Expected features: stages for each of several backbones, to concatenate them. "
                 f"Received: {', '.join(f'{each.name} {each.features}' for each in self.backbone)}"
             )
         return self
@@ -291,7 +291,7 @@ class TrainerConfig(_Model):
 
     @property
     def metric_threshold(self) -> float:
-        """The threshold of metrics during training, before any is tuned."""
+        """The threshold of metrics during training, before tuning."""
         tuned = isinstance(self.decision_thresholds, str)
         return DEFAULT_THRESHOLD if tuned else float(self.decision_thresholds)
 
@@ -315,7 +315,7 @@ class TrainerConfig(_Model):
 
 
 class Range(_Model):
-    """A range of numbers to search in.
+    """A range of numbers to search.
 
     Attributes:
         min: the lowest.
@@ -344,7 +344,7 @@ class TunerConfig(_Model):
     """How to search for better options of the trainer before training.
 
     Attributes:
-        trials: number of trainings to try.
+        trials: number of training runs to try.
         epochs: of each.
         algorithm: `bayesian` learns from earlier trials, `random` does not.
         objective: the metric, on the eval split, of the trial's best epoch.

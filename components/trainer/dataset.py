@@ -83,7 +83,7 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
     if not examples:
         raise DataError(
             f"Expected examples in the {name} split. Received: {len(files)} files without any "
-            f"({', '.join(patterns)}). Give more covers, or another split."
+            f"({', '.join(patterns)}). Add more covers, or change the splits."
         )
     labels = np.concatenate(batches)
     if not labels.any():
@@ -144,7 +144,7 @@ def train_dataset(
     """Returns the batches of all epochs from `start` on, one after the other.
 
     Each epoch has an order of its own, which follows from the seed and the epoch alone: a
-    training that goes on from a position sees what it would have seen.
+    training run that resumes from a position sees what it would have seen.
 
     Args:
         split: the train split.
@@ -253,7 +253,7 @@ def _fits(split: Split, config: TrainerConfig) -> bool:
 
 
 def available_memory() -> float:
-    """Returns the bytes this process may still take, by the machine and its control group."""
+    """Returns the bytes this process may still use, by the machine and its control group."""
     limits = [float("inf")]
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

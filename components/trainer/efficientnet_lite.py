@@ -49,7 +49,7 @@ class Variant:
     Attributes:
         width: factor of the numbers of filters.
         depth: factor of the numbers of blocks.
-        image_size: side in pixels it was trained on ImageNet with.
+        image_size: side in pixels it was trained with on ImageNet.
     """
 
     width: float

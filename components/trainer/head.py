@@ -12,9 +12,9 @@ from components.trainer.config import TrainerConfig
 from components.trainer.model import AugmentedModel
 from components.trainer.optimization import make_loss
 
-# Low and constant: a head that overfits the features is a worse beginning than none.
+# Low and constant: a head that overfits the features is a worse start than none.
 _LEARNING_RATE = 1e-4
-# Layers that do the same in training and after it: their outputs can be computed once, too.
+# Layers that behave the same in training and after it: their outputs can be computed once, too.
 _POOLING = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,

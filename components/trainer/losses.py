@@ -14,7 +14,7 @@ _PACKAGE = "covers"
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class AsymmetricLoss(keras.losses.Loss):
-    """Binary cross-entropy that cares less about easy negatives.
+    """Binary cross-entropy that gives less weight to easy negatives.
 
     Ridnik et al., "Asymmetric Loss for Multi-Label Classification" (2021): probabilities of
     negatives are shifted down by `clip`, and easy labels fade with the exponents. With all
@@ -41,7 +41,7 @@ class AsymmetricLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction)
         if not all(gamma == 0.0 or gamma >= 1.0 for gamma in (gamma_positive, gamma_negative)):
             raise ValueError(
-                "Expected exponents that are 0, or 1 and more: others have no finite gradient. "
+                "Expected exponents that are 0, or at least 1: others have no finite gradient. "
                 f"Received: gamma_positive={gamma_positive}, gamma_negative={gamma_negative}"
             )
         self.gamma_positive = gamma_positive

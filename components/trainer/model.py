@@ -70,8 +70,8 @@ def build_model(
 
     Raises:
         ConfigError: a layer is unknown, refuses its arguments or its input, or leaves less
-            than one pixel of the image, the message names its index; or the backbone cannot be
-            had.
+            than one pixel of the image (the message names its index); or the backbone is not
+            available.
     """
     keras.utils.set_random_seed(config.seed)
     with training_policy(config.precision):
@@ -127,7 +127,7 @@ def _build_model(
 
 
 def make_augmentation(config: TrainerConfig) -> list[keras.Layer]:
-    """Builds the augmentation by itself, with random generators of its own.
+    """Builds the augmentation by itself, with its own random generators.
 
     Raises:
         ConfigError: a layer is unknown or refuses its arguments.
@@ -181,7 +181,7 @@ def build_training_variables(model: AugmentedModel) -> None:
 
 
 def check_buildable(config: TrainerConfig, num_genres: int) -> None:
-    """Builds the model and trains it on one blank batch, to fail before a run and not in it.
+    """Builds the model and trains it on one blank batch, to fail before a run and not during it.
 
     Raises:
         ConfigError: the configuration cannot be built or trained.

@@ -1,4 +1,4 @@
-"""The recipe of a model: a fingerprint of all that makes it."""
+"""The recipe of a model: a fingerprint of everything that makes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def make_recipe(
 ) -> str:
     """Returns a hash of the examples' bytes, the schema, the options, the code, a weights file.
 
-    Two models of one recipe are the same model, up to the order of floating-point additions.
+    Two models with one recipe are the same model, up to the order of floating-point additions.
 
     Args:
         splits: what the model is trained on and chosen by.

@@ -33,7 +33,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig;
-            `code_fingerprint`, part of the recipe that the exported model notes; and, if
+            `code_fingerprint`, part of the recipe that the exported model records; and, if
             checkpoints are to be kept, `checkpoint_folder`. `hyperparameters` are a tuner's
             best. The model goes to `serving_model_dir`; history, diagnosis, Keras weights,
             configuration and TensorBoard logs to `model_run_dir`.
@@ -78,7 +78,7 @@ def run_fn(fn_args: FnArgs) -> None:
         reasons = [line for line in error.message.splitlines() if "[[" not in line]
         raise DataError(
             f"Expected every cover of the {TRAIN_SPLIT} and {EVAL_SPLIT} splits to decode. "
-            f"Received: {reasons[-1]}. Ingest the data again, so that bad covers are set aside."
+            f"Received: {reasons[-1]}. Ingest the data again, so that bad covers are quarantined."
         ) from error
     finally:
         keras.backend.clear_session()

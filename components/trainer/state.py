@@ -1,4 +1,4 @@
-"""How far a training is: its position, history and best weights; kept across a kill."""
+"""How far training is: its position, history and best weights; kept across a kill."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.trainer.dataset import START, Position
 
 @dataclasses.dataclass
 class TrainingState:
-    """Everything of a training that is not a variable of the model or its optimizer.
+    """Everything about a training run that is not a variable of the model or its optimizer.
 
     Attributes:
         early_stopping: how the best epoch is chosen; None takes the last.
@@ -26,7 +26,7 @@ class TrainingState:
         epochs: one row per finished epoch: `epoch` (from 1), `learning_rate`, `seconds`,
             `loss`, each metric and their `val_` twins.
         seconds: how long the unfinished epoch has taken so far.
-        resumed: the epochs (from 1) in which a killed training went on.
+        resumed: the epochs (from 1) in which a killed training run resumed.
         best_weights: the network's weights after the best epoch; None before the first.
     """
 

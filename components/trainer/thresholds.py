@@ -1,4 +1,4 @@
-"""Decisions: from which probability on a genre is decided, and what if none is."""
+"""Decisions: the probability from which a genre is decided, and what happens if none is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DecisionRule:
 
     Attributes:
         thresholds: float32, shape (genres,): a genre is decided at or above its own.
-        at_least_one_genre: where none is, decide the one that comes closest to its threshold.
+        at_least_one_genre: where none is, decide the one closest to its threshold.
     """
 
     thresholds: np.ndarray
@@ -55,7 +55,7 @@ def best_f1_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Returns the threshold with the highest F1, halfway to the next lower probability.
 
     Halfway, so that rounding in another process does not flip the covers that set it. A genre
-    with one class only, or with one probability for all covers, gets 0.5: nothing to tune on.
+    with only one class, or with one probability for all covers, gets 0.5: nothing to tune on.
 
     Args:
         labels: shape (examples,), 0 or 1.

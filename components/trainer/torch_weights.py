@@ -1,4 +1,4 @@
-"""Reads a PyTorch state dict without PyTorch, and without running any code of the file.
+"""Reads a PyTorch state dict without PyTorch, and without running any code from the file.
 
 The format is the one that `torch.save` wrote before version 1.6: four pickles (magic number,
 protocol version, system information, the state dict), the pickled list of storage keys, and each
@@ -48,7 +48,7 @@ class _Tensor:
             (size - 1) * step for size, step in zip(self.shape, self.stride, strict=True)
         )
         if self.offset < 0 or min(self.stride, default=0) < 0 or last >= len(values):
-            raise ValueError(f"a tensor of shape {self.shape} outside of its storage")
+            raise ValueError(f"a tensor of shape {self.shape} outside its storage")
         strides = tuple(step * values.itemsize for step in self.stride)
         view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides)
         return view.copy()
@@ -82,7 +82,7 @@ class _Unpickler(pickle.Unpickler):
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of a PyTorch state dict in the format before PyTorch 1.6.
 
-    Nothing of the file is executed: the unpickler admits an ordered dictionary, tensors and
+    Nothing in the file is executed: the unpickler admits an ordered dictionary, tensors and
     storages, and refuses every other name.
 
     Raises:
@@ -107,7 +107,7 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
         raise ValueError("big-endian numbers")
     tensors = _Unpickler(file).load()
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise ValueError("something else than a dictionary of tensors")
+        raise ValueError("something other than a dictionary of tensors")
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     storages: dict[str, np.ndarray] = {}
     for key in _Unpickler(file).load():

@@ -1,4 +1,4 @@
-"""One training: a model, its data, its callbacks, and where it goes on after a kill."""
+"""One training run: a model, its data, its callbacks, and where it resumes after a kill."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """The two splits of a training, decoded where they fit into memory.
+    """The two splits of a training run, decoded if they fit into memory.
 
     Attributes:
         schema: names genres and features.
@@ -51,8 +51,8 @@ class TrainingData:
         evaluation: what chooses the epoch and tunes thresholds.
         train_images: see `load_images`.
         evaluation_images: see `load_images`.
-        features: what `with_features` returned before, by what it depends on: the trials of a
-            tuner share a frozen backbone.
+        features: what `with_features` returned before, by what it depends on, so that the trials
+            of a tuner share a frozen backbone.
     """
 
     schema: LabelSchema
@@ -117,16 +117,16 @@ class Trained:
 def train_model(
     data: TrainingData, config: TrainerConfig, run_dir: Path, checkpoints: Path | None = None
 ) -> Trained:
-    """Builds and trains a model; a killed training goes on where its last checkpoint was.
+    """Builds and trains a model; a killed training run resumes from its last checkpoint.
 
     Args:
         data: both splits.
         config: everything that shapes the training.
         run_dir: where history, diagnosis and TensorBoard logs go; exists.
-        checkpoints: folder of this training's checkpoint; None writes none.
+        checkpoints: folder of this training run's checkpoint; None writes none.
 
     Returns:
-        The model with the weights of the best epoch, and what the diagnosis found on the way.
+        The model with the weights of the best epoch, and what the diagnosis found along the way.
 
     Raises:
         ConfigError: the model cannot be built, or training diverged.
@@ -145,7 +145,7 @@ def train_model(
         compile_model(model, config, steps, prior)
         build_training_variables(model)
         if checkpoint and not checkpoint.fits(model):
-            _logger.warning("The checkpoint is of another model: training begins anew.")
+            _logger.warning("The checkpoint belongs to another model: training starts over.")
             checkpoint = None
         if config.backbone and config.head_epochs and model is whole and checkpoint is None:
             batches = data.train_batches_in_order(config)
@@ -190,7 +190,7 @@ def _fit(
 ) -> None:
     if state.position.epoch == config.epochs:  # Killed after the last epoch.
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    # The rest of a begun epoch is a call of its own: its number of steps is another.
+    # The rest of an unfinished epoch is a separate call: it has fewer steps.
     while state.position.epoch < config.epochs and not state.is_over:
         start = state.position
         model.fit(

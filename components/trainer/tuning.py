@@ -1,4 +1,4 @@
-"""The search for better options: the `tuner_fn` of TFX's Tuner, and what Trainer makes of it."""
+"""The search for better options: the `tuner_fn` of TFX's Tuner, and how Trainer uses its result."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def with_values(config: TrainerConfig, values: dict[str, Any]) -> TrainerConfig:
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise ConfigError(
                 f"Expected tuner.search_space to name options of the trainer, such as "
-                f"optimizer.AdamW.learning_rate or layers.1.Dropout.rate. Received: {path!r}, of "
-                f"which {error} is not there."
+                f"optimizer.AdamW.learning_rate or layers.1.Dropout.rate. Received: {path!r}, in "
+                f"which {error} does not exist."
             ) from error
     try:
         return TrainerConfig.model_validate(fields)
@@ -78,7 +78,7 @@ def with_values(config: TrainerConfig, values: dict[str, Any]) -> TrainerConfig:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(
-            f"Expected tuner.search_space to hold values that the trainer takes. Received: "
+            f"Expected tuner.search_space to hold values that the trainer accepts. Received: "
             f"{where}: {problem['msg']}"
         ) from error
 
@@ -135,13 +135,13 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 def make_tuner(
     data: TrainingData, config: TrainerConfig, tuner: TunerConfig, folder: Path
 ) -> keras_tuner.Tuner:
-    """Makes a tuner whose trials are short trainings, judged by their best epoch.
+    """Makes a tuner whose trials are short training runs, judged by their best epoch.
 
     Args:
         data: both splits.
         config: what each trial starts from.
         tuner: how to search.
-        folder: where trials are noted.
+        folder: where trials are recorded.
     """
     import keras_tuner
 

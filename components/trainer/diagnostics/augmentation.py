@@ -21,7 +21,7 @@ _SMALLEST_PART = 0.6
 _SMALLEST_UPRIGHT = 0.5
 _ROWS, _VARIANTS = 4, 5
 _MARGIN = 4
-# Layers that move pixels; the others change colours, which coordinates must be spared.
+# Layers that move pixels; the others change colours and would corrupt coordinates.
 _MOVING = (
     "RandomFlip",
     "RandomRotation",
@@ -107,10 +107,10 @@ def check_geometry(geometry: Geometry, image_size: int) -> list[Finding]:
             Finding(
                 "augmentation_shrinks_covers",
                 "warning",
-                f"After augmentation a cover fills {100 * geometry.drawn_share:.0f} % of its "
-                f"picture on average, like one of {geometry.effective_side:.0f} x "
+                f"After augmentation a cover fills {100 * geometry.drawn_share:.0f}% of its "
+                f"picture on average, as if it were {geometry.effective_side:.0f} x "
                 f"{geometry.effective_side:.0f} px instead of {image_size} x {image_size}; the "
-                "rest is filled up.",
+                "rest is filled in.",
                 f"Zoom in a little instead of out: trainer.augmentation: {_crop(image_size)}.",
                 numbers,
             )
@@ -120,8 +120,8 @@ def check_geometry(geometry: Geometry, image_size: int) -> list[Finding]:
             Finding(
                 "augmentation_hides_covers",
                 "warning",
-                f"After augmentation {100 * geometry.visible_share:.0f} % of a cover are in view "
-                "on average: often the part that tells its genre is not.",
+                f"After augmentation {100 * geometry.visible_share:.0f}% of a cover is in view on "
+                "average; often the part that shows its genre is not.",
                 f"Keep most of the cover: trainer.augmentation: {_crop(image_size)}.",
                 numbers,
             )
@@ -131,9 +131,9 @@ def check_geometry(geometry: Geometry, image_size: int) -> list[Finding]:
             Finding(
                 "augmentation_turns_covers",
                 "warning",
-                f"{100 * geometry.turned_share:.0f} % of the augmented covers are turned by more "
-                f"than 45 degrees; {100 * geometry.upright_share:.0f} % are upright within 20. "
-                "Nobody sees covers like that.",
+                f"{100 * geometry.turned_share:.0f}% of the augmented covers are turned by more "
+                f"than 45 degrees; {100 * geometry.upright_share:.0f}% are within 20 degrees of "
+                "upright. Nobody looks at covers like that.",
                 "Leave out rotation and vertical flips; a horizontal flip does no harm.",
                 numbers,
             )

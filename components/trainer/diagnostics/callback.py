@@ -1,4 +1,4 @@
-"""Diagnoses a training while it runs, and warns while there is still time."""
+"""Diagnoses training while it runs, and warns while there is still time."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _COVERS = 64
 class Diagnostics(keras.callbacks.Callback):
     """Checks labels and augmentation before the first epoch, the network after some of them.
 
-    After epochs 1, 2, 4, 8 and so on, and after the last: so the cost, a few covers through the
-    network each time, stays small. A new finding is a warning to whoever watches. Nothing here
+    After epochs 1, 2, 4, 8 and so on, and after the last, so that the cost, a few covers through
+    the network each time, stays small. A new finding is reported as a warning. Nothing here
     changes the model or draws from its random generators.
 
     Args:
@@ -99,7 +99,7 @@ class Diagnostics(keras.callbacks.Callback):
             rule = decision_rule(self.config, self.labels, probabilities)
             findings += check_mute(self.labels, probabilities, rule)
             findings += check_history(self.state.epochs)
-        # What an earlier epoch showed and this one does not is over.
+        # What an earlier epoch showed and this one does not no longer applies.
         kept = {code: each for code, each in self.findings.items() if each.epoch is None}
         self.findings = kept
         self._add(findings, number)

@@ -1,4 +1,4 @@
-"""Every check, on a finished training or on a model and examples."""
+"""Every check, on a finished training run or on a model and examples."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ _RANGE_STEPS = 60
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What an examination found.
+    """The result of an examination.
 
     Attributes:
-        measured: sentences that hold for any model: what was measured.
-        findings: what is wrong; empty for a healthy one.
+        measured: what was measured, in sentences; given for any model.
+        findings: what is wrong; empty for a healthy model.
     """
 
     measured: list[str]
@@ -79,7 +79,7 @@ class Diagnosis:
 def examine_training(
     model_run: Path, model: Path, examples: Path, schema: LabelSchema, range_steps: int = 0
 ) -> Diagnosis:
-    """Checks a finished training: its history, labels, augmentation, network and predictions.
+    """Checks a finished training run: its history, labels, augmentation, network and predictions.
 
     Args:
         model_run: folder with history, configuration and weights.
@@ -89,7 +89,7 @@ def examine_training(
         range_steps: steps of the learning-rate range test; 0 leaves it out.
 
     Raises:
-        DeploymentError: the training or model is not one that this project wrote.
+        DeploymentError: this project did not write the training run or model.
         DataError: the examples cannot be read.
     """
     try:
@@ -97,7 +97,7 @@ def examine_training(
         history = json.loads((model_run / HISTORY_FILE).read_text(encoding="utf-8"))["epochs"]
     except (OSError, ValueError, KeyError) as error:
         raise DeploymentError(
-            f"Expected {model_run} to hold {CONFIG_FILE} and {HISTORY_FILE} of a training. "
+            f"Expected {model_run} to hold {CONFIG_FILE} and {HISTORY_FILE} of a training run. "
             f"Received: {type(error).__name__}: {error}. Train again."
         ) from error
     train = read_split([str(examples / f"Split-{TRAIN_SPLIT}" / "*")], schema, TRAIN_SPLIT)
@@ -129,18 +129,18 @@ def examine_training(
         measured.append(
             f"learning-rate range test: the loss falls fastest at {found.steepest:.1g} and "
             + (
-                f"rises from {found.highest:.1g} on"
+                f"rises from {found.highest:.1g} upwards"
                 if np.isfinite(found.highest)
                 else "never rises"
             )
-            + f"; configured is {found.configured:g}"
+            + f"; the configured rate is {found.configured:g}"
         )
         findings += check_learning_rate(found)
     return Diagnosis(measured, findings)
 
 
 def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diagnosis:
-    """Checks an exported model's predictions of labelled covers; no network to look into.
+    """Checks an exported model's predictions for labelled covers, without its network.
 
     Args:
         model: folder of the exported model.
@@ -190,10 +190,10 @@ def _measured(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule)
     return [
         f"{len(labels):,} covers, {labels.sum(axis=1).mean():.2f} genres each; label density "
         f"{labels.mean():.4f}",
-        f"no threshold needed: macro ROC AUC {area:.3f} (chance 0.500), macro average precision "
+        f"without thresholds: macro ROC AUC {area:.3f} (chance 0.500), macro average precision "
         f"{precision:.3f} (chance {labels.mean():.3f})",
-        f"decisions: {decisions.sum(axis=1).mean():.2f} genres per cover, none on "
-        f"{100 * (~decisions.any(axis=1)).mean():.0f} % of the covers; Hamming loss "
+        f"decisions: {decisions.sum(axis=1).mean():.2f} genres per cover, none for "
+        f"{100 * (~decisions.any(axis=1)).mean():.0f}% of the covers; Hamming loss "
         f"{wrong.mean():.4f}, exact match ratio {(~wrong.any(axis=1)).mean():.3f}",
     ]
 

@@ -13,7 +13,7 @@ _EPOCHS = 2
 
 
 def check_history(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
-    """Finds threshold metrics that stand still on the eval split, and says what moved meanwhile.
+    """Finds threshold metrics that stand still on the eval split, and tells what moved meanwhile.
 
     Args:
         epochs: the rows of `history.json`.
@@ -30,13 +30,13 @@ def check_history(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
         Finding(
             "threshold_metrics_stand_still",
             "warning",
-            f"Over {len(epochs)} epochs Hamming loss stood at {hamming[-1]:.4f} and the exact "
+            f"Over {len(epochs)} epochs Hamming loss stayed at {hamming[-1]:.4f} and the exact "
             f"match ratio at {exact[-1]:.3f}, while the loss went from {first['loss']:.4f} to "
             f"{last['loss']:.4f} and macro ROC AUC, which needs no threshold, from "
             f"{first['val_macro_roc_auc']:.3f} to {last['val_macro_roc_auc']:.3f} "
             f"(best {best:.3f}).",
-            "Judge learning by macro_roc_auc and macro_average_precision, and stop early on one "
-            "of them: trainer.early_stopping: {monitor: val_macro_roc_auc}.",
+            "Judge progress by macro_roc_auc and macro_average_precision, and base early stopping "
+            "on one of them: trainer.early_stopping: {monitor: val_macro_roc_auc}.",
             {
                 "epochs": len(epochs),
                 "hamming_loss": float(hamming[-1]),

@@ -39,7 +39,7 @@ class LearningRateRange:
 def range_test(
     model: keras.Model, batches: Iterable[tuple[Any, Any]], steps: int
 ) -> LearningRateRange:
-    """Trains a compiled model, which is of no use afterwards, at growing learning rates.
+    """Trains a compiled model, which is useless afterwards, at growing learning rates.
 
     Args:
         model: compiled, with a constant learning rate or a schedule, which is replaced.
@@ -86,8 +86,8 @@ def check_learning_rate(found: LearningRateRange) -> list[Finding]:
                 "learning_rate_too_high",
                 "warning",
                 f"The learning rate is {found.configured:g}; in the range test the loss rises from "
-                f"{found.highest:.1g} on.",
-                f"Take about {found.steepest / 3:.0e} to {found.steepest:.0e}.",
+                f"{found.highest:.1g} upwards.",
+                f"Try about {found.steepest / 3:.0e} to {found.steepest:.0e}.",
                 numbers,
             )
         ]
@@ -98,7 +98,7 @@ def check_learning_rate(found: LearningRateRange) -> list[Finding]:
                 "warning",
                 f"The learning rate is {found.configured:g}; in the range test the loss falls "
                 f"fastest at {found.steepest:.1g}.",
-                f"Take about {found.steepest / 10:.0e} to {found.steepest:.0e}.",
+                f"Try about {found.steepest / 10:.0e} to {found.steepest:.0e}.",
                 numbers,
             )
         ]

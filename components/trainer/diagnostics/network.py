@@ -39,8 +39,7 @@ class LayerActivity:
 def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivity]:
     """Returns the activity of each rectified layer.
 
-    Those of a backbone are left out: units that ImageNet taught and covers do not need are not
-    dead.
+    Those of a backbone are left out: pretrained units that covers do not need are not dead.
 
     Args:
         network: layers in a row, of which the first may be a backbone.
@@ -50,7 +49,7 @@ def layer_activity(network: keras.Model, images: np.ndarray) -> list[LayerActivi
     if not rectified:
         return []
     names, outputs = zip(*rectified, strict=True)
-    # A dictionary, since a list of one output comes back as that output alone.
+    # A dictionary, because a list of one output comes back as that output alone.
     peaks_of = keras.Model(
         network.input,
         {str(index): ops.max(_per_unit(each), axis=0) for index, each in enumerate(outputs)},
@@ -71,12 +70,12 @@ def check_activity(activity: list[LayerActivity]) -> list[Finding]:
     dead = [layer for layer in activity if layer.dead_share >= _DEAD_SHARE]
     if not dead:
         return []
-    listed = ", ".join(f"{layer.name} {100 * layer.dead_share:.0f} %" for layer in dead)
+    listed = ", ".join(f"{layer.name} {100 * layer.dead_share:.0f}%" for layer in dead)
     return [
         Finding(
             "dead_units",
             "warning",
-            f"Units that are zero on every cover, so that no gradient reaches them: {listed}.",
+            f"Some units are zero on every cover, so no gradient reaches them: {listed}.",
             "Lower the learning rate, warm it up (trainer.learning_rate_schedule: {name: cosine, "
             "warmup_epochs: 2}), and put BatchNormalization between each convolution and its ReLU.",
             {f"dead_share_{layer.name}": layer.dead_share for layer in dead},
@@ -126,8 +125,8 @@ def check_gradients(norms: dict[str, float]) -> list[Finding]:
                 "vanishing_gradients",
                 "warning",
                 f"The gradient has a norm of {total:.1e}, and is zero for {silent} of {len(norms)} "
-                "variables: nothing more can be learnt.",
-                "Train anew with a lower learning rate and batch normalisation.",
+                "variables: the network can no longer learn.",
+                "Train again with a lower learning rate and batch normalisation.",
                 numbers,
             )
         ]
@@ -155,7 +154,7 @@ def check_saturation(probabilities: np.ndarray) -> list[Finding]:
         Finding(
             "saturated_outputs",
             "warning",
-            f"{100 * share:.0f} % of the probabilities are below {_SATURATED} or above "
+            f"{100 * share:.0f}% of the probabilities are below {_SATURATED} or above "
             f"{1 - _SATURATED}: the sigmoid hardly passes a gradient there.",
             "Lower the learning rate, or smooth the labels: trainer.loss: {BinaryCrossentropy: "
             "{label_smoothing: 0.1}}.",

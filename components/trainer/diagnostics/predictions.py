@@ -45,7 +45,7 @@ def check_predictions(
 
 
 def check_mute(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule) -> list[Finding]:
-    """Finds predictions without any genre, and the constants that metrics take for them."""
+    """Finds predictions without any genre, and the constants that metrics then equal."""
     decisions, threshold = rule.decide(probabilities), float(rule.thresholds.min())
     mute = float(1.0 - decisions.any(axis=1).mean())
     if mute < _MUTE_SHARE:
@@ -63,9 +63,10 @@ def check_mute(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule
         Finding(
             "all_zero_predictions",
             "warning",
-            f"On {_percent(mute)} of {len(labels):,} covers no genre is decided: the highest of "
-            f"all probabilities is {highest:.2f}, the threshold {threshold:.2f}. Only "
-            f"{_percent(density)} of the labels are true, and probabilities stay near that.",
+            f"For {_percent(mute)} of {len(labels):,} covers no genre is decided: the highest "
+            f"probability is {highest:.2f}, the threshold {threshold:.2f}. Only "
+            f"{_percent(density)} of the labels are true, and the probabilities stay close to "
+            "that.",
             "Tune the decision thresholds on the eval split: trainer.decision_thresholds: "
             "label_share (or best_f1). Watch macro_roc_auc and macro_average_precision, which need "
             "no threshold.",
@@ -79,12 +80,12 @@ def check_mute(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule
             Finding(
                 "metrics_equal_the_label_density",
                 "warning",
-                "With no genre decided, threshold metrics say nothing of the network: Hamming "
-                f"loss is the label density ({wrong:.4f}). A 'subset accuracy' that averages over "
-                f"labels is 1 - Hamming loss ({1 - wrong:.4f}), whatever is predicted; the exact "
-                f"match ratio, which subset accuracy means, is {exact:.3f}.",
-                "Read exact_match_ratio for subset accuracy, and macro_roc_auc until genres are "
-                "decided.",
+                "With no genre decided, threshold metrics say nothing about the network: Hamming "
+                f"loss is just the label density ({wrong:.4f}). A 'subset accuracy' averaged over "
+                f"labels is 1 - Hamming loss ({1 - wrong:.4f}), whatever is predicted; true subset "
+                f"accuracy, the exact match ratio, is {exact:.3f}.",
+                "Use exact_match_ratio for subset accuracy, and watch macro_roc_auc until genres "
+                "are decided.",
                 {
                     "hamming_loss": wrong,
                     "labelwise_accuracy": 1.0 - wrong,
@@ -108,10 +109,11 @@ def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding
             Finding(
                 "constant_predictions",
                 "warning",
-                "The network says nearly the same of every cover: for no genre do the middle 98 % "
-                f"of the probabilities differ by more than {spread:.4f} (ROC AUC {area:.3f}).",
+                "The network gives every cover nearly the same probabilities: for no genre do the "
+                f"middle 98% differ by more than {spread:.4f} (ROC AUC {area:.3f}).",
                 "Lower the learning rate, normalise (BatchNormalization after each convolution) or "
-                "start from a backbone: its units are dead, or it has learnt the label prior only.",
+                "start from a backbone: the units are dead, or the network has learnt only the "
+                "label prior.",
                 {"spread": spread, "macro_roc_auc": area},
             )
         ]
@@ -121,9 +123,9 @@ def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding
                 "hardly_better_than_chance",
                 "warning",
                 f"Macro ROC AUC is {area:.3f}, where chance is 0.500: the network ranks covers "
-                "hardly better than a coin.",
+                "hardly better than a coin toss.",
                 "Train longer, with an augmentation that keeps covers upright and whole, or start "
-                "from networks that ImageNet taught: --config covers.",
+                "from ImageNet-pretrained networks: --config covers.",
                 {"macro_roc_auc": area},
             )
         ]
@@ -131,7 +133,7 @@ def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding
 
 
 def check_class_imbalance(genres: Sequence[str], labels: np.ndarray) -> list[Finding]:
-    """Finds genres that are much rarer than others, or than anything can be learnt from."""
+    """Finds genres that are much rarer than others, or too rare to learn from."""
     shares = labels.mean(axis=0)
     rarest, commonest = int(shares.argmin()), int(shares.argmax())
     low, high = float(shares[rarest]), float(shares[commonest])
@@ -141,9 +143,9 @@ def check_class_imbalance(genres: Sequence[str], labels: np.ndarray) -> list[Fin
         Finding(
             "class_imbalance",
             "warning",
-            f"{genres[rarest]} is on {_percent(low)} of the covers, {genres[commonest]} on "
-            f"{_percent(high)}: the loss hardly sees the former.",
-            "Weigh the genres (trainer.class_weights: balanced), or give more covers of "
+            f"{_percent(low)} of the covers are {genres[rarest]}, {_percent(high)} are "
+            f"{genres[commonest]}: the loss hardly notices the rarer genre.",
+            "Weight the genres (trainer.class_weights: balanced), or add more covers of "
             f"{genres[rarest]}.",
             {"lowest_share": low, "highest_share": high},
         )
@@ -158,7 +160,7 @@ def _check_cardinality(labels: np.ndarray, decisions: np.ndarray) -> list[Findin
         Finding(
             "label_cardinality",
             "warning",
-            f"{predicted:.2f} genres are decided for a cover on average, {true:.2f} are true.",
+            f"On average {predicted:.2f} genres are decided per cover, and {true:.2f} are true.",
             "Tune the thresholds so that genres are decided as often as they are true: "
             "trainer.decision_thresholds: label_share.",
             {"predicted": predicted, "true": true},
@@ -178,7 +180,7 @@ def _check_constant_genres(
             Finding(
                 "constant_genre",
                 "warning",
-                f"{genre} is decided for {'every' if share else 'no'} cover; it is true for "
+                f"{genre} is decided for {'every' if share else 'no'} cover; it is true of "
                 f"{_percent(float(column.mean()))}.",
                 "Tune its threshold: trainer.decision_thresholds: label_share.",
                 {"decided_share": share, "true_share": float(column.mean())},
@@ -188,4 +190,4 @@ def _check_constant_genres(
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}%"

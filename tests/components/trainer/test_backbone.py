@@ -129,8 +129,8 @@ def test_batch_normalisation_is_frozen_and_the_rest_is_fine_tuned_from_a_layer_o
     ("changes", "message"),
     [
         ({"name": "EfficientNetLite9"}, "Did you mean EfficientNetLite"),
-        ({"name": "MobileNetV2", "weights": "absent.h5"}, "is no file here"),
-        ({"name": "EfficientNetLite4"}, "no package has its ImageNet weights"),
+        ({"name": "MobileNetV2", "weights": "absent.h5"}, "there is no such file"),
+        ({"name": "EfficientNetLite4"}, "no package contains its ImageNet weights"),
         ({"name": "EfficientNetLite0", "fine_tune": "block_5"}, "Did you mean blocks_"),
     ],
 )
@@ -177,7 +177,7 @@ def test_several_frozen_backbones_are_trained_on_features_computed_once():
 
 
 def test_several_backbones_that_give_maps_are_refused():
-    with pytest.raises(ValueError, match="features: stages of each of several backbones"):
+    with pytest.raises(ValueError, match="features: stages for each of several backbones"):
         TrainerConfig.model_validate({"backbone": ["EfficientNetLite0", "EfficientNetLite2"]})
 
 

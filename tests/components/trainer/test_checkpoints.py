@@ -143,16 +143,16 @@ def build_and_compile(config: TrainerConfig, genres: int):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK broken", b"x" * 100])
-def test_a_broken_checkpoint_begins_anew_and_says_so(content, tmp_path, caplog):
+def test_a_broken_checkpoint_starts_over_and_says_so(content, tmp_path, caplog):
     assert read_checkpoint(tmp_path) is None
     (tmp_path / CHECKPOINT_FILE).write_bytes(content)
     assert read_checkpoint(tmp_path) is None
-    assert "beginning anew" in caplog.text
+    assert "starting over" in caplog.text
 
 
 def test_an_object_store_keeps_none_and_says_so(caplog):
     assert checkpoint_folder("s3://bucket/checkpoints", "recipe") is None
-    assert "A killed training begins anew" in caplog.text
+    assert "A killed training run will start over" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_keeps_none_and_says_so(tmp_path, caplog):

@@ -28,8 +28,8 @@ def test_values_go_to_their_places(small_config):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimiser.lr": 1}, "'optimiser.lr', of which 'optimiser' is not there"),
-        ({"layers.99.Dropout.rate": 0.1}, "is not there"),
+        ({"optimiser.lr": 1}, "'optimiser.lr', in which 'optimiser' does not exist"),
+        ({"layers.99.Dropout.rate": 0.1}, "does not exist"),
         ({"epochs": -1}, "epochs: Input should be greater"),
     ],
 )
