@@ -20,7 +20,7 @@ _pipeline_root = click.option(
     type=_PATH,
     default=DEFAULT_PIPELINE_ROOT,
     show_default=True,
-    help="Folder in which runs, metadata and pushed models land.",
+    help="Folder for runs, metadata and pushed models.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -78,8 +78,8 @@ def run(
 ) -> None:
     """Run the pipeline on this machine, from covers to a verdict.
 
-    Without data, on a generated sample. Progress goes to standard output, or with --json to
-    standard error.
+    Without data it runs on a generated sample. Progress goes to standard output or, with --json,
+    to standard error.
     """
     from pipeline.config import load_config
     from pipeline.runner.local_run import run_locally
@@ -114,7 +114,7 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
-@click.option("--model", type=_PATH, help="A SavedModel; else the latest pushed one.")
+@click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
 @_pipeline_root
 @_as_json
 def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
@@ -133,7 +133,7 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
 
 @main.command()
 @click.argument("run", required=False)
-@click.option("--open", "open_it", is_flag=True, help="Open the report in the browser.")
+@click.option("--open", "open_it", is_flag=True, help="Open the report in a browser.")
 @click.option(
     "--compare", nargs=2, metavar="RUN RUN", help="Print the metrics of two runs side by side."
 )
@@ -141,12 +141,12 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
 def report(
     run: str | None, open_it: bool, compare: tuple[str, str] | None, pipeline_root: Path
 ) -> None:
-    """Print the path of the latest report, or of RUN's: its id, or the beginning of it."""
+    """Print the path of the latest report, or of that of RUN, a run's id or the beginning of it."""
     from pipeline.commands.reports import compare_reports, find_report
 
     if compare:
         if run is not None or open_it:
-            raise click.UsageError("--compare goes with neither RUN nor --open.")
+            raise click.UsageError("--compare cannot be combined with RUN or --open.")
         first, second = compare
         pages = (find_report(pipeline_root, first), find_report(pipeline_root, second))
         for line in compare_reports(pages):
@@ -178,9 +178,9 @@ def diagnose(
     pipeline_root: Path,
     as_json: bool,
 ) -> None:
-    """Say whether and why metrics stand still, for the latest run or RUN's training."""
+    """Explain whether and why metrics stand still, for the latest run or for RUN."""
     if (model is None) != (data is None) or (model and run):
-        raise click.UsageError("Name RUN, or --model and --data together, or nothing.")
+        raise click.UsageError("Give RUN, or --model and --data together, or neither.")
     from pipeline.commands.diagnose import describe, diagnose_model, diagnose_run, to_dict
 
     if model and data:
@@ -217,7 +217,7 @@ def schema() -> None:
 
 @schema.command()
 @click.argument("data", type=_PATH)
-@click.option("--output", type=_PATH, help="File to write; else standard output.")
+@click.option("--output", type=_PATH, help="File to write instead of standard output.")
 def infer(data: Path, output: Path | None) -> None:
     """Propose a label schema from DATA, for a person to curate."""
     from pipeline.commands.schema_inference import infer_schema
@@ -231,7 +231,7 @@ def infer(data: Path, output: Path | None) -> None:
 
         raise ConfigError(f"Expected a new file. Received: {output}, which exists already.")
     output.write_text(text, encoding="utf-8")
-    click.echo(f"Proposed schema in {output}. Look through it before you use it.", err=True)
+    click.echo(f"Proposed schema in {output}. Review it before you use it.", err=True)
 
 
 for command in (compile_command, submit, upload, schedule):

@@ -38,10 +38,10 @@ class SampleConfig(BaseModel):
 
 
 class PipelineConfig(BaseModel):
-    """What the pipeline does; where it runs is the runner's matter.
+    """What the pipeline does; where it runs is up to the runner.
 
     Attributes:
-        name: name of the pipeline; runs of one name share caches and the pushed model.
+        name: name of the pipeline; runs with the same name share caches and the pushed model.
         schema_path: the label schema; `schema` in YAML, relative to the YAML file.
         data: a CSV manifest or a folder; relative to the YAML file.
         sample: what to generate when no data are given.
@@ -78,7 +78,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
         overrides: values are YAML; paths in overrides are relative to the working directory.
 
     Raises:
-        ConfigError: naming each wrong field, what was expected and what was received.
+        ConfigError: names each wrong field, what was expected and what was received.
     """
     file = _find(Path(path))
     values = read_mapping(file)
@@ -130,7 +130,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """Sets one `key.subkey=value` in nested mappings; the value is YAML.
 
     Raises:
-        ConfigError: the text has not this form.
+        ConfigError: the text does not have this form.
     """
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")

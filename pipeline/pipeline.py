@@ -1,4 +1,4 @@
-"""The pipeline: covers and labels in, an evaluated and, if it deserves it, pushed model out."""
+"""The pipeline: covers and labels in, an evaluated and, if it passes the gate, pushed model out."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TUNER_FN = "components.trainer.tuning.tuner_fn"
 class RunInputs:
     """What differs between runs and runners: where things are, and what caches must know.
 
-    Each is a value, or the runtime parameter that gives it when a compiled pipeline is run.
+    Each is a value, or the runtime parameter that supplies it when a compiled pipeline is run.
 
     Attributes:
-        pipeline_root: where artifacts land.
+        pipeline_root: where artifacts are stored.
         push_destination: folder, or URL of an object store, for the pushed model versions.
         data: the CSV manifest or folder to ingest, or its URL.
         data_fingerprint: hash of the data's content; a cache key.
@@ -55,11 +55,11 @@ class RunInputs:
 
 
 def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
-    """Wires the nodes. Pure: no I/O, no look-up of the environment.
+    """Wires the nodes. Pure: no I/O, no environment look-ups.
 
     Args:
         config: what the pipeline does.
-        inputs: what it does it with, and where.
+        inputs: the data it works on, and where things are.
     """
     schema_gen = LabelSchemaGen(content=inputs.schema_text)
     schema = schema_gen.outputs["schema"]

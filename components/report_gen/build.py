@@ -1,4 +1,4 @@
-"""Builds a report from whatever a run has made, and writes it."""
+"""Builds a report from whatever a run has produced, and writes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
     Args:
         folder: where to write; made if needed.
         sources: the run's artifacts, as far as it got.
-        facts: what else is known of the run.
+        facts: what else is known about the run.
 
     Returns:
         The HTML file.

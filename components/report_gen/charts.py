@@ -74,8 +74,8 @@ def curve(
         points: x and y of each.
         x: title of the axis.
         y: title of the axis.
-        label: what the chart shows, for readers who do not see it.
-        guess: height of the line that guessing gives; None is the diagonal.
+        label: what the chart shows, for readers who cannot see it.
+        guess: height of the line that guessing gives; None for the diagonal.
     """
     low, high = (0.0, 1.0) if guess is None else (guess, guess)
     layers = [
@@ -86,7 +86,7 @@ def curve(
 
 
 def calibration(points: Sequence[Mapping[str, float]], label: str) -> Chart:
-    """Draws mean probability against share of positives; the size of a point tells its covers."""
+    """Draws mean probability against share of positives; a larger point stands for more covers."""
     pairs = [[p["mean_probability"], p["share_of_positives"]] for p in points]
     bubbles = {
         "data": {"values": list(points)},
@@ -179,7 +179,7 @@ def training(
     """Draws metrics over epochs.
 
     Args:
-        rows: one mapping an epoch, with `epoch` and the metrics.
+        rows: one mapping per epoch, with `epoch` and the metrics.
         series: metric -> CSS colour.
         title: of the vertical axis.
         chosen: the epoch whose weights are exported; None draws no mark.
@@ -226,7 +226,7 @@ def training(
 
 
 def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label: str) -> Chart:
-    """Draws the share of covers that have each genre, one dot a split.
+    """Draws the share of covers that have each genre, one dot per split.
 
     Args:
         rows: `genre`, `split` and `share`.

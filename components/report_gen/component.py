@@ -44,7 +44,7 @@ INPUT_TYPES = {
 
 
 class ReportGenSpec(ComponentSpec):
-    """Inputs, outputs and parameters of `ReportGen`; it reports what there is."""
+    """Inputs, outputs and parameters of `ReportGen`; inputs may be missing."""
 
     INPUTS: ClassVar = {
         key: ChannelParameter(type=artifact_type, optional=True)
@@ -97,7 +97,7 @@ class ReportGen(BaseComponent):
     Args:
         inputs: channels by the keys of `INPUT_TYPES`.
         config: the pipeline's configuration as JSON.
-        data: the data as named for the run.
+        data: the data as given for the run.
         data_fingerprint: hash of the data's content.
         push_destination: where pushed versions are.
         code_fingerprint: hash of this folder's code; a cache key only.
@@ -159,7 +159,7 @@ def _pushed_to(artifact: types.Artifact | None) -> str | None:
 
 
 def _passed_over(artifacts: dict[str, types.Artifact], push_destination: str) -> tuple[str, ...]:
-    """Says which newer pushed versions the model was not compared with, for other genres."""
+    """Says which newer pushed versions, for other genres, the model was not compared with."""
     if "model" not in artifacts:
         return ()
     model = read_model_description(path_utils.serving_model_path(artifacts["model"].uri))
@@ -175,7 +175,7 @@ def _passed_over(artifacts: dict[str, types.Artifact], push_destination: str) ->
                     f"genres ({', '.join(version.description.genres)})."
                 )
     except (ConfigError, DeploymentError) as error:
-        sentences.append(f"Other pushed versions are not known: {error}")
+        sentences.append(f"Other pushed versions are unknown: {error}")
     return tuple(sentences)
 
 

@@ -35,7 +35,7 @@ def describe_genre(
     decisions: npt.NDArray[np.bool_],
     threshold: float,
 ) -> dict[str, Any]:
-    """Returns what the report draws of one genre; all arguments but the last of shape (examples,).
+    """Returns what the report draws for one genre; all arguments but the last of shape (examples,).
 
     Returns:
         `model_threshold`; `thresholds`, counts at each hundredth and at the model's own threshold,

@@ -1,4 +1,4 @@
-"""The data of a run: the account of rows, the quarantine, statistics and anomalies."""
+"""The data of a run: the row counts, the quarantine, statistics and anomalies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOP_VALUES = 3
 
 
 def describe_data(sources: Sources) -> dict[str, Any]:
-    """Returns what is known of the data, ready for JSON; a part that is missing is None.
+    """Returns what is known about the data, ready for JSON; a part that is missing is None.
 
     Returns:
         `summary`, an `IngestSummary`; `quarantine`, reason -> number of `rows` and the first

@@ -1,4 +1,4 @@
-"""The covers that a person should look at: the worst mistakes and the best hits of each genre."""
+"""The covers worth looking at: the worst mistakes and the best hits of each genre."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Returns the page.
 
-    Everything from outside goes through the template's auto-escaping. A content security policy
+    All input goes through the template's auto-escaping. A content security policy
     forbids all loading and any script or style but the page's own, by their hashes, so that even
     a name that slipped through would stay text.
 

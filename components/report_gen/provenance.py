@@ -1,4 +1,4 @@
-"""Where a run comes from and how to repeat it."""
+"""Where a run comes from, and how to repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report is made from: the artifacts of a run, as far as it got, and what is known of it."""
+"""What a report is made from: the artifacts of a run, as far as it got, and facts about it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Sources:
     Attributes:
         schema: holds the label schema.
         examples: holds a folder of TFRecord files for each split.
-        quarantine: the refused rows and the account of ingest.
+        quarantine: the quarantined rows and the row counts of ingest.
         statistics: TFDV's statistics, by split.
         anomalies: TFDV's anomalies, by split.
         model: the SavedModel.
-        predictions: what models say of the test split.
+        predictions: the models' outputs for the test split.
         model_run: history and findings of the training.
         evaluation: what TFX's Evaluator wrote.
         baseline_model: the SavedModel that this one was compared with.
@@ -41,25 +41,25 @@ class Sources:
 
 @dataclasses.dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run beside its artifacts.
+    """What is known about a run besides its artifacts.
 
     Attributes:
         pipeline: name of the pipeline.
         outcome: `pushed`, `not_blessed`, `data_stopped`, `misconfigured`, `failed` or
             `interrupted`.
-        data: the data as named for the run.
-        data_fingerprint: hash of the data's content, or an empty text.
+        data: the data as given for the run.
+        data_fingerprint: hash of the data's content, or an empty string.
         config: the pipeline's configuration, ready for JSON.
         decision: what the gate that stopped the run decided, or passed with warnings; None if
             no gate on the data decided.
-        error: why else the run ended early; an empty text if it did not.
+        error: any other reason why the run ended early; an empty string if it did not.
         stages: node -> state; empty if not known.
         pushed_to: where the pushed version is, or None.
         baseline_version: the version compared with, or None.
         passed_over: why newer pushed versions are not the baseline, one sentence each.
         artifacts: artifact -> `uri` and, where there is one, `id` in ML Metadata.
-        run_id: identity of the run, or an empty text.
-        log_file: what the libraries said, or an empty text.
+        run_id: identity of the run, or an empty string.
+        log_file: what the libraries logged, or an empty string.
     """
 
     pipeline: str

@@ -45,7 +45,7 @@ def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str
 
 def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
     if facts.outcome == "pushed":
-        return f"The model held every threshold and serves from {facts.pushed_to}. " + _compared(
+        return f"The model met every threshold and is served from {facts.pushed_to}. " + _compared(
             facts, evaluation
         )
     if facts.outcome == "not_blessed" and evaluation:
@@ -53,14 +53,14 @@ def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
         held = len(evaluation.checks) - failures
         missed = "one threshold" if failures == 1 else f"{failures} thresholds"
         return (
-            f"The model was trained and evaluated, and missed {missed} of the gate (held: {held}). "
-            "What was pushed before stays as it is. " + _compared(facts, evaluation)
+            f"The model was trained and evaluated, and missed {missed} of the gate ({held} met). "
+            "Previously pushed models are unchanged. " + _compared(facts, evaluation)
         )
     if facts.outcome == "data_stopped":
-        return "No model was trained. What was pushed before stays as it is."
+        return "No model was trained. Previously pushed models are unchanged."
     if facts.outcome == "interrupted":
         return "The run was interrupted before it reached a verdict."
-    return "The run ended before it reached a verdict. What was pushed before stays as it is."
+    return "The run ended before it reached a verdict. Previously pushed models are unchanged."
 
 
 def _compared(facts: RunFacts, evaluation: Evaluation | None) -> str:
@@ -83,7 +83,7 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
     if facts.outcome == "data_stopped":
         return [
             "Fix the data, or change the schema or the limits if the data are right; "
-            "the section Data lists every refused row by reason.",
+            "the Data section lists every quarantined row by reason.",
             "Run again: covers run. Stages whose input did not change are taken from the cache.",
         ]
     if facts.outcome == "not_blessed" and evaluation:
@@ -92,10 +92,10 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
         if genres:
             steps.append(
                 f"Look at {', '.join(genres)} below: the curves, and the covers the model got "
-                "wrong. Wrong labels show there first."
+                "wrong. Wrong labels show up there first."
             )
         steps += [
-            "The section Training says whether the network learnt at all, and what holds it back.",
+            "The Training section says whether the network learnt at all, and what holds it back.",
             "The thresholds are in evaluation.gate of the configuration. Change them only if "
             "they ask for the wrong thing.",
         ]
@@ -103,4 +103,4 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
     if facts.outcome == "interrupted":
         return ["Run again: finished stages are taken from the cache."]
     where = f" {facts.log_file}" if facts.log_file else ""
-    return [f"Read the message above; the whole story is in the log file{where}."]
+    return [f"Read the message above; the details are in the log file{where}."]

@@ -1,4 +1,4 @@
-"""What the page shows beside the report itself: charts, table rows and shades."""
+"""What the page shows besides the report itself: charts, table rows and shades."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN = (*TILES, EXAMPLE_COUNT)
 
 
 def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the template needs that is not in the report."""
+    """Returns what the template needs and the report does not hold."""
     evaluation, curves = report["evaluation"], report["genres"]
     return {
         "genre_columns": GENRE_COLUMNS,
@@ -35,7 +35,7 @@ def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
         "slice_columns": SLICE_COLUMNS,
         "split_colours": SPLIT_COLOURS,
         "intervals": _intervals(evaluation) if evaluation and evaluation["per_genre"] else None,
-        # A list: JSON has no order of keys.
+        # A list, because the keys of JSON have no order.
         "thresholds": [
             {key: described[key] for key in ("thresholds", "model_threshold")}
             for described in (curves or {}).values()
@@ -110,15 +110,15 @@ def _matrices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "title": "Genres that occur together",
-            "caption": "Test covers that have both genres; on the diagonal, all that have it.",
+            "caption": "Test covers that have both genres; on the diagonal, all with the genre.",
             "rows_are": "has",
             "columns_are": "and has",
             "cells": _shaded(together, positives),
         },
         {
             "title": "True genre, predicted genre",
-            "caption": "Of the test covers that have the row's genre, how many the model decided "
-            "to have the column's. The diagonal is recall.",
+            "caption": "Of the test covers with the row's genre, how many the model decided have "
+            "the column's. The diagonal is recall.",
             "rows_are": "has",
             "columns_are": "decided",
             "cells": _shaded(decided, positives),

@@ -1,1 +1,1 @@
-"""The commands that stand beside a run."""
+"""The commands besides `covers run`."""

@@ -1,4 +1,4 @@
-"""Says whether and why metrics stand still: of a past run, or of a model and labelled covers."""
+"""Explains whether and why metrics stand still: for a past run, or a model and labelled covers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
     wanted = f"run {run!r}" if run else "a run"
     raise ConfigError(
         f"Expected {wanted} in {pipeline_root} that got as far as training. Received: "
-        f"{len(candidates) or 'no'} runs, none of which trained. Start one with: covers run"
+        f"{f'{len(candidates)} that did not' if candidates else 'none'}. "
+        "Start one with: covers run"
     )
 
 
@@ -108,7 +109,7 @@ def describe(subject: str, diagnosis: Diagnosis) -> Iterator[str]:
     for sentence in diagnosis.measured:
         yield from _wrapped("  - ", sentence)
     if not diagnosis.findings:
-        yield "Nothing is wrong."
+        yield "No findings: nothing is wrong."
         return
     number = len(diagnosis.findings)
     yield f"{number} finding{'s' if number > 1 else ''}:"

@@ -30,7 +30,7 @@ _LARGEST_SIDE = 65_535
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image.
+    """What the model predicts for one image.
 
     Attributes:
         image: the file.
@@ -57,7 +57,7 @@ class Prediction:
 
 
 def find_model(pipeline_root: Path) -> Path:
-    """Returns the folder of the model pushed last, by any pipeline of the pipeline root.
+    """Returns the folder of the model pushed last, by any pipeline in the pipeline root.
 
     Raises:
         DeploymentError: no model was pushed.
@@ -70,7 +70,7 @@ def find_model(pipeline_root: Path) -> Path:
     if newest is None:
         raise DeploymentError(
             f"Expected a pushed model below {pipeline_root}. Received: none. Run the pipeline "
-            "with `covers run`, or name a model with --model."
+            "with `covers run`, or give a model with --model."
         )
     return Path(newest.location)
 
@@ -80,7 +80,7 @@ def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Predict
 
     Raises:
         DeploymentError: the folder holds no model of this project.
-        DataError: naming each file that ingest would refuse as well, and why.
+        DataError: names each file that ingest would refuse as well, and why.
     """
     description = read_model_description(model_directory)
     encoded = read_images(images)
@@ -111,7 +111,7 @@ def read_images(images: Sequence[Path]) -> list[bytes]:
     """Reads image files as ingest does, with the same checks.
 
     Raises:
-        DataError: naming each file that ingest would refuse as well, and why.
+        DataError: names each file that ingest would refuse as well, and why.
     """
     encoded: list[bytes] = []
     refused: list[str] = []
@@ -122,12 +122,12 @@ def read_images(images: Sequence[Path]) -> list[bytes]:
             refused.append(f"  {image}: {rejected.detail} ({rejected.reason.value})")
     if refused:
         listed = "\n".join(refused)
-        raise DataError(f"Expected images that the model sees rightly. Received:\n{listed}")
+        raise DataError(f"Expected images that the model sees correctly. Received:\n{listed}")
     return encoded
 
 
 def read_image(image: Path) -> bytes:
-    """Reads a file and refuses what ingest refuses, but for the schema's limits of size."""
+    """Reads a file and refuses what ingest refuses, except for the schema's size limits."""
     file = Path(os.path.realpath(image))
     _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
     inspect_image(encoded, AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE))

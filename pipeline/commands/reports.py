@@ -46,7 +46,7 @@ def report_of_node(history: RunHistory, run_id: str) -> Path | None:
 def write_early_report(
     folder: Path, history: RunHistory, config: PipelineConfig, result: RunResult
 ) -> Path | None:
-    """Writes the report of a run that ended before ReportGen, from what it made.
+    """Writes the report of a run that ended before ReportGen, from what it produced.
 
     Args:
         folder: where to write.
@@ -109,7 +109,7 @@ def find_report(pipeline_root: Path, run: str | None) -> Path:
             return page
     raise ConfigError(
         f"Expected a run with a report in {pipeline_root}. Received: "
-        f"{len(past) or 'no'} run{'' if len(past) == 1 else 's'} without. "
+        f"{len(past) or 'no'} run{'' if len(past) == 1 else 's'} without one. "
         "Start one with: covers run"
     )
 
@@ -118,7 +118,7 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
     """Yields two reports side by side, as lines of a table.
 
     Raises:
-        ConfigError: a report has no twin for machines.
+        ConfigError: a report has no `report.json`.
     """
     first, second = (_read(page) for page in pages)
     yield f"{'':<30}{'first':>12}{'second':>12}{'change':>12}"
@@ -130,7 +130,7 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
             values = (_value(report, genre, name) for report in (first, second))
             yield _row(f"{genre}: {name}", *values)
     if _fingerprint(first) != _fingerprint(second):
-        yield "The runs saw different data: their numbers are of different test covers."
+        yield "The runs used different data: their numbers come from different test covers."
 
 
 def _artifacts(history: RunHistory, run_id: str) -> dict[str, metadata_store_pb2.Artifact]:
@@ -149,7 +149,8 @@ def _find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
     known = ", ".join(each.run_id for each in past[:5]) or "none"
     raise ConfigError(
         f"Expected the id of one run in {pipeline_root}, or the beginning of it. "
-        f"Received: {run!r}, which {len(matches) or 'no'} runs have. The latest: {known}. "
+        f"Received: {run!r}, which matches {f'{len(matches)} runs' if matches else 'no run'}. "
+        f"The latest: {known}. "
         "See them all with: covers runs"
     )
 

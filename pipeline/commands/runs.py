@@ -12,7 +12,7 @@ from pipeline.runner.history import PastRun
 
 
 def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
-    """Returns each run with its outcome, and its whole result where there is one."""
+    """Returns each run with its outcome and, where there is one, its full result."""
     return [
         {
             "run_id": run.run_id,
@@ -27,7 +27,7 @@ def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
 def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]:
     """Yields a table, newest run first."""
     if not runs:
-        yield f"No run in {pipeline_root} yet. Start one with: covers run"
+        yield f"No runs in {pipeline_root} yet. Start one with: covers run"
         return
     yield _line("run", "started", "pipeline", "verdict", RUN_COLUMNS, "data")
     for run in runs:

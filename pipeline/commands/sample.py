@@ -1,8 +1,8 @@
 """Writes a synthetic, labelled, multi-label set of album covers.
 
 Every genre has a visual language: habits in palette, texture, motifs, layout, frame and type. A
-cover follows a habit more often than not, never always, and languages overlap; so no one cue
-gives a genre away, and all of them together do. Languages come from a genre's index and name
+cover follows a habit more often than not, but never always, and languages overlap; so no single
+cue gives a genre away, but all of them together do. Languages come from a genre's index and name
 alone, so a model trained on one sample can be tried on another.
 """
 
@@ -96,14 +96,14 @@ def write_sample(
     receipt = {"version": _GENERATOR_VERSION, "genres": [*genres], "images": images, "seed": seed}
     if _is_written(directory, receipt):
         return directory
-    # An existing folder may be a mount point or someone's working directory: fill, never replace.
+    # An existing folder may be a mount point or a working directory: fill it, never replace it.
     exists = directory.exists()
     home = directory if exists else directory.parent
     try:
         home.mkdir(parents=True, exist_ok=True)
         workspace = tempfile.TemporaryDirectory(dir=home, prefix=".covers-sample-")
     except OSError as error:
-        raise ConfigError(f"Expected a place that can be written to. Received: {error}") from error
+        raise ConfigError(f"Expected a writable location. Received: {error}") from error
     with workspace as folder:
         staged = Path(folder) / "sample"
         _write_files(staged, genres, images, seed, progress)
@@ -131,7 +131,7 @@ def _check_arguments(genres: Sequence[str], images: int, seed: int) -> None:
 
 
 def _is_written(directory: Path, receipt: dict[str, Any]) -> bool:
-    """Whether the sample is there already; raises where something else is in the way."""
+    """Whether the sample is there already; raises if something else is in the way."""
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return False
     try:

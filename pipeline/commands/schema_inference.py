@@ -33,11 +33,11 @@ def infer_schema(data: Path) -> str:
     """Returns a schema in text format: the shipped one with the genres and formats of the data.
 
     Spellings of one genre ("Hip-Hop", "hip hop") become one, in lower case without punctuation.
-    The counts are given as comments, for a person to drop what is noise.
+    The counts are given as comments, to help a person drop the noise.
 
     Raises:
         ConfigError: there is nothing at `data`.
-        DataError: there is no row, or fewer than two genres.
+        DataError: there are no rows, or fewer than two genres.
     """
     given = [(span.source, span.source.rows()) for span in find_spans(data)]
     rows = [row for _, found in given for row in found]
@@ -76,7 +76,7 @@ def _formats(source: Source, paths: set[str]) -> Iterator[str]:
 
 def _comments(data: Path, rows: int, genres: Counter[str], formats: Counter[str]) -> str:
     lines = [
-        f"Proposed from the {rows} rows of {data.name}. Curate it: remove what is no genre.",
+        f"Proposed from the {rows} rows of {data.name}. Curate it: remove what is not a genre.",
         "The order of the `genre` domain is the order of the model's outputs.",
         "Rows by genre: " + _counts(genres) + ".",
         "Files by format: " + _counts(formats) + ".",

@@ -17,7 +17,7 @@ _COMPARED = "macro_roc_auc"
 
 
 def describe_ingest(summary: IngestSummary) -> str:
-    """Returns the account of rows in one line; what was given is what is accounted for."""
+    """Returns the row counts in one line; they add up to the rows given."""
     account = (
         f"{summary.rows_given:,} rows = {summary.rows_ingested:,} ingested "
         f"+ {summary.rows_quarantined:,} quarantined"
@@ -64,7 +64,7 @@ def describe_result(result: RunResult) -> Iterator[Line]:
 
 
 _HEADLINES = {
-    Outcome.NOT_BLESSED: "NOT PUSHED: the model was trained and evaluated, and refused",
+    Outcome.NOT_BLESSED: "NOT PUSHED: the model was trained and evaluated, but refused",
     Outcome.DATA_STOPPED: "NOT TRAINED: the data were stopped",
     Outcome.MISCONFIGURED: "STOPPED: the configuration is wrong",
     Outcome.FAILED: "FAILED",

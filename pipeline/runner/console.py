@@ -1,4 +1,4 @@
-"""What a person watching a run sees: one line a stage, its progress, and the verdict."""
+"""What someone watching a run sees: one line per stage, its progress, and the verdict."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RunConsole:
             self.say(f"    {name:<17} {done / total:>4.0%} {detail}{left}".rstrip())
 
     def stage_warned(self, name: str, sentence: str) -> None:
-        """Prints what a person should know while the stage runs."""
+        """Prints a warning while the stage runs."""
         self.say(f"    {name:<17} ! {sentence}", style="yellow")
 
     def stage_finished(self, name: str, state: str, note: str = "") -> None:

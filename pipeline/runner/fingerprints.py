@@ -24,7 +24,7 @@ def fingerprint_components() -> dict[str, str]:
 
 
 def fingerprint_code(component: str) -> str:
-    """Returns a hash of a component folder's code and templates and of the modules all share."""
+    """Returns a hash of a component folder's code and templates and of all shared modules."""
     files = [_COMPONENTS / name for name in _SHARED_MODULES]
     files += sorted(
         path for path in (_COMPONENTS / component).rglob("*") if path.suffix in _CODE_SUFFIXES

@@ -1,4 +1,4 @@
-"""Runs as ML Metadata remembers them."""
+"""The runs that ML Metadata records."""
 
 from __future__ import annotations
 

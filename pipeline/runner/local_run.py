@@ -49,16 +49,16 @@ def run_locally(
 
     Args:
         config: what the pipeline does.
-        data: what to ingest; None takes the config's data or, without, a generated sample.
-        pipeline_root: where everything lands.
-        console: where the person reads; everything else goes to a log file.
+        data: what to ingest; None takes the config's data or, if it has none, a generated sample.
+        pipeline_root: where everything is stored.
+        console: what the user reads; everything else goes to a log file.
         use_cache: False runs every node again.
 
     Returns:
-        The outcome; errors that a user can meet are part of it.
+        The outcome, including errors that a user can meet.
 
     Raises:
-        ConfigError: a setting, path or the schema is wrong; nothing was run.
+        ConfigError: a setting, a path or the schema is wrong; nothing was run.
     """
     workspace = Workspace(pipeline_root.resolve(), config.name)
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
@@ -110,7 +110,7 @@ class _Run:
         if sample is None:
             raise ConfigError(
                 f"Expected data for pipeline '{self._config.name}'. Received: none. "
-                "Name a CSV file or a folder with --data."
+                "Give a CSV file or a folder with --data."
             )
         directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
         return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)
@@ -257,7 +257,7 @@ class _Run:
 
 @contextmanager
 def _without_arguments() -> Iterator[None]:
-    # TFX hands sys.argv to absl and to Beam, which do not know our options.
+    # TFX hands sys.argv to absl and to Beam, which do not know the options of `covers`.
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
         yield
@@ -274,5 +274,5 @@ def _explain(error: BaseException, log_file: Path) -> str:
     summary = str(error).strip().splitlines()
     return (
         f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
-        f"The whole story is in {log_file}."
+        f"The full traceback is in {log_file}."
     )

@@ -21,10 +21,10 @@ class RunResult:
         outcome: an `Outcome`.
         stages: node -> done, cached, failed or not run.
         seconds: wall time.
-        log_file: what the libraries said.
+        log_file: what the libraries logged.
         decision: what the last gate decided; None if the run did not reach one.
-        error: what else ended the run; empty if nothing did.
-        ingest: the account of rows, or None if ingest did not finish.
+        error: any other reason why the run ended early; empty if there is none.
+        ingest: the row counts, or None if ingest did not finish.
         evaluation: metrics overall, by genre and by slice, or None if there are none.
         pushed_model: folder of the pushed version, or None.
         report: the HTML report, or None if the run did not get far enough for one.

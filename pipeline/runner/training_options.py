@@ -1,4 +1,4 @@
-"""What the Trainer node hands to `run_fn`; on Kubeflow Pipelines, the parameter `training`."""
+"""What the Trainer node passes to `run_fn`; on Kubeflow Pipelines, the parameter `training`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def training_options(config: PipelineConfig, checkpoint_folder: str = "") -> dic
 
     Args:
         config: what the pipeline does.
-        checkpoint_folder: a folder that outlives the run, for the checkpoints of trainings; empty
-            where there is none.
+        checkpoint_folder: a folder that outlives the run, for training checkpoints; empty if
+            there is none.
     """
     return {
         "config": config.trainer.model_dump(mode="json"),

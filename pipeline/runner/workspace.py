@@ -1,4 +1,4 @@
-"""The pipeline root: where runs, their metadata, logs and pushed models land."""
+"""The pipeline root: where runs, their metadata, logs and pushed models are stored."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Workspace:
 
     @property
     def push_destination(self) -> Path:
-        """Where pushed model versions land."""
+        """Where pushed model versions are stored."""
         return self.artifacts / "serving"
 
     @property
     def checkpoints(self) -> Path:
-        """Where trainings keep what they go on from after a kill."""
+        """Where training keeps the checkpoints it resumes from after a kill."""
         return self.artifacts / "checkpoints"
 
     def log_file(self, run_id: str) -> Path:
@@ -46,11 +46,11 @@ class Workspace:
         return self.artifacts / "logs" / f"{run_id}.log"
 
     def report_folder(self, run_id: str) -> Path:
-        """Where the report of a run lands that ended before the pipeline's own report."""
+        """Where the report of a run that ended before ReportGen is stored."""
         return self.artifacts / "reports" / run_id
 
     def sample(self, images: int, seed: int, genres: tuple[str, ...]) -> Path:
-        """Where a generated sample with these properties lies."""
+        """Where a generated sample with these properties is stored."""
         digest = hashlib.sha256("|".join(genres).encode()).hexdigest()[:8]
         return self.root / "samples" / f"{images}-covers-seed-{seed}-{digest}"
 
@@ -66,16 +66,16 @@ class Workspace:
             file = (self.root / ".lock").open("w")
         except OSError as error:
             raise ConfigError(
-                f"Expected a pipeline root that can be written. Received: {error}. "
-                "Name another with --pipeline-root."
+                f"Expected a writable pipeline root. Received: {error}. "
+                "Choose another with --pipeline-root."
             ) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConfigError(
-                    f"Expected no other run in {self.root}. Received: one that is still going. "
-                    "Wait for it, or name another folder with --pipeline-root."
+                    f"Expected no other run in {self.root}. Received: one that is still running. "
+                    "Wait for it, or choose another folder with --pipeline-root."
                 ) from error
             yield
 

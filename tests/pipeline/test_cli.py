@@ -55,7 +55,7 @@ def test_wrong_use_exits_2_with_a_message(
 
 
 def test_no_run_and_no_model_yet(tmp_path: Path) -> None:
-    assert _invoke("runs", "--pipeline-root", tmp_path)[1].startswith("No run in")
+    assert _invoke("runs", "--pipeline-root", tmp_path)[1].startswith("No runs in")
     code, output = _invoke("report", "--pipeline-root", tmp_path)
     assert code == 2
     assert "Received: no runs without" in output
@@ -87,7 +87,7 @@ def test_schema_infer_needs_two_genres(tmp_path: Path) -> None:
 def test_compare_takes_two_runs_and_nothing_else(tmp_path: Path) -> None:
     code, output = _invoke("report", "x", "--compare", "a", "b", "--pipeline-root", tmp_path)
     assert code == 2
-    assert "--compare goes with neither RUN nor --open" in output
+    assert "--compare cannot be combined with RUN or --open" in output
 
 
 def test_runs_as_json(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_patterns_and_folders_that_are_ambiguous_are_an_error(spans: Path, tmp_p
         select_spans(spans / "span-1", 1)
     (tmp_path / "span-1").mkdir()
     (tmp_path / "span-01").mkdir()
-    with pytest.raises(ConfigError, match=r"several for \[1\]"):
+    with pytest.raises(ConfigError, match=r"several numbered \[1\]"):
         select_spans(tmp_path, "newest")
 
 

@@ -30,7 +30,7 @@ def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_co
     with pytest.raises(DataError) as caught:
         read_images([tmp_path / name for name in names])
     first, *lines = str(caught.value).splitlines()
-    assert first == "Expected images that the model sees rightly. Received:"
+    assert first == "Expected images that the model sees correctly. Received:"
     reasons = [line.rpartition("(")[2].rstrip(")") for line in lines]
     assert reasons == [
         "undecodable_image",

@@ -196,7 +196,7 @@ def test_refuses_a_file(tmp_path: Path) -> None:
 
 def test_refuses_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="Expected a place that can be written to"):
+    with pytest.raises(ConfigError, match="Expected a writable location"):
         write_sample(tmp_path / "file" / "sample", genres=GENRES, images=2)
 
 
