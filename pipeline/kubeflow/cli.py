@@ -22,7 +22,7 @@ _config = click.option(
     "--config",
     default="sample",
     show_default=True,
-    help="A YAML file, or the name of a shipped one: sample, covers, seed.",
+    help="A YAML file, or the name of a shipped one: sample, covers, scratch, seed.",
 )
 _overrides = click.option(
     "--set",
@@ -38,7 +38,7 @@ _overrides = click.option(
 @_overrides
 @click.option("-o", "--output", type=_PATH, required=True, help="File to write: *.yaml or *.json.")
 @click.option("--cluster", type=_PATH, help="YAML file with the options of `kubeflow`.")
-@click.option("--image", help="Image of the tasks; else kubeflow.image.")
+@click.option("--image", help="Image of the tasks instead of kubeflow.image.")
 @click.option(
     "--target",
     type=click.Choice(["kubeflow", "vertex"]),
@@ -46,7 +46,7 @@ _overrides = click.option(
     show_default=True,
     help="Open-source Kubeflow Pipelines 2.x (YAML), or a Vertex AI job (JSON).",
 )
-@click.option("--no-cache", is_flag=True, help="Compile so that every task runs in every run.")
+@click.option("--no-cache", is_flag=True, help="Turn caching off: every task runs in every run.")
 def compile_command(
     config: str,
     overrides: Sequence[str],
@@ -71,14 +71,14 @@ def compile_command(
 
 
 def _connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say where the API is; the command receives a `Submitter`."""
+    """Adds the options that locate the API; the command receives a `Submitter`."""
 
     @click.option("--host", envvar="KFP_HOST", help="URL of the API. [env: KFP_HOST]")
     @click.option("--token", envvar="KFP_TOKEN", help="Bearer token. [env: KFP_TOKEN]")
     @click.option(
         "--namespace",
         envvar="KFP_NAMESPACE",
-        help="The profile's, in a multi-user installation. [env: KFP_NAMESPACE]",
+        help="Namespace of the profile, in a multi-user installation. [env: KFP_NAMESPACE]",
     )
     @click.option("--ca-certificate", help="File with the host's certificate authority.")
     @functools.wraps(command)
@@ -99,7 +99,7 @@ def _connected(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of how runs are made; the command receives package and `RunOptions`."""
+    """Adds the options for making runs; the command receives package and `RunOptions`."""
 
     @click.argument("package_file", type=_PATH, metavar="PACKAGE")
     @click.option(
@@ -115,10 +115,12 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         "overrides",
         multiple=True,
         metavar="trainer.KEY=VALUE",
-        help="Change of the package's training options. May be repeated.",
+        help="Change one of the package's training options. May be repeated.",
     )
-    @click.option("--experiment", help="Groups runs; the pipeline's name by default.")
-    @click.option("--pipeline-root", help="Where artifacts land: s3://, gs:// or minio://.")
+    @click.option(
+        "--experiment", help="Experiment that groups the runs; the pipeline's name by default."
+    )
+    @click.option("--pipeline-root", help="Where artifacts are stored: s3://, gs:// or minio://.")
     @click.option("--service-account", help="Kubernetes service account of the pods.")
     @functools.wraps(command)
     def read(
@@ -152,8 +154,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @_run_options
 @_connected
 @click.option("--name", help="Name of the run.")
-@click.option("--wait", is_flag=True, help="Wait for the end; fail if the run does.")
-@click.option("--timeout", default=24.0, show_default=True, help="Hours to wait at most.")
+@click.option("--wait", is_flag=True, help="Wait for the run to end; fail if it fails.")
+@click.option("--timeout", default=24.0, show_default=True, help="Longest time to wait, in hours.")
 def submit(
     package: CompiledPackage,
     how: RunOptions,
@@ -174,9 +176,9 @@ def submit(
 @click.command()
 @click.argument("package_file", type=_PATH, metavar="PACKAGE")
 @_connected
-@click.option("--name", help="Of the pipeline; the package's own by default.")
-@click.option("--version", help="Name of the version; made from the time by default.")
-@click.option("--description", help="For whoever looks at the version.")
+@click.option("--name", help="Name of the pipeline; the package's own by default.")
+@click.option("--version", help="Name of the version; derived from the time by default.")
+@click.option("--description", help="Description of the version.")
 def upload(
     package_file: Path,
     connect: Callable[[], Submitter],
@@ -199,11 +201,17 @@ def upload(
 @click.command()
 @_run_options
 @_connected
-@click.option("--cron", help="When to run, six fields, seconds first: '0 0 3 * * *' is 3 o'clock.")
-@click.option("--every", type=float, metavar="HOURS", help="Or: hours between the starts.")
-@click.option("--name", help="Of the recurring run; the pipeline's by default.")
-@click.option("--max-concurrency", default=1, show_default=True, help="Most runs at once.")
-@click.option("--catch-up", is_flag=True, help="Make up for runs missed while switched off.")
+@click.option(
+    "--cron", help="When to run, six fields, seconds first: '0 0 3 * * *' is daily at 3:00."
+)
+@click.option(
+    "--every", type=float, metavar="HOURS", help="Hours between the starts, instead of --cron."
+)
+@click.option("--name", help="Name of the recurring run; the pipeline's by default.")
+@click.option("--max-concurrency", default=1, show_default=True, help="Most runs at the same time.")
+@click.option(
+    "--catch-up", is_flag=True, help="Make up for runs missed while the schedule was off."
+)
 def schedule(
     package: CompiledPackage,
     how: RunOptions,
@@ -214,7 +222,7 @@ def schedule(
     max_concurrency: int,
     catch_up: bool,
 ) -> None:
-    """Upload the compiled PACKAGE and run it again and again."""
+    """Upload the compiled PACKAGE and run it on a schedule."""
     if (cron is None) == (every is None):
         raise ConfigError("Expected one of --cron and --every. Received: both or neither.")
     submitter = connect()

@@ -36,7 +36,7 @@ class Package:
     """A compiled pipeline.
 
     Attributes:
-        documents: the PipelineSpec and, if it says anything, the PlatformSpec; or a PipelineJob.
+        documents: the PipelineSpec and, unless it is empty, the PlatformSpec; or a PipelineJob.
         target: what can run it.
     """
 
@@ -47,13 +47,13 @@ class Package:
         """Writes the package.
 
         Raises:
-            ConfigError: the file's name is not what the target reads, or it cannot be written.
+            ConfigError: the target cannot read a file of this name, or it cannot be written.
         """
         check_output(output, self.target)
         try:
             output.write_text(self.text(), encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"Expected to write {output}. Received: {error}.") from error
+            raise ConfigError(f"Expected {output} to be writable. Received: {error}.") from error
 
     def describe(self) -> str:
         """Returns what it is in one line."""
@@ -69,10 +69,10 @@ class Package:
 
 
 def check_output(output: Path, target: Target) -> None:
-    """Raises unless the file's name is one that the target reads.
+    """Raises unless the target can read a file of this name.
 
     Raises:
-        ConfigError: saying which it would be.
+        ConfigError: says which names it can.
     """
     suffixes = SUFFIXES[target]
     if output.suffix not in suffixes:
@@ -122,12 +122,12 @@ def _check(config: PipelineConfig) -> None:
     if not config.kubeflow.image:
         raise ConfigError(
             "Expected kubeflow.image to name the image of the tasks. Received: none. Build and "
-            "push one (make image), and name it with --image or in the configuration."
+            "push one (make image), and give it with --image or in the configuration."
         )
     if "_" in config.name:
         raise ConfigError(
-            f"Expected a pipeline name of lower-case letters, digits and hyphens, which is what "
-            f"Kubeflow Pipelines takes. Received: {config.name!r}."
+            f"Expected a pipeline name of lower-case letters, digits and hyphens, as Kubeflow "
+            f"Pipelines requires. Received: {config.name!r}."
         )
     for option, nodes in _READ_BY.items():
         _check_reachable(config.kubeflow, option, nodes)

@@ -17,7 +17,7 @@ def quantity(text: str) -> float:
     """Returns the number that a Kubernetes quantity such as `500m`, `2` or `4Gi` stands for.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a quantity.
     """
     match = _QUANTITY.fullmatch(text)
     unit = {**_UNITS, **_BINARY_UNITS}.get(match[2]) if match else None
@@ -42,7 +42,7 @@ def check_pipeline_root(root: str) -> str:
     if not root.startswith(_STORES):
         raise ValueError(
             f"Expected a pipeline root in an object store ({', '.join(_STORES)}): the back end "
-            f"stages artifacts from nowhere else. Received: {root}"
+            f"cannot stage artifacts from anywhere else. Received: {root}"
         )
     return root
 
@@ -97,13 +97,13 @@ class Mount(_Model):
 
 
 class TaskConfig(_Model):
-    """Where and with what a task runs. Quantities are Kubernetes': `500m`, `2`, `4Gi`.
+    """Where a task runs, and with which resources. Quantities are Kubernetes': `500m`, `2`, `4Gi`.
 
     Attributes:
         cpu: CPUs requested.
-        cpu_limit: CPUs at most.
+        cpu_limit: most CPUs.
         memory: memory requested.
-        memory_limit: memory at most.
+        memory_limit: most memory.
         accelerator: accelerators, none by default.
         node_selector: labels that the node must have.
         tolerations: taints that the pod accepts.
@@ -130,7 +130,7 @@ class TaskConfig(_Model):
     volumes: tuple[Mount, ...] = ()
 
     def overridden_by(self, other: TaskConfig) -> TaskConfig:
-        """Returns this with what `other` sets: values replace, mappings and lists are added."""
+        """Returns this with what `other` sets: values are replaced, mappings and lists extended."""
         changes: dict[str, Any] = {}
         for name in other.model_fields_set:
             ours, theirs = getattr(self, name), getattr(other, name)
@@ -152,8 +152,8 @@ class KubeflowConfig(_Model):
         image_pull_secrets: names of Secrets.
         data: default of the run's `data`: a URL, or a path on a mounted volume.
         push_destination: default of the run's `push_destination`, likewise.
-        pipeline_root: default of where artifacts land; without, the installation's own.
-        all_tasks: where and with what every task runs.
+        pipeline_root: default place for artifacts; if empty, the installation's own.
+        all_tasks: where every task runs, and with which resources.
         tasks: node -> what is different for it.
     """
 

@@ -39,7 +39,7 @@ class CompiledPackage:
         """Reads a package.
 
         Raises:
-            ConfigError: the file is missing, or no package for Kubeflow Pipelines.
+            ConfigError: the file is missing, or is not a package for Kubeflow Pipelines.
         """
         try:
             spec: Any = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
@@ -52,8 +52,8 @@ class CompiledPackage:
             )
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"Expected {path} to be a package for Kubeflow Pipelines, as `covers compile -o "
-                f"pipeline.yaml` writes it. Received: {type(error).__name__}: {error}."
+                f"Expected {path} to be a package for Kubeflow Pipelines, written by `covers "
+                f"compile -o pipeline.yaml`. Received: {type(error).__name__}: {error}."
             ) from error
 
 
@@ -64,7 +64,7 @@ def parameter_values(
 
     Args:
         package: what is run.
-        assignments: `name=value`, the value taken as it is.
+        assignments: `name=value`; values are used verbatim.
         overrides: `trainer.key=value`, changes of the package's default training options.
 
     Raises:
@@ -81,7 +81,7 @@ def parameter_values(
     ]
     if missing:
         raise ConfigError(
-            f"Expected a value for {', '.join(missing)}, which {package.path} gives no default. "
+            f"Expected a value for {', '.join(missing)}, for which {package.path} has no default. "
             f"Received: none. Add {' '.join(f'--param {name}=...' for name in missing)}."
         )
     return values
@@ -102,8 +102,9 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
     for override in overrides:
         if not override.startswith(_TRAINER_KEY):
             raise ConfigError(
-                f"Expected --set {_TRAINER_KEY}KEY=VALUE: of a compiled pipeline only the training "
-                f"can still be changed. Received: {override!r}. Compile it again for the rest."
+                f"Expected --set {_TRAINER_KEY}KEY=VALUE, as only the training options of a "
+                f"compiled pipeline can be changed. Received: {override!r}. Compile it again to "
+                "change the rest."
             )
         apply_override(options["config"], override.removeprefix(_TRAINER_KEY))
     TrainerConfig.from_json(json.dumps(options["config"]))

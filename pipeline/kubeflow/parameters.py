@@ -20,15 +20,15 @@ TRAINING = "training"
 def run_inputs(config: PipelineConfig) -> RunInputs:
     """Returns the inputs of `create_pipeline` for a pipeline that is compiled, not run.
 
-    The schema and the fingerprints of the code are known by now; the data's fingerprint is not, and
-    a task of the compiled pipeline fills it in.
+    The schema and the fingerprints of the code are already known; the data's fingerprint is not,
+    and a task of the compiled pipeline fills it in.
     """
     from tfx.orchestration.data_types import RuntimeParameter
 
     from pipeline.pipeline import RunInputs
 
     return RunInputs(
-        # Given when the pipeline is run; TFX wants one now.
+        # Given when the pipeline is run, but TFX wants one now.
         pipeline_root=config.kubeflow.pipeline_root or "",
         push_destination=RuntimeParameter(PUSH_DESTINATION, str),
         data=RuntimeParameter(DATA, str),
@@ -40,7 +40,7 @@ def run_inputs(config: PipelineConfig) -> RunInputs:
 
 
 def default_parameters(config: PipelineConfig) -> dict[str, str]:
-    """Returns parameter -> default; a run must give the others."""
+    """Returns parameter -> default; a run must supply the others."""
     defaults = {
         DATA: config.kubeflow.data,
         PUSH_DESTINATION: config.kubeflow.push_destination,

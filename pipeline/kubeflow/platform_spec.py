@@ -1,4 +1,4 @@
-"""Where and with what tasks run: container resources, and the Kubernetes half of the package.
+"""Where tasks run, and with which resources: containers, and the Kubernetes half of the package.
 
 Field names are those of kubeflow/pipelines' pipeline_spec.proto and
 kubernetes_executor_config.proto. Secrets, ConfigMaps and claims are given as constants, in the
@@ -32,7 +32,7 @@ def container_resources(task: TaskConfig) -> dict[str, Any]:
 
 
 def kubernetes_config(kubeflow: KubeflowConfig, task: TaskConfig) -> dict[str, Any]:
-    """Returns a KubernetesExecutorConfig; empty if there is nothing to say."""
+    """Returns a KubernetesExecutorConfig; empty if nothing is configured."""
     config: dict[str, Any] = {
         "imagePullPolicy": kubeflow.image_pull_policy,
         "imagePullSecret": [{"secretName": name} for name in kubeflow.image_pull_secrets],

@@ -1,7 +1,7 @@
 """Turns the specification that TFX compiles into one that the open-source back end runs.
 
 Pure functions on the JSON form of a PipelineSpec (kubeflow/pipelines, pipeline_spec.proto). They
-know tasks, components and executors, and nothing of what the nodes do.
+know tasks, components and executors, and nothing about what the nodes do.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Gate:
     Attributes:
         node: the task.
         exit_code: of the task that fails after a refusal.
-        at_once: whether the refusal keeps the tasks that depend on the node from running; else
-            it is told when all others are done.
+        at_once: whether the refusal keeps the tasks that depend on the node from running; if
+            not, it is reported when all others are done.
     """
 
     node: str
@@ -62,7 +62,7 @@ def rewrite(
     """Returns the PipelineSpec and the PlatformSpec for the open-source back end.
 
     Args:
-        spec: the PipelineSpec of version 2.1 that TFX compiled; left as it is.
+        spec: the PipelineSpec of version 2.1 that TFX compiled; not modified.
         kubeflow: image, resources and so on.
         defaults: parameter -> default.
         gates: the tasks that can refuse.
@@ -70,7 +70,7 @@ def rewrite(
 
     Raises:
         ConfigError: the pipeline has something that the back end cannot run, or the
-            configuration names a task that there is not.
+            configuration names a task that does not exist.
     """
     spec = copy.deepcopy(spec)
     refuse_unsupported(spec)
@@ -92,16 +92,16 @@ def refuse_unsupported(spec: Spec) -> None:
     """Raises on what the open-source back end cannot run.
 
     Raises:
-        ConfigError: naming the tasks and what to use instead.
+        ConfigError: names the tasks and what to use instead.
     """
     problems = []
     tasks = spec["root"]["dag"]["tasks"]
     for label, executor in spec["deploymentSpec"]["executors"].items():
         if "resolver" in executor:
-            problems.append(f"{label}: a resolver; read what it looks for in a component")
+            problems.append(f"{label}: a resolver; look up its result in a component")
         container = executor.get("container", {})
         if "lifecycle" in container:
-            problems.append(f"{label}: a driver before the cache check; work in the executor")
+            problems.append(f"{label}: a driver before the cache check; use the executor")
         words = [*container.get("command", ()), *container.get("args", ())]
         if any("inputs.artifacts[" in word and "].value" in word for word in words):
             problems.append(f"{label}: an artifact's value in its command; read it in the code")
@@ -118,13 +118,13 @@ def refuse_unsupported(spec: Spec) -> None:
     if problems:
         listed = "\n".join(f"  {problem}" for problem in sorted(problems))
         raise ConfigError(
-            "Expected a pipeline that Kubeflow Pipelines can run. Received one with what its "
+            "Expected a pipeline that Kubeflow Pipelines can run. Received: one that uses what its "
             f"open-source back end lacks:\n{listed}"
         )
 
 
 def _name_as_kfp_does(spec: Spec) -> None:
-    # kfp's local runner relies on the beginnings of these names.
+    # kfp's local runner relies on these prefixes.
     names = {name: f"{_COMPONENT}{name}" for name in spec["components"]}
     spec["components"] = {names[name]: one for name, one in spec["components"].items()}
     executors = {}
@@ -152,7 +152,7 @@ def _set_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
 
 
 def _cache_where_right(spec: Spec) -> None:
-    # What looks at or changes the push destination depends on more than its inputs.
+    # A task that reads or changes the push destination depends on more than its inputs.
     for task in spec["root"]["dag"]["tasks"].values():
         if PUSH_DESTINATION in task.get("inputs", {}).get("parameters", {}):
             task["cachingOptions"] = {}
@@ -226,7 +226,7 @@ def _add_stop(spec: Spec, gate: Gate, image: str) -> None:
                 }
             }
         },
-        # So that who looks at the failed task finds the page.
+        # So that the page can be found from the failed task.
         artifacts={
             REFUSAL_PAGE: {
                 "taskOutputArtifact": {
@@ -303,7 +303,7 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
     for name in spec["root"]["dag"]["tasks"]:
         label = _component_of(spec, name)["executorLabel"]
         container = executors[label].get("container")
-        if container is None:  # an importer runs in the launcher alone
+        if container is None:  # an importer runs in the launcher only
             continue
         task = kubeflow.task(name)
         if resources := container_resources(task):

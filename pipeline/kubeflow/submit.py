@@ -19,11 +19,11 @@ _EQUALS = 1  # kfp's number of the filter operation
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """Where the API is, and as whom to speak to it.
+    """Where the API is, and how to authenticate.
 
     Attributes:
-        host: URL of the API; None takes kfp's own ways: its environment variables, then the
-            cluster of the current Kubernetes context.
+        host: URL of the API; None leaves it to kfp: its environment variables, then the cluster
+            of the current Kubernetes context.
         token: bearer token.
         namespace: the profile's namespace, in a multi-user installation.
         ca_certificate: file with the certificate authority of the host.
@@ -41,8 +41,8 @@ class RunOptions:
 
     Attributes:
         parameters: parameter -> value.
-        experiment: its name; made if there is none.
-        pipeline_root: where artifacts land; None takes the package's or the installation's.
+        experiment: its name; created if it does not exist.
+        pipeline_root: where artifacts are stored; None takes the package's or the installation's.
         service_account: of the pods; None takes the installation's.
     """
 
@@ -53,7 +53,7 @@ class RunOptions:
 
 
 class Submitter:
-    """Speaks to one installation.
+    """Talks to one installation.
 
     Raises:
         ConfigError: the kfp package is not installed.
@@ -80,7 +80,7 @@ class Submitter:
                 experiment_name=options.experiment,
                 namespace=self._connection.namespace,
                 pipeline_root=options.pipeline_root,
-                # None: what the package says of each task holds. A value would overrule it.
+                # None: what the package says for each task applies. A value would override it.
                 enable_caching=None,
                 service_account=options.service_account,
             )
@@ -97,7 +97,7 @@ class Submitter:
                 run = self._client.wait_for_run_completion(run_id, timeout.total_seconds())
         except TimeoutError as error:
             raise DeploymentError(
-                f"Expected run {run_id} to end within {timeout}. Received: it has not."
+                f"Expected run {run_id} to end within {timeout}. Received: it is still running."
             ) from error
         if run.state != "SUCCEEDED":
             raise DeploymentError(
@@ -114,7 +114,7 @@ class Submitter:
             package: what to upload.
             name: of the pipeline.
             version: its name; None makes one from the time.
-            description: for whoever looks at the version.
+            description: shown with the version.
 
         Returns:
             The ids of the pipeline and of the version.
@@ -126,7 +126,7 @@ class Submitter:
                     str(package.path), name, description, self._connection.namespace
                 )
                 pipeline_id = str(created.pipeline_id)
-                if version is None:  # the first version, which bears the pipeline's name
+                if version is None:  # the first version, which has the pipeline's name
                     versions = self._client.list_pipeline_versions(pipeline_id).pipeline_versions
                     return pipeline_id, str(versions[0].pipeline_version_id)
             uploaded = self._client.upload_pipeline_version(
@@ -148,7 +148,7 @@ class Submitter:
         max_concurrency: int = 1,
         catch_up: bool = False,
     ) -> str:
-        """Makes a recurring run of an uploaded version; returns its id.
+        """Creates a recurring run of an uploaded version; returns its id.
 
         Args:
             pipeline: ids of the pipeline and of its version.
@@ -220,15 +220,15 @@ class Submitter:
             if isinstance(error, TimeoutError):
                 raise
             raise DeploymentError(
-                f"Expected to reach {where}. Received: {type(error).__name__}: {error}. Name it "
-                "with --host; for a cluster without an address of its own, forward a port: kubectl "
-                "port-forward -n kubeflow service/ml-pipeline-ui 8080:80."
+                f"Expected to reach {where}. Received: {type(error).__name__}: {error}. Give its "
+                "URL with --host; for a cluster without an external address, forward a port: "
+                "kubectl port-forward -n kubeflow service/ml-pipeline-ui 8080:80."
             ) from error
 
 
 _HINTS = {
     401: " Give a token with --token or in KFP_TOKEN.",
-    403: " The token's owner may not do this: check --namespace and its role.",
+    403: " The token's owner is not allowed to do this: check --namespace and the role.",
 }
 
 
@@ -241,15 +241,15 @@ def _kfp() -> Any:
             return kfp.client
     except ImportError as error:
         raise ConfigError(
-            "Expected the package kfp, which speaks to Kubeflow Pipelines. Received: none. `pip "
-            "install 'covers[kubeflow]'` has it below Python 3.12; else `make kfp` makes "
+            "Expected the package kfp, which talks to Kubeflow Pipelines. Received: none. `pip "
+            "install 'covers[kubeflow]'` installs it below Python 3.12; otherwise `make kfp` makes "
             ".venv-kfp, an environment for these commands alone."
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The client prints links as it goes; we print what matters once."""
+    """The client prints links as it goes; `covers` prints what matters once."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -222,9 +222,9 @@ def test_what_the_back_end_cannot_run_is_refused_by_name(tiny_package: dict[str,
         refuse_unsupported(spec)
     assert str(refusal.value).splitlines()[1:] == [
         "  Exit: an exit handler",
-        "  Latest_executor: a resolver; read what it looks for in a component",
+        "  Latest_executor: a resolver; look up its result in a component",
         "  Trainer: parameter steps from the output of another task",
-        "  exec-CoverExampleGen: a driver before the cache check; work in the executor",
+        "  exec-CoverExampleGen: a driver before the cache check; use the executor",
         "  exec-Pusher: an artifact's value in its command; read it in the code",
         "  tfx-dag: a pipeline within the pipeline, or an exit handler",
     ]

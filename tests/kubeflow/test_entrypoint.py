@@ -325,7 +325,7 @@ def test_a_long_reason_is_shortened_in_the_parameter_alone(recorded: Json, stagi
     _run(recorded, _decide("x" * 20_000), "--gate", "DataGate")
     reason = _output(recorded)["parameterValues"]["refusal"]
     assert len(reason) < 10_000
-    assert "the rest is in the page" in reason
+    assert "the rest is on the page" in reason
     assert "x" * 20_000 in page.read_text()
 
 

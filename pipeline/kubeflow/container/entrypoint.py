@@ -45,9 +45,9 @@ _logger = logging.getLogger("covers")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one task; returns the exit code, which for a foreseen error is that of the error."""
+    """Runs one task; returns the exit code, which for an expected error is that of the error."""
     arguments, beam_arguments = _parser().parse_known_args(argv)
-    # Beam and absl parse the process's arguments again and know none of ours.
+    # Beam and absl parse the process's arguments again and know none of these.
     sys.argv = sys.argv[:1]
     _set_up_logging()
     task: TaskInput | None = None
@@ -82,10 +82,10 @@ def _set_up_logging() -> None:
 
 
 def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: str) -> None:
-    """Runs the executor and writes what it left.
+    """Runs the executor and writes its outputs.
 
     Raises:
-        CoversError: the executor's; of a gate, none that is a refusal.
+        CoversError: the executor's; for a gate, none that is a refusal.
     """
     for _, (artifact, *_rest) in sorted(task.outputs.items()):
         _tag_with_version(artifact)
@@ -124,7 +124,7 @@ def _context(executor_class: Any, beam_arguments: list[str], scratch: str) -> An
 def _tag_with_version(artifact: Any) -> None:
     from tfx import version
 
-    # Without it, TFX takes a Model artifact for one of an old layout.
+    # Without it, TFX mistakes a Model artifact for one in an old layout.
     artifact.set_string_custom_property(_VERSION_PROPERTY, version.__version__)
 
 

@@ -1,4 +1,4 @@
-"""The launcher's ExecutorInput as what a TFX executor's `Do` takes.
+"""The launcher's ExecutorInput, turned into the arguments of a TFX executor's `Do`.
 
 ExecutorInput is the JSON that takes the place of `{{$}}` in a container's arguments
 (kubeflow/pipelines, api/v2alpha1/pipeline_spec.proto). The open-source back end fills it in other
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 
 ABSENT = "covers_absent"
-"""Metadata of an output that its executor chose not to write: nobody downstream shall see it."""
+"""Metadata of an output that its executor chose not to write: nothing downstream must see it."""
 
 _OF_THE_BACK_END = {"display_name", "store_session_info", "_kfp_workspace", ABSENT}
 _LARGEST_ID = 2**63 - 1
@@ -61,7 +61,7 @@ def read_task_input(executor_input: str, inputs_spec: str) -> TaskInput:
         inputs_spec: the component's ComponentInputsSpec as JSON: what the inputs were declared as.
 
     Raises:
-        DeploymentError: one of them is not what Kubeflow Pipelines gives.
+        DeploymentError: one of them is not what Kubeflow Pipelines supplies.
     """
     given, spec = _parse(executor_input, "ExecutorInput"), _parse(inputs_spec, "inputs spec")
     try:
@@ -96,7 +96,7 @@ def _inputs(given: Json, spec: Json, names: Names) -> dict[str, list[Artifact]]:
     declared = spec.get("artifacts", {})
     result: dict[str, list[Artifact]] = {}
     for key, listed in given.items():
-        # The back end leaves the types of inputs empty: the declaration has them.
+        # The back end leaves the types of inputs empty; the declaration has them.
         artifact_class = _class_of(declared[key]["artifactType"])
         present = [one for one in listed.get("artifacts", ()) if not _is_absent(one)]
         result[key] = [_input(artifact_class, one, names) for one in present]
@@ -130,8 +130,8 @@ def _identity(given: Json) -> int:
 def set_metadata(artifact: Artifact, metadata: Json) -> None:
     """Sets properties and custom properties from a RuntimeArtifact's metadata.
 
-    Lists and structs come back from the back end in wrappers, numbers without their kind, and
-    beside ours there are properties of its own.
+    The back end returns lists and structs in wrappers and numbers without their type, and adds
+    properties of its own.
     """
     declared = artifact.artifact_type.properties
     custom = {}
@@ -183,10 +183,10 @@ def _outputs(given: Json, names: Names) -> dict[str, list[Artifact]]:
 
 
 def tfx_outputs(given: Json) -> Iterator[tuple[str, Json]]:
-    """Yields the outputs that a TFX executor knows of.
+    """Yields the outputs that a TFX executor knows about.
 
     The others are of `system.` types: `executor-logs`, which the back end adds to every task, and
-    the pages that our compiler adds.
+    the pages that `covers compile` adds.
     """
     for key, raw in _each(given):
         if not _title(raw["type"]).startswith("system."):
@@ -194,7 +194,7 @@ def tfx_outputs(given: Json) -> Iterator[tuple[str, Json]]:
 
 
 def page_outputs(given: Json) -> Iterator[tuple[str, Json]]:
-    """Yields the pages that our compiler added to the outputs."""
+    """Yields the pages that `covers compile` added to the outputs."""
     for key, raw in _each(given):
         if _title(raw["type"]) == "system.HTML":
             yield key, raw
@@ -222,7 +222,7 @@ def _title(artifact_type: Json) -> str:
 
 
 def _class_of(artifact_type: Json) -> type[Artifact]:
-    """Finds a class of TFX by its name, one of ours by its `TYPE_NAME`."""
+    """Finds a class of TFX by its name, and one of this project by its `TYPE_NAME`."""
     from tfx.types import standard_artifacts
 
     from components.contracts import artifacts

@@ -26,7 +26,7 @@ def write_executor_output(
 
     Args:
         task: what was asked.
-        outputs: key -> the artifacts that the executor left; none marks the output as absent.
+        outputs: key -> the artifacts that the executor left; an empty list marks an absent output.
         parameters: output parameter -> value.
     """
     artifacts = {}

@@ -1,4 +1,4 @@
-"""A gate's refusal: what it says, as text, as a page and as the failure of a task.
+"""A gate's refusal: as text, as a page and as the failure of a task.
 
 The launcher keeps no output of a failed task but its log (kubeflow/pipelines, launcher_v2.go,
 uploadOutputArtifacts). So a gate on Kubeflow is two tasks: the first decides, publishes its page
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tfx.types.artifact import Artifact
 
 REFUSAL = "refusal"
-"""Output parameter of the first task: the reason, or an empty text."""
+"""Output parameter of the first task: the reason, or an empty string."""
 
 REFUSAL_PAGE = "refusal_page"
 """Output artifact of the first task: the same as a page."""
@@ -36,21 +36,21 @@ h1{{font-size:1.3rem;color:{colour}}}pre{{white-space:pre-wrap;font:inherit}}</s
 def render_page(gate: str, reason: str) -> str:
     """Returns a self-contained HTML page with a gate's decision."""
     title = f"{gate}: refused" if reason else f"{gate}: passed"
-    text = reason or "Nothing speaks against going on."
+    text = reason or "There is no reason to stop."
     return _PAGE.format(
         title=html.escape(title), text=html.escape(text), colour="#b3261e" if reason else "#1a7f37"
     )
 
 
 def as_parameter(reason: str) -> str:
-    """Returns the reason, shortened to what a parameter may carry."""
+    """Returns the reason, shortened to what a parameter can carry."""
     if len(reason) <= _LONGEST_PARAMETER:
         return reason
-    return reason[:_LONGEST_PARAMETER] + "\n... the rest is in the page of the task before."
+    return reason[:_LONGEST_PARAMETER] + "\n... the rest is on the page of the previous task."
 
 
 def gate_decision(outputs: Mapping[str, list[Artifact]]) -> Decision:
-    """Returns what a gate decided, from the artifact in which it wrote that.
+    """Returns what a gate decided, from the artifact that holds its decision.
 
     Args:
         outputs: the gate's outputs: DataGate's `decision` or the Evaluator's `evaluation`.

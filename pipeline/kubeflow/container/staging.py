@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROOT_VARIABLE = "COVERS_STAGING_ROOT"
-"""Names another root than `/` for the staged folders: for tests, which must not write there."""
+"""A root other than `/` for the staged folders: for tests, which must not write there."""
 
 _FOLDERS = {"gs://": "gcs", "minio://": "minio", "s3://": "s3"}
 
@@ -37,12 +37,12 @@ class Names:
         self._uri_of: dict[str, str] = {}
 
     def add(self, path: str, uri: str) -> None:
-        """Notes that the artifact at `path` is known as `uri`."""
+        """Records that the artifact at `path` is known as `uri`."""
         if path and path != uri:
             self._uri_of[path] = uri
 
     def restore(self, text: str) -> str:
-        """Returns the text with URIs in the place of paths."""
+        """Returns the text with URIs in place of paths."""
         # Longest first: one artifact's path may be the beginning of another's.
         for path in sorted(self._uri_of, key=len, reverse=True):
             text = text.replace(path, self._uri_of[path])
