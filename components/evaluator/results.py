@@ -161,7 +161,7 @@ def _check(
 
 def _undefined_reason(metrics: ModelMetrics, genre: str | None) -> str:
     if math.isnan(metrics.overall.get(LOSS, math.nan)):
-        return "not all of the model's probabilities are numbers"
+        return "not all probabilities of the model are numbers"
     if genre is None:
         return "no genre has examples both with and without it"
     return (

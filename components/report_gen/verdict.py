@@ -45,7 +45,7 @@ def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str
 
 def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
     if facts.outcome == "pushed":
-        return f"The model met every threshold and is served from {facts.pushed_to}. " + _compared(
+        return f"The model met every threshold and was pushed to {facts.pushed_to}. " + _compared(
             facts, evaluation
         )
     if facts.outcome == "not_blessed" and evaluation:

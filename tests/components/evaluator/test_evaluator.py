@@ -301,7 +301,7 @@ def test_a_model_that_returns_no_numbers_is_refused(
     evaluation = read_evaluation(evaluate(EvaluationConfig(gate=gate), outputs))
     assert not evaluation.blessed
     assert {failure.sentence().partition(": ")[2] for failure in evaluation.failures} == {
-        "roc_auc is undefined, as not all of the model's probabilities are numbers; "
+        "roc_auc is undefined, as not all probabilities of the model are numbers; "
         "needed at least 0.1"
     }
 

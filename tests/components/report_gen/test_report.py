@@ -188,7 +188,7 @@ def test_a_model_without_numbers_has_a_report(
     facts = RunFacts(pipeline="covers", outcome="not_blessed")
     page = build.write_report(tmp_path / "report", complete, facts)
     text = page.read_text()
-    assert "not all of the model's probabilities are numbers" in text
+    assert "not all probabilities of the model are numbers" in text
     assert "No curves" in text
     assert json.loads(page.with_suffix(".json").read_text())["genres"]["jazz"].keys() == {
         "model_threshold",
@@ -209,5 +209,5 @@ def test_the_models_own_threshold_is_among_those_to_explore() -> None:
 def test_without_a_pushed_model_the_verdict_says_so() -> None:
     facts = RunFacts(pipeline="covers", outcome="pushed", pushed_to="serving/1")
     verdict = describe_verdict(facts, None)
-    assert "serves from serving/1" in verdict["summary"]
+    assert "was pushed to serving/1" in verdict["summary"]
     assert "no pushed model to compare with" in verdict["summary"]
