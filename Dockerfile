@@ -5,14 +5,14 @@
 ARG BASE=debian:13-slim
 
 FROM ${BASE} AS builder
-# Set these two to a mounted bundle where a proxy re-signs TLS; unset, the usual roots are used.
+# Set these two to a mounted bundle if a proxy re-signs TLS; if unset, the usual roots are used.
 ARG SSL_CERT_FILE
 ARG PIP_CERT
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv ca-certificates
 WORKDIR /build
 COPY requirements/tfx-1.21-image.txt requirements.txt
-# uv, too, is installed by the lock's version and hashes; it does not stay in the environment.
+# uv, too, is installed with the lock's version and hashes; it does not stay in the environment.
 RUN python3 -m venv --without-pip /opt/covers && python3 -m venv /opt/uv \
     && awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.txt > uv.txt \
     && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes --requirement uv.txt \
@@ -33,7 +33,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 ca-certificates \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && useradd --uid 1000 --no-create-home --home-dir /tmp covers \
-    # Where the launcher of Kubeflow Pipelines stages artifacts: any user may, as OpenShift picks one.
+    # Where the launcher of Kubeflow Pipelines stages artifacts: any user may write, as OpenShift picks one.
     && mkdir --mode=1777 /minio /s3 /gcs
 COPY --from=builder /opt/covers /opt/covers
 ENV PATH=/opt/covers/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1

@@ -1,7 +1,7 @@
-# Every target works from a fresh checkout: those that need .venv make it first.
-#   ARGS="..."      is passed on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
-#   LINE=tfx-1.16   takes that dependency line instead of the one chosen for this machine
-#   IMAGE=...       the image of the tasks on Kubeflow Pipelines; BASE=... is what it stands on
+# Every target works from a fresh checkout: those that need .venv create it first.
+#   ARGS="..."      passes arguments on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
+#   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
+#   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check image compile submit kfp test-containers lock clean
@@ -20,24 +20,25 @@ WITH_KFP = $(or $(wildcard .venv-kfp/bin/covers),.venv/bin/covers)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## make or update .venv; does nothing when it is up to date
+setup: ## create or update .venv; does nothing if it is up to date
 	@requirements/bootstrap.sh
 
-# 4 is an answer, not a broken run, and make knows no code but 2: it says so and succeeds.
+# Exit code 4 is an answer, not a broken run, so make succeeds. Make itself fails only with 2, hence
+# the message.
 run: setup ## run the pipeline locally, on a generated sample unless ARGS names data
 	@code=0; .venv/bin/covers run $(ARGS) || code=$$?; \
 	case $$code in \
 	0) ;; \
 	2) why="usage or configuration" ;; \
 	3) why="data stopped at the gate" ;; \
-	4) why="trained and evaluated, not blessed" ;; \
+	4) why="trained and evaluated, but not blessed" ;; \
 	130) why="interrupted" ;; \
 	*) why="unexpected" ;; \
 	esac; \
 	if [ $$code -ne 0 ]; then echo "covers run: exit code $$code ($$why)" >&2; fi; \
 	[ $$code -eq 4 ] || exit $$code
 
-test: setup ## run all tests, the slow end-to-end ones included
+test: setup ## run all tests, including the slow end-to-end ones
 	@.venv/bin/python -m pytest $(ARGS)
 
 check: setup ## lint, formatting and types
@@ -45,18 +46,18 @@ check: setup ## lint, formatting and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy pipeline components
 
-image: ## build IMAGE, in which the tasks run on Kubeflow Pipelines
+image: ## build IMAGE, the image of the tasks on Kubeflow Pipelines
 	@[ -n "$(ENGINE)" ] || { echo "make image needs podman or docker" >&2; exit 2; }
 	$(ENGINE) build --build-arg BASE=$(BASE) $(ARGS) --tag $(IMAGE) .
 
-compile: setup ## compile the pipeline for Kubeflow Pipelines to build/pipeline.yaml
+compile: setup ## compile the pipeline for Kubeflow Pipelines into build/pipeline.yaml
 	@mkdir -p build
 	.venv/bin/covers compile --image $(IMAGE) --output build/pipeline.yaml $(ARGS)
 
 submit: ## run build/pipeline.yaml once: make submit ARGS="--host URL -p data=s3://..."
 	$(WITH_KFP) submit build/pipeline.yaml $(ARGS)
 
-kfp: setup ## make .venv-kfp, for covers submit where .venv has no kfp
+kfp: setup ## create .venv-kfp, for covers submit where .venv has no kfp
 	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-kfp
 	.venv/bin/uv pip sync --quiet --python .venv-kfp/bin/python --require-hashes requirements/kfp.txt
 	.venv/bin/uv pip install --quiet --python .venv-kfp/bin/python --no-deps \
@@ -77,6 +78,6 @@ lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=-
 		--custom-compile-command "make lock" $(ARGS) --output-file requirements/kfp.txt \
 		--python-version 3.10 --universal
 
-clean: ## remove .venv, caches and build products; runs in pipeline_root stay
+clean: ## remove .venv, caches and build products; runs in pipeline_root are kept
 	rm -rf .venv .venv-kfp build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

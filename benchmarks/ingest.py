@@ -2,7 +2,7 @@
 
     python benchmarks/ingest.py DATA                    methods, on the covers in DATA
     python benchmarks/ingest.py DATA --decoders         decoders: speed, and damage they notice
-    python benchmarks/ingest.py --scale 12500 100000    our ingest on that many synthetic covers
+    python benchmarks/ingest.py --scale 12500 100000    this ingest on that many synthetic covers
 
 Every method runs in a process of its own, after all imports. `wall` is the least of the repeats,
 `cpu` belongs to it; on a busy machine compare the ratios of `cpu`.
@@ -51,7 +51,7 @@ def main() -> None:
     elif options.scale:
         print_scale(options.scale)
     elif options.data is None:
-        parser.error("name the covers, or give --scale")
+        parser.error("give the covers, or --scale")
     elif options.decoders:
         print_decoders(options.data)
     else:

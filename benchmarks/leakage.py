@@ -122,7 +122,7 @@ def evaluate(
 def print_pairs(
     arrivals: list[Arrival], groups: list[str], pairs: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Prints how many near-duplicates there are, and how splits part them."""
+    """Prints how many near-duplicates there are, and how splits separate them."""
     sizes = np.unique(groups, return_counts=True)[1]
     sizes = sizes[sizes > 1]
     by_cover = draw_splits([arrival.image_id for arrival in arrivals])

@@ -2,9 +2,9 @@
 
     python benchmarks/recipe.py DATA [--config covers scratch seed] [--seeds 1 2 3]
 
-ingests DATA once, trains every configuration with every seed by the trainer's `run_fn`, each in
+ingests DATA once, trains every configuration with every seed using the trainer's `run_fn`, each in
 a process of its own, predicts the test split with the exported model and prints a table: means
-and, by Student's t, 95 % intervals over the seeds. Seconds are those of `run_fn`, from examples to
+and, by Student's t, 95% intervals over the seeds. Seconds are those of `run_fn`, from examples to
 exported model, without imports; seeds fix weights, shuffling, dropout and augmentation, not the
 splits.
 """

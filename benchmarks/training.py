@@ -4,8 +4,8 @@
 
 Both train the same model with the same optimizer, loss, augmentation, batch size and validation
 split. The Trainer adds what its `run_fn` adds: its input pipeline, metrics, progress, history,
-diagnosis, TensorBoard and checkpoints; the bare model has its loss alone. `images/s` counts the
-training steps of an epoch, `with validation` whole epochs with all that belongs to them, the
+diagnosis, TensorBoard and checkpoints; the bare model has only its loss. `images/s` counts the
+training steps of an epoch, `with validation` whole epochs with everything that belongs to them, the
 median over the epochs but the first of each training, which traces the graph. On a busy machine
 compare CPU milliseconds. The target is 0.95 of the bare model's images/s.
 """
@@ -143,7 +143,7 @@ def fit_trainer(data: TrainingData, config: TrainerConfig) -> Clock:
 
 
 def fit_bare(data: TrainingData, config: TrainerConfig) -> Clock:
-    """Trains the same model on arrays, with nothing but its loss."""
+    """Trains the same model on arrays, with only its loss."""
     clock = Clock()
     prior = label_prior(data.train.labels)
     model = build_model(config, len(data.schema.genres), prior)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes .venv, the project's environment, from the lock that suits this machine.
-# Up to date already: says nothing and returns at once. Unfinished or moved: makes it anew.
+# Creates .venv, the project's environment, from the lock that suits this machine.
+# If it is up to date, says nothing and returns at once; if unfinished or moved, recreates it.
 #
-#   LINE=tfx-1.16 or LINE=tfx-1.21   takes that dependency line instead of the one chosen by glibc
+#   LINE=tfx-1.16 or LINE=tfx-1.21   uses that dependency line instead of the one chosen by glibc
 #
 # Exit codes: 0 ready; 2 this machine lacks something (the message says what); else a step failed.
 set -eu
@@ -60,7 +60,7 @@ choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
     case $glibc in
     2.*) [ "$minor" -ge "$NEEDED" ] ||
         stop "Expected glibc 2.$NEEDED or newer for $LINE. Received: glibc $glibc." \
-            "LINE=tfx-1.16 runs from 2.28 on; else work in a Debian or Ubuntu container." ;;
+            "LINE=tfx-1.16 runs on 2.28 or newer; otherwise work in a Debian or Ubuntu container." ;;
     esac
     LOCK=requirements/$LINE.txt
 }
@@ -174,7 +174,7 @@ install_project() {
 }
 
 choose_line
-[ -r "$LOCK" ] || stop "Expected the lock file $LOCK. It is not there; \`make lock\` makes it."
+[ -r "$LOCK" ] || stop "Expected the lock file $LOCK. Received: nothing there. \`make lock\` creates it."
 WANTED="$LINE $(cat "$LOCK" setup.py | sha256sum) $ROOT"
 ready && exit 0
 
@@ -201,10 +201,10 @@ case $(cat "$STAMP" 2>/dev/null) in
 *) update= ;;
 esac
 [ -n "$update" ] || find_python
-# From here until the end there is no stamp: a set-up that is interrupted is made anew.
+# From here until the end there is no stamp: an interrupted set-up is redone.
 rm -f -- "$STAMP"
 if [ -z "$update" ]; then
-    [ ! -e "$VENV" ] || say ".venv is unfinished, moved or of another line: making it anew"
+    [ ! -e "$VENV" ] || say ".venv is unfinished, moved or from another line: recreating it"
     step ".venv with Python $VERSION ($PYTHON)" make_venv
 fi
 step "the packages of $LOCK" install_lock
