@@ -48,7 +48,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file says of its image.
+    """What a file says about its image.
 
     Attributes:
         format: `JPEG` or `PNG`.

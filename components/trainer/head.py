@@ -66,7 +66,7 @@ def fit_head(
     config: TrainerConfig,
     label_prior: np.ndarray,
 ) -> None:
-    """Trains what follows the backbone for `config.head_epochs` epochs, on covers as they are.
+    """Trains what follows the backbone for `config.head_epochs` epochs, on unaugmented covers.
 
     Args:
         model: what `build_model` built, with a backbone.
