@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,13 +19,13 @@ from components.cover_example_gen.config import IngestConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 
 
-def ingest_covers(data: Path, folder: Path, schema: Path, config: IngestConfig) -> int:
+def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -> int:
     """Ingests covers as the pipeline does and returns the number of rows given.
 
     Args:
         data: a CSV manifest or a folder.
         folder: receives `schema`, `examples` and `quarantine`; exists.
-        schema: names the genres.
+        schema: the label schema in text format.
         config: how to ingest.
     """
     artifacts = {
@@ -37,7 +36,7 @@ def ingest_covers(data: Path, folder: Path, schema: Path, config: IngestConfig) 
     for name, artifact in artifacts.items():
         artifact.uri = str(folder / name)
         (folder / name).mkdir()
-    shutil.copy(schema, schema_file(folder))
+    schema_file(folder).write_text(schema, encoding="utf-8")
     CoverExampleGen.test_call(
         **artifacts,
         data=str(data),

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMA = ROOT / "schema" / "album_covers.pbtxt"
 METHODS = {
     "verify": "plain script, Image.verify() alone (misses truncated files)",
     "plain": "(a) plain script: one process, verify and load, TFRecordWriter",
@@ -260,9 +259,12 @@ def _prepare_covers(workers: int) -> Callable[[Path, Path], int]:
     from examples import ingest_covers
 
     from components.cover_example_gen.config import IngestConfig
+    from pipeline.config import load_config
+
+    schema = load_config("covers").schema_text()
 
     def run(data: Path, output: Path) -> int:
-        return ingest_covers(data, output, SCHEMA, IngestConfig(workers=workers))
+        return ingest_covers(data, output, schema, IngestConfig(workers=workers))
 
     return run
 

@@ -50,7 +50,7 @@ def main() -> None:
     trainer = config.trainer.model_copy(update={"epochs": options.epochs})
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as name:
         folder = Path(name)
-        ingest_covers(options.data, folder, config.schema_path, config.ingest)
+        ingest_covers(options.data, folder, config.schema_text(), config.ingest)
         schema = LabelSchema.from_file(schema_file(folder))
         split = read_split(patterns(folder, TRAIN_SPLIT), schema, TRAIN_SPLIT)
         write_files(split, folder / "files" / "all")

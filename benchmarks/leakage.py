@@ -31,9 +31,9 @@ from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import find_near_duplicates
 from components.cover_example_gen.sources import Row, find_source
 from components.cover_example_gen.splits import assign_split
+from pipeline.config import load_config
 
 SHARES = {"train": 0.7, "eval": 0.1, "test": 0.2}
-SCHEMA = Path(__file__).resolve().parent.parent / "schema" / "album_covers.pbtxt"
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def read_covers(
     data: Path,
 ) -> tuple[list[str], list[Arrival], np.ndarray, np.ndarray]:
     """Returns paths, arrivals, features (n, f) and labels (n, genres), ordered by identity."""
-    schema = LabelSchema.from_file(SCHEMA)
+    schema = LabelSchema.from_text(load_config("covers").schema_text())
     source = find_source(data)
 
     def read(row: Row) -> tuple[str, Arrival, np.ndarray, list[float]]:

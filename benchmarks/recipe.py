@@ -57,7 +57,7 @@ def main() -> None:
     first = next(iter(configs.values()))
     results: dict[str, list[dict[str, float]]] = {name: [] for name in configs}
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
-        rows = ingest_covers(options.data, Path(folder), first.schema_path, first.ingest)
+        rows = ingest_covers(options.data, Path(folder), first.schema_text(), first.ingest)
         print(f"{rows:,} rows of {options.data}", flush=True)
         for seed in options.seeds:
             for name, measured in results.items():

@@ -91,7 +91,7 @@ def main() -> None:
     print("| configuration | | images/s | CPU ms / image | with validation, images/s |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
-        ingest_covers(options.data, Path(folder), first.schema_path, first.ingest)
+        ingest_covers(options.data, Path(folder), first.schema_text(), first.ingest)
         schema = LabelSchema.from_file(schema_file(Path(folder)))
         train, evaluation = (
             read_split(patterns(Path(folder), split), schema, split)

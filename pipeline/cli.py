@@ -11,6 +11,7 @@ import click
 
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
+from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
 
@@ -51,20 +52,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--config",
-    default="sample",
-    show_default=True,
-    help="A YAML file, or the name of a shipped one: sample, covers, scratch, seed.",
-)
+@config_option
 @click.option("--data", type=_PATH, help="A CSV file, or a folder with one folder per genre.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override an option, such as trainer.epochs=5. May be repeated.",
-)
+@overrides_option
 @click.option("--no-cache", is_flag=True, help="Run every stage, even if nothing changed.")
 @_pipeline_root
 @_as_json

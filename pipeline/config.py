@@ -9,16 +9,17 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from components.contracts.label_schema import LabelSchema, read_schema, set_genres
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig, TunerConfig
+from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.kubeflow.config import KubeflowConfig
 
-SHIPPED_CONFIGS = Path(__file__).parent / "configs"
-DEFAULT_CONFIG = SHIPPED_CONFIGS / "sample.yaml"
+DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 
 _PATH_KEYS = ("schema", "data")
 
@@ -43,6 +44,8 @@ class PipelineConfig(BaseModel):
     Attributes:
         name: name of the pipeline; runs with the same name share caches and the pushed model.
         schema_path: the label schema; `schema` in YAML, relative to the YAML file.
+        genres: names that replace the genres of the label schema, in the order of the model's
+            outputs; null keeps those. Another schema by `--set schema=FILE` brings its own.
         data: a CSV manifest or a folder; relative to the YAML file.
         sample: what to generate when no data are given.
         ingest: see `IngestConfig`.
@@ -58,6 +61,7 @@ class PipelineConfig(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     schema_path: Path = Field(alias="schema")
+    genres: tuple[str, ...] | None = None
     data: Path | None = None
     sample: SampleConfig | None = None
     ingest: IngestConfig = Field(default_factory=IngestConfig)
@@ -67,6 +71,23 @@ class PipelineConfig(BaseModel):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+
+    def schema_text(self) -> str:
+        """Reads the label schema, with `genres` in place.
+
+        Raises:
+            ConfigError: the file is missing, or no label schema.
+        """
+        if self.genres is None:
+            LabelSchema.from_file(self.schema_path)
+            return self.schema_path.read_text(encoding="utf-8")
+        from google.protobuf import text_format
+
+        schema = read_schema(self.schema_path)
+        LabelSchema.from_proto(schema, str(self.schema_path))
+        set_genres(schema, self.genres)
+        LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
+        return str(text_format.MessageToString(schema))
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -86,6 +107,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
         if isinstance(values.get(key), str):
             values[key] = (file.parent / values[key]).resolve()
     for override in overrides:
+        if override.partition("=")[0].strip() == "schema":
+            values.pop("genres", None)
         apply_override(values, override)
     try:
         return PipelineConfig.model_validate(values)
@@ -102,7 +125,7 @@ def _find(path: Path) -> Path:
         return path.resolve()
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.yaml")))
+    names = ", ".join(shipped_names())
     raise ConfigError(
         f"Expected a YAML file at {path}, or one of the shipped configurations {names}. "
         "Received: no such file."

@@ -187,6 +187,17 @@ def parse_schema(text: str, source: str) -> schema_pb2.Schema:
         ) from error
 
 
+def set_genres(schema: schema_pb2.Schema, genres: Sequence[str]) -> None:
+    """Makes these the genres of a label schema: its string domain, and the size of the label."""
+    features = {feature.name: feature for feature in schema.feature}
+    if features[GENRES].HasField("string_domain"):
+        domain = features[GENRES].string_domain
+    else:
+        domain = next(d for d in schema.string_domain if d.name == features[GENRES].domain)
+    domain.value[:] = genres
+    features[LABEL].shape.dim[0].size = len(genres)
+
+
 def parsing_spec(schema: LabelSchema) -> dict[str, tf.io.FixedLenFeature]:
     """Returns what the model reads of a tf.Example: image bytes () and label (n,)."""
     import tensorflow as tf

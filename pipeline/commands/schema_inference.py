@@ -10,11 +10,10 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from components.contracts.label_schema import (
-    GENRES,
     IMAGE_FORMAT,
-    LABEL,
     LabelSchema,
     read_schema,
+    set_genres,
     spelling,
     split_genres,
 )
@@ -56,9 +55,7 @@ def infer_schema(data: Path) -> str:
     schema = read_schema(load_config(DEFAULT_CONFIG).schema_path)
     features = {feature.name: feature for feature in schema.feature}
     accepted = [name for name in features[IMAGE_FORMAT].string_domain.value if formats[name]]
-    domain = next(d for d in schema.string_domain if d.name == features[GENRES].domain)
-    domain.value[:] = sorted(genres)
-    features[LABEL].shape.dim[0].size = len(genres)
+    set_genres(schema, sorted(genres))
     if accepted:
         features[IMAGE_FORMAT].string_domain.value[:] = accepted
     LabelSchema.from_proto(schema)

@@ -12,30 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.support.errors import ConfigError
+from pipeline.configuration_options import config_option, overrides_option
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.package import CompiledPackage
     from pipeline.kubeflow.submit import RunOptions, Submitter
 
 _PATH = click.Path(path_type=Path)
-_config = click.option(
-    "--config",
-    default="sample",
-    show_default=True,
-    help="A YAML file, or the name of a shipped one: sample, covers, scratch, seed.",
-)
-_overrides = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override an option, such as trainer.epochs=5. May be repeated.",
-)
 
 
 @click.command("compile")
-@_config
-@_overrides
+@config_option
+@overrides_option
 @click.option("-o", "--output", type=_PATH, required=True, help="File to write: *.yaml or *.json.")
 @click.option("--cluster", type=_PATH, help="YAML file with the options of `kubeflow`.")
 @click.option("--image", help="Image of the tasks instead of kubeflow.image.")

@@ -96,7 +96,7 @@ def compile_pipeline(
         ConfigError: a setting is wrong, or the target cannot run the pipeline.
     """
     _check(config)
-    labels = LabelSchema.from_file(config.schema_path)
+    labels = LabelSchema.from_text(config.schema_text())
     from components.trainer.model import check_buildable
     from pipeline.pipeline import create_pipeline
 

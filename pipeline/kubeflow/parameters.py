@@ -33,7 +33,7 @@ def run_inputs(config: PipelineConfig) -> RunInputs:
         push_destination=RuntimeParameter(PUSH_DESTINATION, str),
         data=RuntimeParameter(DATA, str),
         data_fingerprint="",
-        schema_text=config.schema_path.read_text(encoding="utf-8"),
+        schema_text=config.schema_text(),
         training=RuntimeParameter(TRAINING, str),
         code_fingerprints=fingerprint_components(),
     )

@@ -79,7 +79,7 @@ class _Run:
         self._started = time.monotonic()
 
     def run(self, data: Path | None, use_cache: bool) -> RunResult:
-        labels = LabelSchema.from_file(self._config.schema_path)
+        labels = LabelSchema.from_text(self._config.schema_text())
         data = data or self._config.data or self._sample(labels)
         self._console.say(f"covers: pipeline '{self._config.name}' on {data}", style="bold")
         history: RunHistory | None = None
@@ -152,7 +152,7 @@ class _Run:
             push_destination=str(self._workspace.push_destination),
             data=str(data.resolve()),
             data_fingerprint=data_fingerprint,
-            schema_text=self._config.schema_path.read_text(encoding="utf-8"),
+            schema_text=self._config.schema_text(),
             training=training_options(self._config, str(self._workspace.checkpoints)),
             code_fingerprints=fingerprint_components(),
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pipeline.config import SHIPPED_CONFIGS, load_config
 def test_shipped_configurations_are_valid(path: Path) -> None:
     config = load_config(path)
     assert config == load_config(path.stem)
-    assert LabelSchema.from_file(config.schema_path).genres
+    assert LabelSchema.from_text(config.schema_text()).genres
 
 
 def test_the_seed_configuration_is_the_original_network() -> None:
@@ -64,3 +65,24 @@ def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="mapping"):
         load_config(broken)
+
+
+def test_genres_of_the_configuration_replace_those_of_the_schema(tmp_path: Path) -> None:
+    given = LabelSchema.from_text(load_config("sample").schema_text())
+    config = load_config("sample", ["genres=[soul, jazz, folk]"])
+    replaced = LabelSchema.from_text(config.schema_text())
+    assert replaced.genres == ("soul", "jazz", "folk")
+    assert replaced == dataclasses.replace(given, genres=replaced.genres)
+    with pytest.raises(ConfigError, match=r"with the configuration's genres.*two distinct genres"):
+        load_config("sample", ["genres=[soul]"]).schema_text()
+
+
+def test_another_schema_brings_its_own_genres(tmp_path: Path) -> None:
+    assert load_config("covers").genres == ("country", "electronic", "hiphop", "pop", "rock")
+    mine = tmp_path / "mine.pbtxt"
+    mine.write_text(load_config("covers", ["genres=[soul, folk]"]).schema_text())
+    named = load_config("covers", [f"schema={mine}"])
+    assert named.genres is None
+    assert LabelSchema.from_text(named.schema_text()).genres == ("soul", "folk")
+    both = load_config("covers", ["genres=[salsa, tango]", f"schema={mine}"])
+    assert both.genres is None, "what comes later holds"
