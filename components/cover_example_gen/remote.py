@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.cover_example_gen.manifests.kinds import is_manifest
 from components.support.file_systems import fingerprint_objects, is_url, local_copy
 
 
@@ -33,4 +34,4 @@ def fingerprint_remote(url: str) -> str:
 def _split(url: str) -> tuple[str, str]:
     """Returns the folder to copy and what to read in it: images are beside their manifest."""
     folder, _, name = url.rstrip("/").rpartition("/")
-    return (folder, name) if name.casefold().endswith(".csv") else (url, "")
+    return (folder, name) if is_manifest(name) else (url, "")

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.contracts.quarantine import QuarantinedRow, Reason
-from components.cover_example_gen.manifest import EXPECTED_MANIFEST, read_manifest
+from components.cover_example_gen.manifests.kinds import (
+    LABELS,
+    expected_manifests,
+    is_manifest,
+    kind_of,
+)
 from components.support.errors import ConfigError, DataError
-
-MANIFEST_FILE_NAME = "labels.csv"
 
 _IMAGE_SUFFIX = re.compile(
     r"\.(jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|svg|eps|heic|avif)", re.IGNORECASE
@@ -74,7 +77,7 @@ class Source:
         if not found:
             raise DataError(
                 f"Expected covers in {self.manifest or self.directory}. Received: no rows. "
-                f"{EXPECTED_LAYOUT}"
+                f"{_expected_layout()}"
             )
         return found
 
@@ -102,7 +105,7 @@ class Source:
 
     def _manifest_rows(self) -> Iterator[Row]:
         assert self.manifest is not None
-        for row in read_manifest(self.manifest):
+        for row in kind_of(self.manifest).read(self.manifest):
             yield Row(self.name, row.line, row.path, row.genres, row.problem)
 
     def _folder_rows(self) -> Iterator[Row]:
@@ -128,38 +131,38 @@ class Source:
         return Row(self.name, None, path.as_posix(), genres)
 
 
-EXPECTED_LAYOUT = (
-    f"Give {EXPECTED_MANIFEST}, or a folder that holds one folder per genre, or a folder of such "
-    "sources named span-1, span-2, ..."
-)
-
-
 def find_source(data: Path | str, folder: str = "") -> Source:
-    """Chooses by what is found: a CSV file, a folder with one, or one folder per genre.
+    """Chooses by what is found: a manifest, a folder with one, or one folder per genre.
 
     Args:
-        data: a CSV file or a folder.
+        data: a manifest or a folder.
         folder: the folder's name below the data directory, for one span of several.
 
     Raises:
-        ConfigError: `data` does not exist, or holds several CSV files and no labels.csv.
+        ConfigError: `data` does not exist, or holds several manifests, none named `labels`.
     """
     data = Path(data)
     if data.is_file():
         return Source(data.parent, data, folder)
     if not data.is_dir():
         raise ConfigError(
-            f"Expected a file or folder at {data}. Received: nothing there. {EXPECTED_LAYOUT}"
+            f"Expected a file or folder at {data}. Received: nothing there. {_expected_layout()}"
         )
-    if (data / MANIFEST_FILE_NAME).is_file():
-        return Source(data, data / MANIFEST_FILE_NAME, folder)
-    manifests = sorted(data.glob("*.csv"))
-    if len(manifests) > 1:
+    manifests = sorted(path for path in data.iterdir() if is_manifest(path.name) and path.is_file())
+    named = [path for path in manifests if path.stem == LABELS]
+    if len(named or manifests) > 1:
         raise ConfigError(
-            f"Expected one CSV file in {data}, or one named {MANIFEST_FILE_NAME}. Received: "
+            f"Expected one manifest in {data}, or one named {LABELS}.csv. Received: "
             f"{', '.join(path.name for path in manifests)}. Name the file to use."
         )
-    return Source(data, manifests[0] if manifests else None, folder)
+    return Source(data, next(iter(named or manifests), None), folder)
+
+
+def _expected_layout() -> str:
+    return (
+        f"Give {expected_manifests()}, or a folder that holds one folder per genre, or a folder "
+        "of such sources named span-1, span-2, ..."
+    )
 
 
 def _is_image_name(name: str) -> bool:

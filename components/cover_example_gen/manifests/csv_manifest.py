@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import codecs
 import csv
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from components.contracts.label_schema import GENRE_SEPARATOR
+from components.cover_example_gen.manifests.kinds import ManifestKind, ManifestRow
 from components.support.errors import DataError
 
 IMAGE_COLUMN = "image"
 GENRES_COLUMN = "genres"
-EXPECTED_MANIFEST = (
+_EXPECTED = (
     f"a CSV file with the columns '{IMAGE_COLUMN},{GENRES_COLUMN}' (genres separated by "
     f"'{GENRE_SEPARATOR}')"
 )
@@ -27,23 +27,6 @@ LONGEST_LINE = 65_536
 
 _DELIMITERS = (",", ";", "\t")
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-@dataclasses.dataclass(frozen=True)
-class ManifestRow:
-    """One record of a manifest.
-
-    Attributes:
-        line: 1-based line on which it begins.
-        path: the image's path as given.
-        genres: genre names as given, split at `|`.
-        problem: what is wrong with the row itself, or None.
-    """
-
-    line: int
-    path: str
-    genres: tuple[str, ...]
-    problem: str | None = None
 
 
 def read_manifest(manifest: Path) -> Iterator[ManifestRow]:
@@ -144,5 +127,8 @@ def _header(first: str, manifest: Path) -> tuple[list[str], str]:
     raise DataError(
         f"Expected the first line of {manifest} to name the columns '{IMAGE_COLUMN}' and "
         f"'{GENRES_COLUMN}' once each. Received: {first.strip()[:200]!r}. "
-        f"Give {EXPECTED_MANIFEST}."
+        f"Give {_EXPECTED}."
     )
+
+
+KIND = ManifestKind((".csv",), _EXPECTED, read_manifest)

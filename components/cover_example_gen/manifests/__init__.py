@@ -1,0 +1,1 @@
+"""Readers of manifests, one module for each kind; `kinds` finds them."""
