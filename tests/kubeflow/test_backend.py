@@ -66,6 +66,7 @@ def second(backend: Backend, first: Runs, tiny_package: Spec, s3: dict[str, str]
     spec = copy.deepcopy(tiny_package)
     evaluator = spec["root"]["dag"]["tasks"]["Evaluator"]["inputs"]["parameters"]["config"]
     config = json.loads(evaluator["runtimeValue"]["constant"])
+    config["gate"]["min_support"] = 1
     config["gate"]["per_genre"]["roc_auc"]["at_least"] = 0.999
     evaluator["runtimeValue"]["constant"] = json.dumps(config)
     parameters = spec["root"]["inputDefinitions"]["parameters"]
