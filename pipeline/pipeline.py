@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import tensorflow_data_validation as tfdv
-from tfx.components import StatisticsGen, Trainer, Tuner
+from tfx.components.trainer.component import Trainer
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline_model.component import BaselineModel
 from components.batch_inference.component import BatchInference
-from components.contracts.label_schema import (
-    DRIFT_SPLITS,
-    PROFILED_FEATURES,
-)
+from components.contracts.label_schema import DRIFT_SPLITS
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
@@ -23,6 +19,7 @@ from components.example_validator.component import ExampleValidator
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
 from components.report_gen.component import ReportGen
+from components.statistics_gen.component import StatisticsGen
 from pipeline.config import PipelineConfig
 
 RUN_FN = "components.trainer.run.run_fn"
@@ -42,7 +39,7 @@ class RunInputs:
         data_fingerprint: hash of the data's content; a cache key.
         schema_text: the label schema in text format.
         training: what the trainer's `run_fn` receives; see `pipeline.runner.training_options`.
-        code_fingerprints: component folder -> hash of its code; a cache key.
+        code_fingerprints: component folder -> hash of the code that it runs; a cache key.
     """
 
     pipeline_root: str
@@ -61,7 +58,10 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         config: what the pipeline does.
         inputs: the data it works on, and where things are.
     """
-    schema_gen = LabelSchemaGen(content=inputs.schema_text)
+    schema_gen = LabelSchemaGen(
+        content=inputs.schema_text,
+        code_fingerprint=inputs.code_fingerprints["label_schema_gen"],
+    )
     schema = schema_gen.outputs["schema"]
 
     example_gen = CoverExampleGen(
@@ -74,13 +74,13 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
     examples = example_gen.outputs["examples"]
 
     statistics_gen = StatisticsGen(
-        examples=examples,
-        stats_options=tfdv.StatsOptions(feature_allowlist=list(PROFILED_FEATURES)),
+        examples=examples, code_fingerprint=inputs.code_fingerprints["statistics_gen"]
     )
     example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema,
-        exclude_splits=list(DRIFT_SPLITS),  # compared with each other, not with the schema
+        exclude_splits=DRIFT_SPLITS,  # compared with each other, not with the schema
+        code_fingerprint=inputs.code_fingerprints["example_validator"],
     )
     data_gate = DataGate(
         anomalies=example_validator.outputs["anomalies"],
@@ -91,6 +91,8 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
 
     tuners = []
     if config.tuner:
+        from tfx.components.tuner.component import Tuner  # brings Keras Tuner
+
         tuners = [
             Tuner(
                 tuner_fn=TUNER_FN,
@@ -114,7 +116,9 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
     trainer.add_upstream_node(data_gate)
 
     baseline_model = BaselineModel(
-        candidate=trainer.outputs["model"], push_destination=inputs.push_destination
+        candidate=trainer.outputs["model"],
+        push_destination=inputs.push_destination,
+        code_fingerprint=inputs.code_fingerprints["baseline_model"],
     )
 
     batch_inference = BatchInference(
@@ -136,6 +140,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         push_destination=inputs.push_destination,
         evaluation=evaluator.outputs["evaluation"],
         quarantine=example_gen.outputs["quarantine"],
+        code_fingerprint=inputs.code_fingerprints["pusher"],
     )
     report_gen = ReportGen(
         inputs={

@@ -32,6 +32,7 @@ class BaselineModelSpec(ComponentSpec):
     OUTPUTS: ClassVar = {MODEL_KEY: ChannelParameter(type=standard_artifacts.Model)}
     PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
         EXPECTED_VERSION: ExecutionParameter(type=str, optional=True),
     }
 
@@ -68,6 +69,7 @@ class BaselineModel(BaseComponent):
         candidate: the model to compare; a version of its own recipe, or for other genres, is
             not a baseline.
         push_destination: a folder, or a URL of an object store, with the pushed versions.
+        code_fingerprint: hash of the code; a cache key only.
     """
 
     SPEC_CLASS = BaselineModelSpec
@@ -75,12 +77,16 @@ class BaselineModel(BaseComponent):
     DRIVER_CLASS = BaselineModelDriver
 
     def __init__(
-        self, candidate: types.BaseChannel, push_destination: str | RuntimeParameter
+        self,
+        candidate: types.BaseChannel,
+        push_destination: str | RuntimeParameter,
+        code_fingerprint: str,
     ) -> None:
         super().__init__(
             BaselineModelSpec(
                 candidate=candidate,
                 push_destination=push_destination,
+                code_fingerprint=code_fingerprint,
                 model=types.Channel(type=standard_artifacts.Model),
             )
         )

@@ -18,7 +18,6 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.batch_inference.inference import Predict
 from components.contracts.label_schema import TEST_SPLIT
 from components.contracts.predictions import BASELINE, CANDIDATE
 
@@ -48,6 +47,8 @@ class BatchInferenceExecutor(BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Fills `output_dict['predictions']`, of one split."""
+        from components.batch_inference.inference import Predict  # brings Beam
+
         examples = artifact_utils.get_split_uri(input_dict["examples"], TEST_SPLIT)
         predictions = artifact_utils.get_single_instance(output_dict["predictions"])
         predictions.split_names = artifact_utils.encode_split_names([TEST_SPLIT])

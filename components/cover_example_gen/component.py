@@ -5,6 +5,7 @@ import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from tfx.dsl.component.experimental.annotations import (
@@ -24,13 +25,14 @@ from components.contracts.quarantine import (
     write_quarantine,
     write_summary,
 )
-from components.cover_example_gen import ingest
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.remote import local_data
-from components.cover_example_gen.shards import ShardReport
 from components.cover_example_gen.spans import select_spans
 from components.support import progress
 from components.support.errors import CoversError, DataError
+
+if TYPE_CHECKING:
+    from components.cover_example_gen.shards import ShardReport
 
 
 @component(use_beam=True)
@@ -78,6 +80,8 @@ def _ingest(
     quarantine: Path,
     beam_pipeline: beam.Pipeline,
 ) -> None:
+    from components.cover_example_gen import ingest  # brings Beam and SciPy
+
     selection = select_spans(data, options.span)
     rows = [span.source.rows() for span in selection.spans]
     splits = [*SPLITS, *(DRIFT_SPLITS if selection.previous else ())]
@@ -129,7 +133,7 @@ def _imports_out_of_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _check_unchanged(reports: Sequence[ShardReport], data: Path) -> None:
+def _check_unchanged(reports: Sequence["ShardReport"], data: Path) -> None:
     changed = [path for report in reports for path in report.changed]
     if changed:
         raise DataError(

@@ -17,13 +17,16 @@ from components.contracts.label_schema import SCHEMA_FILE_NAME
 def LabelSchemaGen(
     schema: OutputArtifact[standard_artifacts.Schema],
     content: Parameter[str],
+    code_fingerprint: Parameter[str],
 ) -> None:
     """Writes `schema.pbtxt`.
 
     Args:
         schema: receives the file.
         content: a `tensorflow_metadata.Schema` in text format.
+        code_fingerprint: hash of the code; a cache key only.
     """
+    del code_fingerprint
     folder = Path(schema.uri)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SCHEMA_FILE_NAME).write_text(content, encoding="utf-8")

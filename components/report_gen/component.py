@@ -19,7 +19,6 @@ from components.contracts.artifacts import GateDecision, Quarantine, Report
 from components.contracts.decisions import read_decision
 from components.contracts.pushed_models import pushed_versions
 from components.contracts.signatures import read_model_description
-from components.report_gen.build import write_report
 from components.report_gen.sources import RunFacts, Sources
 from components.support.errors import ConfigError, DeploymentError
 
@@ -70,6 +69,8 @@ class ReportGenExecutor(BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Fills `output_dict['report']`."""
+        from components.report_gen.build import write_report  # brings scikit-learn
+
         artifacts = {key: found[0] for key, found in input_dict.items() if found}
         config = json.loads(exec_properties["config"])
         pushed_to = _pushed_to(artifacts.get("pushed_model"))

@@ -189,6 +189,7 @@ def check_buildable(config: TrainerConfig, num_genres: int) -> None:
     prior = np.full(num_genres, 0.5)
     model = build_model(config, num_genres, prior)
     compile_model(model, config, 100, prior)
+    model.run_eagerly = True  # to trace a graph takes several times as long
     images = np.zeros((2, config.image_size, config.image_size, _CHANNELS), np.uint8)
     labels = np.eye(num_genres, dtype=np.float32)[:2]
     try:

@@ -35,11 +35,11 @@ _logger = logging.getLogger(__name__)
 
 def report_of_node(history: RunHistory, run_id: str) -> Path | None:
     """Returns the page that ReportGen wrote or took from the cache; None if it did not run."""
-    from components.report_gen.build import HTML_FILE
+    from components.contracts.artifacts import Report
     from components.report_gen.component import REPORT_KEY
 
     artifact = history.outputs(run_id, "ReportGen").get(REPORT_KEY)
-    page = Path(artifact.uri) / HTML_FILE if artifact else None
+    page = Path(artifact.uri) / Report.PAGE if artifact else None
     return page if page and page.is_file() else None
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -22,8 +23,10 @@ from components.support import progress
 from components.support.errors import ConfigError, CoversError
 from components.support.quiet import libraries_log_to
 from pipeline.config import PipelineConfig
+from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
+from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.result import RunResult
 from pipeline.runner.stages import StageWatcher
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
     from pipeline.pipeline import RunInputs
     from pipeline.runner.history import RunHistory
+
+_SECONDS_TO_BE_WRONG = 0.2
 
 
 def run_locally(
@@ -119,26 +124,29 @@ class _Run:
         from components.cover_example_gen.fingerprint import fingerprint_data
 
         self._console.stage_started("Prepare")
-        data_fingerprint = fingerprint_data(data, self._config.ingest.span)
-        with _without_arguments():
+        with ThreadPoolExecutor(1) as pool, deferred_imports(), _without_arguments():
+            data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest.span)
+            if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
+                data_fingerprint.result()  # a path that is wrong is told at once
             from tfx.dsl.compiler.compiler import Compiler
             from tfx.orchestration.metadata import sqlite_metadata_connection_config
             from tfx.orchestration.portable.runtime_parameter_utils import (
                 substitute_runtime_parameter,
             )
 
-            from components.trainer.model import check_buildable
             from pipeline.pipeline import create_pipeline
             from pipeline.runner.history import metadata_file
+            from pipeline.runner.launching import launch  # noqa: F401, here where it is timed
 
-        check_buildable(self._config.trainer, len(labels.genres))
-        inputs = self._inputs(data, data_fingerprint)
-        tfx_pipeline = create_pipeline(self._config, inputs)
-        tfx_pipeline.enable_cache = use_cache
-        tfx_pipeline.metadata_connection_config = sqlite_metadata_connection_config(
-            str(metadata_file(self._workspace.root))
-        )
-        ir = Compiler().compile(tfx_pipeline)
+            passed = self._workspace.checked if use_cache else None
+            check_buildable_once(self._config, len(labels.genres), passed)
+            inputs = self._inputs(data, data_fingerprint.result())
+            tfx_pipeline = create_pipeline(self._config, inputs)
+            tfx_pipeline.enable_cache = use_cache
+            tfx_pipeline.metadata_connection_config = sqlite_metadata_connection_config(
+                str(metadata_file(self._workspace.root))
+            )
+            ir = Compiler().compile(tfx_pipeline)
         substitute_runtime_parameter(ir, {"pipeline-run-id": self._run_id})
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
         self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
@@ -159,7 +167,8 @@ class _Run:
 
     def _execute(self, ir: pipeline_pb2.Pipeline, history: RunHistory) -> None:
         from absl import logging as absl_logging
-        from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+        from pipeline.runner.launching import launch
 
         def finished(node: str, state: str) -> None:
             self._stages[node] = state
@@ -174,7 +183,7 @@ class _Run:
                 self._console.stage_progressed, self._console.stage_warned
             )
             with _without_arguments(), listening:
-                LocalDagRunner().run_with_ir(ir)
+                launch(ir)
         except BaseException:
             if watcher.running:
                 self._stages[watcher.running] = "failed"

@@ -41,6 +41,11 @@ class Workspace:
         """Where training keeps the checkpoints it resumes from after a kill."""
         return self.artifacts / "checkpoints"
 
+    @property
+    def checked(self) -> Path:
+        """Where a file each stands for a network that was built and trained on one batch."""
+        return self.artifacts / "checked"
+
     def log_file(self, run_id: str) -> Path:
         """The log of one run."""
         return self.artifacts / "logs" / f"{run_id}.log"

@@ -1,0 +1,1 @@
+"""Statistics of what can be profiled of covers."""

@@ -1,0 +1,27 @@
+"""TFX's StatisticsGen, with the options for covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tfx import types
+from tfx.components.statistics_gen import executor
+from tfx.types import standard_component_specs
+
+from components.contracts.label_schema import PROFILED_FEATURES
+
+
+class Executor(executor.Executor):
+    """Computes the statistics of `PROFILED_FEATURES`; images have none."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the statistics of each split."""
+        options = tfdv.StatsOptions(feature_allowlist=list(PROFILED_FEATURES))
+        given = {standard_component_specs.STATS_OPTIONS_JSON_KEY: options.to_json()}
+        super().Do(input_dict, output_dict, {**exec_properties, **given})
