@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import secrets
+import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,29 +83,63 @@ def find_baseline(
     return None
 
 
-def push_model(model: Path, destination: str) -> PushedVersion:
-    """Copies a SavedModel to the destination as a new version, numbered by the time in seconds.
+def next_location(destination: str) -> str:
+    """Returns where the next version goes: its number is the time in milliseconds.
+
+    No number comes twice, even if its version has been deleted: caches know a version by it.
+
+    Raises:
+        DeploymentError: the destination cannot be read.
+    """
+    file_system, root = open_file_system(destination)
+    with store_errors(destination):
+        newest = max(_version_numbers(file_system, root), default=0)
+    now = time.time_ns() // 1_000_000
+    if newest >= now:  # from a clock that is ahead of this one
+        now = newest + 1 + secrets.randbelow(1000)
+    return f"{destination.rstrip('/')}/{now}"
+
+
+def push_model(model: Path, destination: str, location: str | None = None) -> PushedVersion:
+    """Copies a SavedModel to the destination as a new version.
 
     Nobody watching the destination ever sees an incomplete model: a local version appears in one
     step, and in an object store `saved_model.pb` comes last.
 
+    Args:
+        model: the folder to copy.
+        destination: a folder or URL of pushed versions.
+        location: where in the destination, from `next_location`; None asks for the next.
+
     Raises:
-        DeploymentError: the destination cannot be written.
+        DeploymentError: the destination cannot be written, or the location was taken meanwhile.
     """
-    file_system, root = open_file_system(destination)
+    location = location or next_location(destination)
+    file_system, target = open_file_system(location)
     with store_errors(destination):
-        version = max(int(time.time()), *(n + 1 for n in _version_numbers(file_system, root)), 0)
-        target = f"{root}/{version}"
-        if is_url(destination):
+        if file_system.exists(target):
+            raise DeploymentError(
+                f"Expected nothing at {location} yet. Received: a version that another run pushed "
+                "at the same time. Run again."
+            )
+        if is_url(location):
             files = [path for path in model.rglob("*") if path.is_file()]
             for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE_NAME):
                 name = file.relative_to(model).as_posix()
                 file_system.put_file(str(file), f"{target}/{name}")
         else:
-            partial = f"{root}/.{version}.partial"
-            file_system.put(f"{model}/", f"{partial}/", recursive=True)
-            Path(partial).rename(target)
-    return PushedVersion(f"{destination.rstrip('/')}/{version}", read_model_description(model))
+            _copy_in_one_step(model, Path(target))
+    return PushedVersion(location, read_model_description(model))
+
+
+def _copy_in_one_step(model: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        shutil.copytree(model, partial)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _version_numbers(file_system: Any, root: str) -> list[int]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tfx import types
-from tfx.components.util import model_utils
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
@@ -25,9 +24,11 @@ from tfx.utils import path_utils
 from components.contracts.artifacts import Quarantine
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card, write_model_card
-from components.contracts.pushed_models import push_model, pushed_versions
+from components.contracts.pushed_models import PushedVersion, push_model
 from components.contracts.quarantine import read_summary
 from components.contracts.signatures import read_model_description
+from components.pusher.driver import TARGET, PusherDriver
+from components.pusher.target import target_of
 
 _logger = logging.getLogger(__name__)
 
@@ -42,11 +43,15 @@ class PusherSpec(ComponentSpec):
         "quarantine": ChannelParameter(type=Quarantine),
     }
     OUTPUTS: ClassVar = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
-    PARAMETERS: ClassVar = {"push_destination": ExecutionParameter(type=str)}
+    PARAMETERS: ClassVar = {
+        "push_destination": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+        TARGET: ExecutionParameter(type=str, optional=True),
+    }
 
 
 class PusherExecutor(BaseExecutor):
-    """Pushes, unless the model was not blessed or the newest version has its recipe."""
+    """Makes a blessed model the newest version at the destination, unless it is already."""
 
     def Do(
         self,
@@ -57,27 +62,27 @@ class PusherExecutor(BaseExecutor):
         """Sets `pushed`, 0 or 1, and if 1 `pushed_destination` and `pushed_version`.
 
         Raises:
-            DeploymentError: the destination cannot be written.
+            DeploymentError: the destination cannot be read or written.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
-        if not model_utils.is_model_blessed(blessing):
+        target = target_of(input_dict, exec_properties["push_destination"])
+        if target is None:
             pushed_model.set_int_custom_property("pushed", 0)
             return
         model = Path(
             path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         )
-        destination = exec_properties["push_destination"]
-        recipe = read_model_description(model).recipe
-        version = next(pushed_versions(destination), None)
         # TFX keeps a copy of what was pushed as the artifact.
         complete = Path(pushed_model.uri)
         shutil.copytree(model, complete, dirs_exist_ok=True)
         write_model_card(complete, _card(model, input_dict))
-        if version and version.description.recipe == recipe:
+        if target.exists:
+            version = PushedVersion(target.location, read_model_description(model))
             _logger.info("The newest version, %s, has the same recipe.", version.location)
         else:
-            version = push_model(complete, destination)
+            # The driver, where there is one, has made a location part of the cache key.
+            location = exec_properties.get(TARGET) or target.location
+            version = push_model(complete, exec_properties["push_destination"], location)
             _logger.info("Pushed to %s.", version.location)
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_destination", version.location)
@@ -101,10 +106,12 @@ class Pusher(BaseComponent):
         push_destination: a folder, or a URL of an object store, for the numbered versions.
         evaluation: the evaluation, for the model card.
         quarantine: the row counts of the data, for the model card.
+        code_fingerprint: hash of the code; a cache key only.
     """
 
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(PusherExecutor)
+    DRIVER_CLASS = PusherDriver
 
     def __init__(
         self,
@@ -113,6 +120,7 @@ class Pusher(BaseComponent):
         push_destination: str | RuntimeParameter,
         evaluation: types.BaseChannel,
         quarantine: types.BaseChannel,
+        code_fingerprint: str,
     ) -> None:
         super().__init__(
             PusherSpec(
@@ -121,6 +129,7 @@ class Pusher(BaseComponent):
                 push_destination=push_destination,
                 evaluation=evaluation,
                 quarantine=quarantine,
+                code_fingerprint=code_fingerprint,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

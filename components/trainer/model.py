@@ -183,20 +183,27 @@ def build_training_variables(model: AugmentedModel) -> None:
 def check_buildable(config: TrainerConfig, num_genres: int) -> None:
     """Builds the model and trains it on one blank batch, to fail before a run and not during it.
 
+    Of a network that trains on the features of a frozen backbone, the layers after it are trained.
+
     Raises:
         ConfigError: the configuration cannot be built or trained.
     """
     prior = np.full(num_genres, 0.5)
     model = build_model(config, num_genres, prior)
+    inputs = np.zeros((2, config.image_size, config.image_size, _CHANNELS), np.uint8)
+    if config.trains_on_features:
+        from components.trainer.head import split_at_features
+
+        head = split_at_features(model.network)[1]
+        model, inputs = AugmentedModel(head), np.zeros((2, *head.input_shape[1:]), np.float32)
     compile_model(model, config, 100, prior)
-    model.run_eagerly = True  # to trace a graph takes several times as long
-    images = np.zeros((2, config.image_size, config.image_size, _CHANNELS), np.uint8)
+    model.run_eagerly = True  # one batch takes less than to trace a graph for it
     labels = np.eye(num_genres, dtype=np.float32)[:2]
     try:
-        model.train_on_batch(images, labels)
+        model.train_on_batch(inputs, labels)
     except Exception as error:  # Whatever a user's layer or loss raises is a configuration error.
         raise ConfigError(
-            f"Expected layers and loss to train on a batch of images {images.shape} and labels "
+            f"Expected layers and loss to train on a batch of inputs {inputs.shape} and labels "
             f"{labels.shape}. Received: {type(error).__name__}: {_first_line(error)}"
         ) from error
     finally:

@@ -163,7 +163,7 @@ class _DeferredModule(ModuleType):
                 return
             self.__spec__, self.__loader__ = loader.real, loader.real.loader
             loader.real.loader.exec_module(self)
-            self.__class__ = ModuleType
+            self.__class__ = ModuleType  # type: ignore[assignment]
 
 
 def _deferring_loader(module: ModuleType) -> _DeferringLoader | None:

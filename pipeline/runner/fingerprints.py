@@ -124,7 +124,7 @@ _Import = tuple[int, str, str]
 """Leading dots, module, and what is imported from it or an empty text."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _imports(source: bytes) -> tuple[_Import, ...]:
     return tuple(_imports_of(ast.parse(source).body))
 

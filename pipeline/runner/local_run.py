@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,6 @@ from pipeline.runner.training_options import training_options
 from pipeline.runner.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tfx.proto.orchestration import pipeline_pb2
-
     from pipeline.pipeline import RunInputs
     from pipeline.runner.history import RunHistory
 
@@ -90,11 +89,11 @@ class _Run:
         history: RunHistory | None = None
         error: BaseException | None = None
         try:
-            ir = self._compile(labels, data, use_cache)
+            launch = self._prepare(labels, data, use_cache)
             from pipeline.runner.history import RunHistory
 
             history = RunHistory(self._workspace.root)
-            self._execute(ir, history)
+            self._execute(launch, history)
         except (Exception, KeyboardInterrupt) as caught:
             self._console.close()
             if isinstance(caught, ConfigError) and not history:
@@ -120,7 +119,8 @@ class _Run:
         directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
         return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)
 
-    def _compile(self, labels: LabelSchema, data: Path, use_cache: bool) -> pipeline_pb2.Pipeline:
+    def _prepare(self, labels: LabelSchema, data: Path, use_cache: bool) -> Callable[[], None]:
+        """Checks and compiles the pipeline; returns what runs it."""
         from components.cover_example_gen.fingerprint import fingerprint_data
 
         self._console.stage_started("Prepare")
@@ -136,7 +136,7 @@ class _Run:
 
             from pipeline.pipeline import create_pipeline
             from pipeline.runner.history import metadata_file
-            from pipeline.runner.launching import launch  # noqa: F401, here where it is timed
+            from pipeline.runner.launching import launch
 
             passed = self._workspace.checked if use_cache else None
             check_buildable_once(self._config, len(labels.genres), passed)
@@ -150,7 +150,7 @@ class _Run:
         substitute_runtime_parameter(ir, {"pipeline-run-id": self._run_id})
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
         self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
-        return ir
+        return functools.partial(launch, ir)
 
     def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
         from pipeline.pipeline import RunInputs
@@ -165,10 +165,8 @@ class _Run:
             code_fingerprints=fingerprint_components(),
         )
 
-    def _execute(self, ir: pipeline_pb2.Pipeline, history: RunHistory) -> None:
+    def _execute(self, launch: Callable[[], None], history: RunHistory) -> None:
         from absl import logging as absl_logging
-
-        from pipeline.runner.launching import launch
 
         def finished(node: str, state: str) -> None:
             self._stages[node] = state
@@ -183,7 +181,7 @@ class _Run:
                 self._console.stage_progressed, self._console.stage_warned
             )
             with _without_arguments(), listening:
-                launch(ir)
+                launch()
         except BaseException:
             if watcher.running:
                 self._stages[watcher.running] = "failed"

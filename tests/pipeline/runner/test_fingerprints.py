@@ -60,8 +60,7 @@ def test_whatever_a_node_loads_is_part_of_its_fingerprint(node: str) -> None:
         timeout=300,
     )
     loaded = {
-        Path(file).relative_to(ROOT).as_posix()
-        for file in json.loads(done.stdout.splitlines()[-1])
+        Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout.splitlines()[-1])
     }
     assert f"components/{node}/__init__.py" in loaded
     assert loaded <= set(files_of(node))
