@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from components.contracts.label_schema import LabelSchema, read_schema, set_genres
 from components.cover_example_gen.config import IngestConfig
@@ -15,6 +15,8 @@ from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.errors import ConfigError
+from components.support.options import Options
+from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.kubeflow.config import KubeflowConfig
@@ -24,7 +26,7 @@ DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 _PATH_KEYS = ("schema", "data")
 
 
-class SampleConfig(BaseModel):
+class SampleConfig(Options):
     """The synthetic covers to generate when no data are given.
 
     Attributes:
@@ -32,13 +34,13 @@ class SampleConfig(BaseModel):
         seed: seed of the generator.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    SECTION = "sample"
 
     images: int = Field(default=600, ge=1)
     seed: int = 0
 
 
-class PipelineConfig(BaseModel):
+class PipelineConfig(Options):
     """What the pipeline does; where it runs is up to the runner.
 
     Attributes:
@@ -56,8 +58,6 @@ class PipelineConfig(BaseModel):
         beam_pipeline_args: arguments of every Beam pipeline.
         kubeflow: see `KubeflowConfig`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     schema_path: Path = Field(alias="schema")
@@ -110,13 +110,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
         if override.partition("=")[0].strip() == "schema":
             values.pop("genres", None)
         apply_override(values, override)
-    try:
-        return PipelineConfig.model_validate(values)
-    except ValidationError as error:
-        problems = "\n".join(_describe(problem) for problem in error.errors())
-        raise ConfigError(
-            f"Expected a valid pipeline configuration in {file}. Received:\n{problems}"
-        ) from error
+    return PipelineConfig.from_fields(values, f"a valid pipeline configuration in {file}")
 
 
 def _find(path: Path) -> Path:
@@ -125,10 +119,10 @@ def _find(path: Path) -> Path:
         return path.resolve()
     if shipped.is_file():
         return shipped
-    names = ", ".join(shipped_names())
+    names = shipped_names()
     raise ConfigError(
-        f"Expected a YAML file at {path}, or one of the shipped configurations {names}. "
-        "Received: no such file."
+        f"Expected a YAML file at {path}, or one of the shipped configurations "
+        f"{', '.join(names)}. Received: no such file.{did_you_mean(path.stem, names)}"
     )
 
 
@@ -174,10 +168,3 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             child = target[part] = {}
         target = child
     target[parts[-1]] = value
-
-
-def _describe(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    received = "" if "Received" in message else f" Received: {problem['input']!r}."
-    return f"  {where}: {message}.{received}".replace("..", ".")

@@ -66,7 +66,7 @@ def CoverExampleGen(
         DeploymentError: an object store refused or failed.
     """
     del data_fingerprint, code_fingerprint
-    options = IngestConfig.model_validate_json(config)
+    options = IngestConfig.from_json(config)
     labels = LabelSchema.from_file(Path(schema.uri) / SCHEMA_FILE_NAME)
     with local_data(data) as local, _imports_out_of_garbage_collection():
         _ingest(local, labels, options, examples, Path(quarantine.uri), beam_pipeline)

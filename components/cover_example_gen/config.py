@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+from components.support.options import Options
 
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
 
-class IngestConfig(BaseModel):
+class IngestConfig(Options):
     """Ingest options.
 
     Attributes:
@@ -23,7 +24,7 @@ class IngestConfig(BaseModel):
         workers: threads; None takes one per core. The choice never changes a byte of the result.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    SECTION = "ingest"
 
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)
@@ -39,9 +40,15 @@ class IngestConfig(BaseModel):
     @model_validator(mode="after")
     def _splits_add_up(self) -> IngestConfig:
         if set(self.splits) != set(SPLITS) or min(self.splits.values()) <= 0:
-            raise ValueError(f"Expected a positive share for each of the splits {list(SPLITS)}")
+            raise ValueError(
+                f"Expected a positive share for each of the splits {', '.join(SPLITS)}. "
+                f"Received: {self.splits}"
+            )
         if abs(sum(self.splits.values()) - 1.0) > 1e-6:
-            raise ValueError(f"Expected shares that add up to 1, not {sum(self.splits.values())}")
+            raise ValueError(
+                f"Expected shares that add up to 1. Received: {self.splits}, which add up to "
+                f"{sum(self.splits.values()):g}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import keras
 
 from components.support.errors import ConfigError
+from components.support.suggestions import did_you_mean
 from components.trainer.config import Backbone
 from components.trainer.efficientnet_lite import (
     VARIANTS,
@@ -183,11 +183,9 @@ def _constructor(name: str) -> Any:
         networks = [
             key for key, value in vars(keras.applications).items() if inspect.isfunction(value)
         ]
-        close = difflib.get_close_matches(name, [*VARIANTS, *networks], n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(
             f"Expected backbone.name to be one of {', '.join(VARIANTS)}, or a network of "
-            f"keras.applications. Received: {name!r}.{hint}"
+            f"keras.applications. Received: {name!r}.{did_you_mean(name, [*VARIANTS, *networks])}"
         )
     return constructor
 
@@ -219,11 +217,10 @@ def _freeze(layers: Sequence[keras.Layer], config: Backbone) -> None:
     else:
         matches = [i for i, name in enumerate(names) if name.startswith(config.fine_tune)]
         if not matches:
-            close = difflib.get_close_matches(config.fine_tune, names, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
                 f"Expected backbone.fine_tune to be all, none or the beginning of the name of a "
-                f"layer of {config.name}. Received: {config.fine_tune!r}.{hint}"
+                f"layer of {config.name}. Received: {config.fine_tune!r}."
+                f"{did_you_mean(config.fine_tune, names)}"
             )
         first = matches[0]
     for index, layer in enumerate(layers):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from components.support.errors import ConfigError
+from components.support.options import Options
 
 Monitor = Literal[
     "val_loss",
@@ -101,11 +101,7 @@ def _layers_after_a_backbone(maps: bool) -> tuple[dict[str, dict[str, Any]], ...
     )
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LearningRateSchedule(_Model):
+class LearningRateSchedule(Options):
     """How the optimizer's learning rate changes during training.
 
     Attributes:
@@ -136,7 +132,7 @@ def direction(monitor: Monitor) -> Literal["min", "max"]:
     return "min" if monitor in _FALLING_MONITORS else "max"
 
 
-class EarlyStopping(_Model):
+class EarlyStopping(Options):
     """When to stop before the last epoch; the best epoch's weights are restored.
 
     Attributes:
@@ -153,7 +149,7 @@ class EarlyStopping(_Model):
         return direction(self.monitor)
 
 
-class Backbone(_Model):
+class Backbone(Options):
     """A pretrained network to start from.
 
     Attributes:
@@ -189,7 +185,7 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str | dict | Backbone) else value
 
 
-class TrainerConfig(_Model):
+class TrainerConfig(Options):
     """Everything that shapes training; the defaults are those of the original network.
 
     Attributes:
@@ -234,6 +230,8 @@ class TrainerConfig(_Model):
             uses the pipeline root where that is a folder, and otherwise keeps no checkpoints.
     """
 
+    SECTION = "trainer"
+
     image_size: int = Field(default=150, ge=8, le=2048)
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=20, ge=1)
@@ -260,10 +258,12 @@ class TrainerConfig(_Model):
     def _defaults_after_a_backbone(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not values.get("backbone"):
             return values
-        backbones = [Backbone.model_validate(each) for each in _one_or_more(values["backbone"])]
-        maps = backbones[0].features == "maps"
-        defaults = {"image_size": backbones[0].image_size, "layers": _layers_after_a_backbone(maps)}
-        return {**defaults, **values}
+        try:
+            first = Backbone.model_validate(next(iter(_one_or_more(values["backbone"]))))
+        except (ValidationError, TypeError):
+            return values  # The field says what is wrong with it.
+        layers = _layers_after_a_backbone(maps=first.features == "maps")
+        return {"image_size": first.image_size, "layers": layers, **values}
 
     @model_validator(mode="after")
     def _several_backbones_give_vectors(self) -> TrainerConfig:
@@ -295,26 +295,8 @@ class TrainerConfig(_Model):
         tuned = isinstance(self.decision_thresholds, str)
         return DEFAULT_THRESHOLD if tuned else float(self.decision_thresholds)
 
-    @classmethod
-    def from_json(cls, text: str) -> TrainerConfig:
-        """Reads what `model_dump_json` wrote.
 
-        Raises:
-            ConfigError: the text is not JSON, or a field is unknown or out of range.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or 'trainer'}: {problem['msg']}"
-                for problem in error.errors()
-            )
-            raise ConfigError(
-                f"Expected a valid trainer configuration. Received: {problems}."
-            ) from error
-
-
-class Range(_Model):
+class Range(Options):
     """A range of numbers to search.
 
     Attributes:
@@ -340,7 +322,7 @@ class Range(_Model):
 Choices = tuple[str | float | int | bool, ...]
 
 
-class TunerConfig(_Model):
+class TunerConfig(Options):
     """How to search for better options of the trainer before training.
 
     Attributes:
@@ -352,6 +334,8 @@ class TunerConfig(_Model):
             `layers.1.Dropout.rate`, to a list of values or a `Range`. Unless given: learning
             rate, weight decay and dropout, around their values.
     """
+
+    SECTION = "tuner"
 
     trials: int = Field(default=10, ge=1)
     epochs: int = Field(default=4, ge=1)

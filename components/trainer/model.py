@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from components.support.compat import has_no_output_left
 from components.support.errors import ConfigError
+from components.support.suggestions import did_you_mean
 from components.trainer.backbone import ChannelStatistics, build_backbones
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.metrics import (
@@ -219,12 +219,10 @@ def _make_layers(
         place = f"{field}[{index}] ({name})"
         layer_class = _OWN_LAYERS.get(name) or getattr(keras.layers, name, None)
         if not inspect.isclass(layer_class) or not issubclass(layer_class, keras.Layer):
-            close = difflib.get_close_matches(name, [*_OWN_LAYERS, *dir(keras.layers)], n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
                 f"Expected {field}[{index}] to name a layer of keras.layers, or "
                 f"{', '.join(_OWN_LAYERS)}. "
-                f"Received: {name!r}.{hint}"
+                f"Received: {name!r}.{did_you_mean(name, [*_OWN_LAYERS, *dir(keras.layers)])}"
             )
         defaults: dict[str, Any] = {"name": f"{field}_{index}_{name.lower()}"}
         if "seed" in inspect.signature(layer_class).parameters:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from components.support.errors import ConfigError
+from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.losses import AsymmetricLoss, PositiveWeighted, balanced_weights
 
@@ -44,13 +44,11 @@ def _named_loss(name: str, kwargs: dict[str, Any]) -> Any:
             return AsymmetricLoss(**kwargs)
         return keras.losses.get({"class_name": name, "config": kwargs} if kwargs else name)
     except (TypeError, ValueError) as error:
-        close = difflib.get_close_matches(name, dir(keras.losses), n=1)
-        hint = f"Did you mean {close[0]}?" if close else str(error).strip().splitlines()[0]
-        if isinstance(error, ValueError) and name == AsymmetricLoss.__name__:
-            hint = str(error)
+        known = [AsymmetricLoss.__name__, *dir(keras.losses)]
+        reason = f" {str(error).strip().splitlines()[0]}" if name in known else ""
         raise ConfigError(
             "Expected loss to name a loss of keras.losses or AsymmetricLoss, with arguments it "
-            f"takes. Received: {name!r} with {kwargs}. {hint}"
+            f"takes. Received: {name!r} with {kwargs}.{reason or did_you_mean(name, known)}"
         ) from error
 
 
@@ -65,10 +63,9 @@ def make_optimizer(config: TrainerConfig, steps_per_epoch: int) -> keras.optimiz
     if not inspect.isclass(optimizer_class) or not issubclass(
         optimizer_class, keras.optimizers.Optimizer
     ):
-        close = difflib.get_close_matches(name, dir(keras.optimizers), n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(
-            f"Expected optimizer to name one of keras.optimizers. Received: {name!r}.{hint}"
+            f"Expected optimizer to name one of keras.optimizers. Received: {name!r}."
+            f"{did_you_mean(name, dir(keras.optimizers))}"
         )
     try:
         optimizer: Any = optimizer_class(**kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ def run_fn(fn_args: FnArgs) -> None:
         ConfigError: the configuration or schema is wrong, or training diverged.
         DataError: a split has no examples, no labels, or covers that do not decode.
     """
-    config = TrainerConfig.from_json(json.dumps(fn_args.custom_config["config"]))
+    config = TrainerConfig.from_fields(fn_args.custom_config["config"])
     config = with_hyperparameters(config, fn_args.hyperparameters)
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)

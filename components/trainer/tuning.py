@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.support import progress
@@ -72,15 +69,9 @@ def with_values(config: TrainerConfig, values: dict[str, Any]) -> TrainerConfig:
                 f"optimizer.AdamW.learning_rate or layers.1.Dropout.rate. Received: {path!r}, in "
                 f"which {error} does not exist."
             ) from error
-    try:
-        return TrainerConfig.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(
-            f"Expected tuner.search_space to hold values that the trainer accepts. Received: "
-            f"{where}: {problem['msg']}"
-        ) from error
+    return TrainerConfig.from_fields(
+        fields, expected="tuner.search_space to hold values that the trainer accepts"
+    )
 
 
 def search_space(config: TrainerConfig, tuner: TunerConfig) -> dict[str, Range | Choices]:
@@ -121,8 +112,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """
     from tfx.components.tuner.component import TunerFnResult
 
-    config = TrainerConfig.from_json(json.dumps(fn_args.custom_config["config"]))
-    tuner = TunerConfig.model_validate(fn_args.custom_config["tuner"])
+    config = TrainerConfig.from_fields(fn_args.custom_config["config"])
+    tuner = TunerConfig.from_fields(fn_args.custom_config["tuner"])
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(fn_args.eval_files, schema, EVAL_SPLIT)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+
+from components.support.options import Options
 
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "m": 1e-3}
 _BINARY_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -51,18 +53,18 @@ Quantity = Annotated[str, AfterValidator(_check_quantity)]
 PipelineRoot = Annotated[str, AfterValidator(check_pipeline_root)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+class _KubernetesOptions(Options):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
-class Accelerator(_Model):
+class Accelerator(_KubernetesOptions):
     """Accelerators of one task, such as `{type: nvidia.com/gpu, count: 1}`."""
 
     type: str = "nvidia.com/gpu"
     count: int = Field(default=1, ge=1)
 
 
-class Toleration(_Model):
+class Toleration(_KubernetesOptions):
     """A toleration, as in a pod's specification."""
 
     key: str = ""
@@ -72,7 +74,7 @@ class Toleration(_Model):
     seconds: int | None = None
 
 
-class KeysAsEnv(_Model):
+class KeysAsEnv(_KubernetesOptions):
     """Environment variables from the keys of a Secret or ConfigMap.
 
     Attributes:
@@ -84,7 +86,7 @@ class KeysAsEnv(_Model):
     keys: dict[str, str] = Field(min_length=1)
 
 
-class Mount(_Model):
+class Mount(_KubernetesOptions):
     """A Secret, ConfigMap or PersistentVolumeClaim as a folder.
 
     Attributes:
@@ -96,7 +98,7 @@ class Mount(_Model):
     path: str = Field(pattern="^/")
 
 
-class TaskConfig(_Model):
+class TaskConfig(_KubernetesOptions):
     """Where a task runs, and with which resources. Quantities are Kubernetes': `500m`, `2`, `4Gi`.
 
     Attributes:
@@ -120,9 +122,9 @@ class TaskConfig(_Model):
     memory: Quantity | None = None
     memory_limit: Quantity | None = None
     accelerator: Accelerator | None = None
-    node_selector: dict[str, str] = {}
+    node_selector: dict[str, str] = Field(default={})
     tolerations: tuple[Toleration, ...] = ()
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default={})
     secrets_as_env: tuple[KeysAsEnv, ...] = ()
     config_maps_as_env: tuple[KeysAsEnv, ...] = ()
     secrets: tuple[Mount, ...] = ()
@@ -143,7 +145,7 @@ class TaskConfig(_Model):
         return self.model_copy(update=changes)
 
 
-class KubeflowConfig(_Model):
+class KubeflowConfig(_KubernetesOptions):
     """Kubeflow Pipelines options.
 
     Attributes:
@@ -157,6 +159,8 @@ class KubeflowConfig(_Model):
         tasks: node -> what is different for it.
     """
 
+    SECTION = "kubeflow"
+
     image: str = ""
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     image_pull_secrets: tuple[str, ...] = ()
@@ -164,7 +168,7 @@ class KubeflowConfig(_Model):
     push_destination: str | None = None
     pipeline_root: PipelineRoot | None = None
     all_tasks: TaskConfig = TaskConfig()
-    tasks: dict[str, TaskConfig] = {}
+    tasks: dict[str, TaskConfig] = Field(default={})
 
     def task(self, node: str) -> TaskConfig:
         """Returns what holds for one node."""

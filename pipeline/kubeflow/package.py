@@ -107,5 +107,5 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
                 "change the rest."
             )
         apply_override(options["config"], override.removeprefix(_TRAINER_KEY))
-    TrainerConfig.from_json(json.dumps(options["config"]))
+    TrainerConfig.from_fields(options["config"])
     return json.dumps(options)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.support.errors import ConfigError
+from components.support.suggestions import did_you_mean
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.container.executor_output import PAGE_SUFFIX
 from pipeline.kubeflow.container.refusals import REFUSAL, REFUSAL_PAGE
@@ -292,7 +293,7 @@ def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
     if unknown:
         raise ConfigError(
             f"Expected kubeflow.tasks to name tasks of the pipeline: {', '.join(sorted(tasks))}. "
-            f"Received: {', '.join(unknown)}."
+            f"Received: {', '.join(unknown)}.{did_you_mean(unknown[0], tasks)}"
         )
 
 

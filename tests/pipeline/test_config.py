@@ -44,7 +44,14 @@ def test_overrides_replace_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("override", "message"),
     [
         ("trainer.epochs=many", r"trainer\.epochs: .*Received: 'many'"),
-        ("trainer.epoch=3", r"trainer\.epoch: Extra inputs"),
+        (
+            "trainer.epoch=3",
+            r"trainer\.epoch: Expected a known option\. Received: 'epoch'\. "
+            r"Did you mean trainer\.epochs\?",
+        ),
+        ("epochs=3", r"epochs: .*Did you mean trainer\.epochs\?"),
+        ("trainer.early_stopping.patence=3", r"Did you mean trainer\.early_stopping\.patience\?"),
+        ("data_gate.drift=ignored", "Expected 'stops' or 'reported'. Received: 'ignored'"),
         ("evaluation.gate.per_genre.auc.at_least=0.5", "Expected metric names"),
         ("epochs", "KEY=VALUE"),
         ("name=Bad Name", "name: "),
@@ -53,6 +60,11 @@ def test_overrides_replace_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_value_is_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("sample", [override])
+
+
+def test_a_mistyped_shipped_configuration_is_suggested() -> None:
+    with pytest.raises(ConfigError, match=r"no such file\. Did you mean scratch\?"):
+        load_config("scrach")
 
 
 def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:

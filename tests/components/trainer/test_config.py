@@ -53,10 +53,22 @@ def test_mistakes_are_named(field, value, message):
 
 
 def test_from_json_raises_config_error_that_names_the_field():
-    with pytest.raises(ConfigError, match=r"Expected .* Received: epochs: .*; sed: "):
+    with pytest.raises(ConfigError) as caught:
         TrainerConfig.from_json('{"epochs": 0, "sed": 1}')
+    assert str(caught.value).splitlines() == [
+        "Expected valid options of trainer. Received:",
+        "  trainer.epochs: Expected a value greater than or equal to 1. Received: 0.",
+        "  trainer.sed: Expected a known option. Received: 'sed'. Did you mean trainer.seed?",
+    ]
     with pytest.raises(ConfigError, match="Invalid JSON"):
         TrainerConfig.from_json("{")
+
+
+def test_a_wrong_option_of_a_backbone_is_found_where_it_is():
+    with pytest.raises(ConfigError, match=r"trainer\.backbone\.fetures: .*backbone\.features\?"):
+        TrainerConfig.from_fields({"backbone": {"name": "EfficientNetLite0", "fetures": "maps"}})
+    with pytest.raises(ConfigError, match=r"trainer\.backbone\.0\.name: Expected a value"):
+        TrainerConfig.from_fields({"backbone": [{"weights": "none"}]})
 
 
 @pytest.mark.parametrize(("monitor", "mode"), [("val_loss", "min"), ("val_macro_roc_auc", "max")])

@@ -30,7 +30,7 @@ def test_values_go_to_their_places(small_config):
     [
         ({"optimiser.lr": 1}, "'optimiser.lr', in which 'optimiser' does not exist"),
         ({"layers.99.Dropout.rate": 0.1}, "does not exist"),
-        ({"epochs": -1}, "epochs: Input should be greater"),
+        ({"epochs": -1}, "trainer.epochs: Expected a value greater"),
     ],
 )
 def test_wrong_places_and_values_are_config_errors(small_config, values, message):
