@@ -27,16 +27,18 @@ from models import predict_and_score
 from tfx.types import standard_artifacts
 
 from components.batch_inference.component import BatchInferenceExecutor
+from components.contracts import nodes
 from components.contracts.artifacts import Quarantine, Report
+from components.contracts.files import serving_model, split_pattern
 from components.contracts.label_schema import TEST_SPLIT
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.executor import Executor
-from components.report_gen.component import INPUT_TYPES, REPORT_KEY, ReportGenExecutor
+from components.report_gen.component import INPUT_TYPES, ReportGenExecutor
 from components.support.compat import LOCAL_BEAM_ARGS
 
 _FACTOR, _SLACK_SECONDS = 1.15, 12.0
 _BARE = "model + scikit-learn"
-_NODES = ("BatchInference", "Evaluator", "ReportGen")
+_NODES = (nodes.BATCH_INFERENCE, nodes.EVALUATOR, nodes.REPORT_GEN)
 
 Artifacts = dict[str, list[Any]]
 
@@ -56,29 +58,35 @@ def main() -> None:
 
 def measure(given: Artifacts, folder: Path, baseline: bool) -> None:
     """Runs the bare pass and the three nodes, and prints the table."""
-    test_files = [str(Path(given["examples"][0].uri) / f"Split-{TEST_SPLIT}" / "*")]
-    model = Path(given["model"][0].uri) / "Format-Serving"
-    models = {"model": given["model"]} | ({"baseline_model": given["model"]} if baseline else {})
+    test_files = [split_pattern(given[nodes.EXAMPLES][0].uri, TEST_SPLIT)]
+    model = serving_model(given[nodes.MODEL][0].uri)
+    models = {nodes.MODEL: given[nodes.MODEL]} | (
+        {nodes.BASELINE_MODEL: given[nodes.MODEL]} if baseline else {}
+    )
     made = {
-        "predictions": _artifact(standard_artifacts.Examples, folder / "predictions"),
-        "evaluation": _artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
-        "blessing": _artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
+        nodes.PREDICTIONS: _artifact(standard_artifacts.Examples, folder / "predictions"),
+        nodes.EVALUATION: _artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
+        nodes.BLESSING: _artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
     }
-    report = {REPORT_KEY: _artifact(Report, folder / "report")}
+    report = {nodes.REPORT: _artifact(Report, folder / "report")}
     context = {"beam_pipeline_args": list(LOCAL_BEAM_ARGS), "tmp_dir": str(folder / "tmp")}
     config = EvaluationConfig()
     work: dict[str, Callable[[], object]] = {
         "warm-up: " + _BARE: lambda: predict_and_score(test_files, model),
         _BARE: lambda: predict_and_score(test_files, model),
-        "BatchInference": lambda: BatchInferenceExecutor(
+        nodes.BATCH_INFERENCE: lambda: BatchInferenceExecutor(
             BatchInferenceExecutor.Context(**context)
-        ).Do({"examples": given["examples"], **models}, {"predictions": made["predictions"]}, {}),
-        "Evaluator": lambda: Executor(Executor.Context(**context)).Do(
-            {"examples": made["predictions"], **models},
-            {key: made[key] for key in ("evaluation", "blessing")},
+        ).Do(
+            {nodes.EXAMPLES: given[nodes.EXAMPLES], **models},
+            {nodes.PREDICTIONS: made[nodes.PREDICTIONS]},
+            {},
+        ),
+        nodes.EVALUATOR: lambda: Executor(Executor.Context(**context)).Do(
+            {nodes.EXAMPLES: made[nodes.PREDICTIONS], **models},
+            {key: made[key] for key in (nodes.EVALUATION, nodes.BLESSING)},
             {"config": config.model_dump_json()},
         ),
-        "ReportGen": lambda: ReportGenExecutor().Do(
+        nodes.REPORT_GEN: lambda: ReportGenExecutor().Do(
             {
                 key: found
                 for key, found in {**given, **models, **made}.items()
@@ -100,27 +108,27 @@ def measure(given: Artifacts, folder: Path, baseline: bool) -> None:
         run()
         seconds[name] = time.perf_counter() - wall
         print(f"{name:<36}{seconds[name]:8.1f}{time.process_time() - cpu:8.1f}", flush=True)
-    nodes = sum(seconds[name] for name in _NODES)
+    total = sum(seconds[name] for name in _NODES)
     bound = _FACTOR * seconds[_BARE] + _SLACK_SECONDS
-    print(f"{' + '.join(_NODES):<44}{nodes:.1f} s; bound {bound:.1f} s")
+    print(f"{' + '.join(_NODES):<44}{total:.1f} s; bound {bound:.1f} s")
 
 
 def _given(pipeline: Path) -> Artifacts:
     """Finds the newest artifacts of the nodes before the evaluation."""
     places = {
-        "schema": (standard_artifacts.Schema, "LabelSchemaGen"),
-        "examples": (standard_artifacts.Examples, "CoverExampleGen"),
-        "quarantine": (Quarantine, "CoverExampleGen"),
-        "statistics": (standard_artifacts.ExampleStatistics, "StatisticsGen"),
-        "anomalies": (standard_artifacts.ExampleAnomalies, "ExampleValidator"),
-        "model": (standard_artifacts.Model, "Trainer"),
-        "model_run": (standard_artifacts.ModelRun, "Trainer"),
+        nodes.SCHEMA: (standard_artifacts.Schema, nodes.LABEL_SCHEMA_GEN),
+        nodes.EXAMPLES: (standard_artifacts.Examples, nodes.COVER_EXAMPLE_GEN),
+        nodes.QUARANTINE: (Quarantine, nodes.COVER_EXAMPLE_GEN),
+        nodes.STATISTICS: (standard_artifacts.ExampleStatistics, nodes.STATISTICS_GEN),
+        nodes.ANOMALIES: (standard_artifacts.ExampleAnomalies, nodes.EXAMPLE_VALIDATOR),
+        nodes.MODEL: (standard_artifacts.Model, nodes.TRAINER),
+        nodes.MODEL_RUN: (standard_artifacts.ModelRun, nodes.TRAINER),
     }
     given = {
         key: _artifact(artifact_type, _newest(pipeline / node / key))
         for key, (artifact_type, node) in places.items()
     }
-    given["examples"][0].split_names = json.dumps([TEST_SPLIT])
+    given[nodes.EXAMPLES][0].split_names = json.dumps([TEST_SPLIT])
     return given
 
 

@@ -11,7 +11,9 @@ import apache_beam as beam
 import tensorflow  # noqa: F401  # Imported before anything is measured.
 from tfx.types import standard_artifacts
 
+from components.contracts import nodes
 from components.contracts.artifacts import Quarantine
+from components.contracts.files import split_pattern
 from components.contracts.label_schema import SCHEMA_FILE_NAME
 from components.contracts.quarantine import read_summary
 from components.cover_example_gen.component import CoverExampleGen
@@ -29,9 +31,9 @@ def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -
         config: how to ingest.
     """
     artifacts = {
-        "schema": standard_artifacts.Schema(),
-        "examples": standard_artifacts.Examples(),
-        "quarantine": Quarantine(),
+        nodes.SCHEMA: standard_artifacts.Schema(),
+        nodes.EXAMPLES: standard_artifacts.Examples(),
+        nodes.QUARANTINE: Quarantine(),
     }
     for name, artifact in artifacts.items():
         artifact.uri = str(folder / name)
@@ -45,14 +47,14 @@ def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -
         code_fingerprint="",
         beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
     )
-    return read_summary(folder / "quarantine").rows_given
+    return read_summary(folder / nodes.QUARANTINE).rows_given
 
 
 def schema_file(folder: Path) -> Path:
     """Returns the label schema that `ingest_covers` copied."""
-    return folder / "schema" / SCHEMA_FILE_NAME
+    return folder / nodes.SCHEMA / SCHEMA_FILE_NAME
 
 
 def patterns(folder: Path, split: str) -> list[str]:
     """Returns the file patterns of a split that `ingest_covers` wrote."""
-    return [str(folder / "examples" / f"Split-{split}" / "*")]
+    return [split_pattern(folder / nodes.EXAMPLES, split)]

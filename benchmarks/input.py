@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from examples import ingest_covers, patterns, schema_file
 
+from components.contracts.files import COMPRESSED_SUFFIX
 from components.contracts.label_schema import IMAGE_ENCODED, TRAIN_SPLIT, LabelSchema
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import (
@@ -147,7 +148,7 @@ def write_files(split: Split, folder: Path) -> None:
     spec = {IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)}
     number = 0
     for file in split.files:
-        zipped = "GZIP" if file.endswith(".gz") else None
+        zipped = "GZIP" if file.endswith(COMPRESSED_SUFFIX) else None
         for record in tf.data.TFRecordDataset(file, zipped):
             encoded = tf.io.parse_single_example(record, spec)[IMAGE_ENCODED].numpy()
             suffix = ".jpg" if encoded.startswith(b"\xff\xd8") else ".png"

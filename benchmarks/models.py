@@ -14,6 +14,7 @@ from examples import patterns, schema_file
 from sklearn import metrics as sk
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.contracts.files import COMPRESSED_SUFFIX, serving_model
 from components.contracts.label_schema import EVAL_SPLIT, LABEL, TRAIN_SPLIT
 from components.contracts.signatures import DECISIONS, EXAMPLES_SIGNATURE, PROBABILITIES
 from components.trainer.run import run_fn
@@ -29,7 +30,7 @@ def train(ingested: Path, config: PipelineConfig, folder: Path) -> Path:
         config: names the trainer's options.
         folder: receives the model, its history and its checkpoints.
     """
-    model = folder / "Format-Serving"
+    model = serving_model(folder)
     run_fn(
         FnArgs(
             train_files=patterns(ingested, TRAIN_SPLIT),
@@ -55,7 +56,7 @@ def predict_and_score(test_files: list[str], model: Path) -> dict[str, float]:
     """
     signature = tf.saved_model.load(str(model)).signatures[EXAMPLES_SIGNATURE]
     files = sorted(file for pattern in test_files for file in tf.io.gfile.glob(pattern))
-    zipped = any(file.endswith(".gz") for file in files)
+    zipped = any(file.endswith(COMPRESSED_SUFFIX) for file in files)
     records = tf.data.TFRecordDataset(files, compression_type="GZIP" if zipped else None)
     spec = {LABEL: tf.io.RaggedFeature(tf.float32)}
     labels, probabilities, decisions = [], [], []

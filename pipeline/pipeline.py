@@ -11,6 +11,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline_model.component import BaselineModel
 from components.batch_inference.component import BatchInference
+from components.contracts import nodes
 from components.contracts.label_schema import DRIFT_SPLITS
 from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
@@ -62,7 +63,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         content=inputs.schema_text,
         code_fingerprint=inputs.code_fingerprints["label_schema_gen"],
     )
-    schema = schema_gen.outputs["schema"]
+    schema = schema_gen.outputs[nodes.SCHEMA]
 
     example_gen = CoverExampleGen(
         schema=schema,
@@ -71,20 +72,20 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         data_fingerprint=inputs.data_fingerprint,
         code_fingerprint=inputs.code_fingerprints["cover_example_gen"],
     )
-    examples = example_gen.outputs["examples"]
+    examples = example_gen.outputs[nodes.EXAMPLES]
 
     statistics_gen = StatisticsGen(
         examples=examples, code_fingerprint=inputs.code_fingerprints["statistics_gen"]
     )
     example_validator = ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"],
+        statistics=statistics_gen.outputs[nodes.STATISTICS],
         schema=schema,
         exclude_splits=DRIFT_SPLITS,  # compared with each other, not with the schema
         code_fingerprint=inputs.code_fingerprints["example_validator"],
     )
     data_gate = DataGate(
-        anomalies=example_validator.outputs["anomalies"],
-        quarantine=example_gen.outputs["quarantine"],
+        anomalies=example_validator.outputs[nodes.ANOMALIES],
+        quarantine=example_gen.outputs[nodes.QUARANTINE],
         config=config.data_gate.model_dump_json(),
         code_fingerprint=inputs.code_fingerprints["data_gate"],
     )
@@ -110,53 +111,53 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         run_fn=RUN_FN,
         examples=examples,
         schema=schema,
-        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
+        hyperparameters=tuners[0].outputs[nodes.BEST_HYPERPARAMETERS] if tuners else None,
         custom_config=inputs.training,
     )
     trainer.add_upstream_node(data_gate)
 
     baseline_model = BaselineModel(
-        candidate=trainer.outputs["model"],
+        candidate=trainer.outputs[nodes.MODEL],
         push_destination=inputs.push_destination,
         code_fingerprint=inputs.code_fingerprints["baseline_model"],
     )
 
     batch_inference = BatchInference(
         examples=examples,
-        model=trainer.outputs["model"],
-        baseline_model=baseline_model.outputs["model"],
+        model=trainer.outputs[nodes.MODEL],
+        baseline_model=baseline_model.outputs[nodes.MODEL],
         code_fingerprint=inputs.code_fingerprints["batch_inference"],
     )
     evaluator = Evaluator(
-        predictions=batch_inference.outputs["predictions"],
-        model=trainer.outputs["model"],
-        baseline_model=baseline_model.outputs["model"],
+        predictions=batch_inference.outputs[nodes.PREDICTIONS],
+        model=trainer.outputs[nodes.MODEL],
+        baseline_model=baseline_model.outputs[nodes.MODEL],
         config=config.evaluation.model_dump_json(),
         code_fingerprint=inputs.code_fingerprints["evaluator"],
     )
     pusher = Pusher(
-        model=trainer.outputs["model"],
-        model_blessing=evaluator.outputs["blessing"],
+        model=trainer.outputs[nodes.MODEL],
+        model_blessing=evaluator.outputs[nodes.BLESSING],
         push_destination=inputs.push_destination,
-        evaluation=evaluator.outputs["evaluation"],
-        quarantine=example_gen.outputs["quarantine"],
+        evaluation=evaluator.outputs[nodes.EVALUATION],
+        quarantine=example_gen.outputs[nodes.QUARANTINE],
         code_fingerprint=inputs.code_fingerprints["pusher"],
     )
     report_gen = ReportGen(
         inputs={
-            "schema": schema,
-            "examples": examples,
-            "quarantine": example_gen.outputs["quarantine"],
-            "statistics": statistics_gen.outputs["statistics"],
-            "anomalies": example_validator.outputs["anomalies"],
-            "decision": data_gate.outputs["decision"],
-            "model": trainer.outputs["model"],
-            "model_run": trainer.outputs["model_run"],
-            "baseline_model": baseline_model.outputs["model"],
-            "predictions": batch_inference.outputs["predictions"],
-            "evaluation": evaluator.outputs["evaluation"],
-            "blessing": evaluator.outputs["blessing"],
-            "pushed_model": pusher.outputs["pushed_model"],
+            nodes.SCHEMA: schema,
+            nodes.EXAMPLES: examples,
+            nodes.QUARANTINE: example_gen.outputs[nodes.QUARANTINE],
+            nodes.STATISTICS: statistics_gen.outputs[nodes.STATISTICS],
+            nodes.ANOMALIES: example_validator.outputs[nodes.ANOMALIES],
+            nodes.DECISION: data_gate.outputs[nodes.DECISION],
+            nodes.MODEL: trainer.outputs[nodes.MODEL],
+            nodes.MODEL_RUN: trainer.outputs[nodes.MODEL_RUN],
+            nodes.BASELINE_MODEL: baseline_model.outputs[nodes.MODEL],
+            nodes.PREDICTIONS: batch_inference.outputs[nodes.PREDICTIONS],
+            nodes.EVALUATION: evaluator.outputs[nodes.EVALUATION],
+            nodes.BLESSING: evaluator.outputs[nodes.BLESSING],
+            nodes.PUSHED_MODEL: pusher.outputs[nodes.PUSHED_MODEL],
         },
         config=config.model_dump_json(by_alias=True),
         data=inputs.data,

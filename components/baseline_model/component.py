@@ -20,16 +20,15 @@ from tfx.utils import path_utils
 
 from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
 from components.baseline_model.find import baseline_of
+from components.contracts import nodes
 from components.support.file_systems import local_copy
-
-MODEL_KEY = "model"
 
 
 class BaselineModelSpec(ComponentSpec):
     """Inputs, outputs and parameters of `BaselineModel`."""
 
-    INPUTS: ClassVar = {"candidate": ChannelParameter(type=standard_artifacts.Model)}
-    OUTPUTS: ClassVar = {MODEL_KEY: ChannelParameter(type=standard_artifacts.Model)}
+    INPUTS: ClassVar = {nodes.CANDIDATE: ChannelParameter(type=standard_artifacts.Model)}
+    OUTPUTS: ClassVar = {nodes.MODEL: ChannelParameter(type=standard_artifacts.Model)}
     PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
@@ -51,15 +50,15 @@ class BaselineModelExecutor(BaseExecutor):
         Raises:
             DeploymentError: the push destination cannot be read.
         """
-        candidate = artifact_utils.get_single_uri(input_dict["candidate"])
+        candidate = artifact_utils.get_single_uri(input_dict[nodes.CANDIDATE])
         found = baseline_of(candidate, exec_properties["push_destination"])
-        model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
+        model = artifact_utils.get_single_instance(output_dict[nodes.MODEL])
         if found is None:
-            output_dict[MODEL_KEY] = []
+            output_dict[nodes.MODEL] = []
             return
         with local_copy(found.location) as version:
             shutil.copytree(version, path_utils.serving_model_dir(model.uri))
-        model.set_string_custom_property("pushed_version", str(found.version))
+        model.set_string_custom_property(nodes.PUSHED_VERSION, str(found.version))
 
 
 class BaselineModel(BaseComponent):

@@ -9,6 +9,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
 from components.baseline_model.find import baseline_of
+from components.contracts import nodes
 
 EXPECTED_VERSION = "expected_version"
 
@@ -25,7 +26,7 @@ class BaselineModelDriver(base_driver.BaseDriver, portable_base_driver.BaseDrive
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         """Returns `expected_version` as an execution property."""
-        candidate = artifact_utils.get_single_uri(execution_info.input_dict["candidate"])
+        candidate = artifact_utils.get_single_uri(execution_info.input_dict[nodes.CANDIDATE])
         found = baseline_of(candidate, execution_info.exec_properties["push_destination"])
         output = driver_output_pb2.DriverOutput()
         version = found.location if found else ""

@@ -18,22 +18,24 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
+from components.contracts import nodes
+from components.contracts.files import COMPRESSED_SUFFIX
 from components.contracts.label_schema import TEST_SPLIT
 from components.contracts.predictions import BASELINE, CANDIDATE
 
 _FILE_PREFIX = "predictions"
-_MODEL_INPUTS = {CANDIDATE: "model", BASELINE: "baseline_model"}
+_MODEL_INPUTS = {CANDIDATE: nodes.MODEL, BASELINE: nodes.BASELINE_MODEL}
 
 
 class BatchInferenceSpec(ComponentSpec):
     """Inputs, outputs and parameters of `BatchInference`."""
 
     INPUTS: ClassVar = {
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "model": ChannelParameter(type=standard_artifacts.Model),
-        "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        nodes.EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+        nodes.MODEL: ChannelParameter(type=standard_artifacts.Model),
+        nodes.BASELINE_MODEL: ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
-    OUTPUTS: ClassVar = {"predictions": ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS: ClassVar = {nodes.PREDICTIONS: ChannelParameter(type=standard_artifacts.Examples)}
     PARAMETERS: ClassVar = {"code_fingerprint": ExecutionParameter(type=str)}
 
 
@@ -49,8 +51,8 @@ class BatchInferenceExecutor(BaseBeamExecutor):
         """Fills `output_dict['predictions']`, of one split."""
         from components.batch_inference.inference import Predict  # brings Beam
 
-        examples = artifact_utils.get_split_uri(input_dict["examples"], TEST_SPLIT)
-        predictions = artifact_utils.get_single_instance(output_dict["predictions"])
+        examples = artifact_utils.get_split_uri(input_dict[nodes.EXAMPLES], TEST_SPLIT)
+        predictions = artifact_utils.get_single_instance(output_dict[nodes.PREDICTIONS])
         predictions.split_names = artifact_utils.encode_split_names([TEST_SPLIT])
         target = artifact_utils.get_split_uri([predictions], TEST_SPLIT)
         models = {
@@ -64,7 +66,9 @@ class BatchInferenceExecutor(BaseBeamExecutor):
                 | beam.io.ReadFromTFRecord(str(Path(examples) / "*"))
                 | Predict(models)
                 | beam.io.WriteToTFRecord(
-                    str(Path(target) / _FILE_PREFIX), file_name_suffix=".gz", num_shards=1
+                    str(Path(target) / _FILE_PREFIX),
+                    file_name_suffix=COMPRESSED_SUFFIX,
+                    num_shards=1,
                 )
             )
 

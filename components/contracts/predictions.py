@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.files import split_folder
 from components.contracts.label_schema import IMAGE_ID, IMAGE_PATH, LABEL, TEST_SPLIT
 from components.contracts.signatures import DECISIONS, PROBABILITIES, ModelDescription
 
@@ -72,7 +73,7 @@ def read_predictions(
         IMAGE_PATH: tf.io.RaggedFeature(tf.string),
         **{key: tf.io.FixedLenFeature((n,), tf.float32) for key in (LABEL, *features)},
     }
-    files = sorted(str(path) for path in (folder / f"Split-{TEST_SPLIT}").glob("*"))
+    files = sorted(str(path) for path in split_folder(folder, TEST_SPLIT).glob("*"))
     serialized = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
     parsed = tf.io.parse_example(tf.constant(serialized, tf.string), spec)
     ids = [_text(value) for value in parsed[IMAGE_ID].numpy()]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.contracts.files import SAVED_MODEL_FILE
 from components.contracts.signatures import (
     DESCRIPTION_FILE,
     ModelDescription,
@@ -23,8 +24,6 @@ from components.contracts.signatures import (
 )
 from components.support.errors import DeploymentError
 from components.support.file_systems import is_url, open_file_system, store_errors
-
-SAVED_MODEL_FILE_NAME = "saved_model.pb"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ def pushed_versions(destination: Path | str) -> Iterator[PushedVersion]:
     for version in sorted(versions, reverse=True):
         folder = f"{root}/{version}"
         with store_errors(folder):
-            if not file_system.isfile(f"{folder}/{SAVED_MODEL_FILE_NAME}"):
+            if not file_system.isfile(f"{folder}/{SAVED_MODEL_FILE}"):
                 continue
             try:
                 description = _read_description(file_system, folder)
@@ -124,7 +123,7 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
             )
         if is_url(location):
             files = [path for path in model.rglob("*") if path.is_file()]
-            for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE_NAME):
+            for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
                 name = file.relative_to(model).as_posix()
                 file_system.put_file(str(file), f"{target}/{name}")
         else:

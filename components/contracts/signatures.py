@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.contracts.files import SAVED_MODEL_FILE
 from components.support.errors import DeploymentError
 
 SERVING_SIGNATURE = "serving_default"
@@ -76,7 +77,7 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
     except FileNotFoundError as error:
         raise DeploymentError(
             f"Expected a model exported by this project in {model_dir}. Received: a folder "
-            f"without {DESCRIPTION_FILE}. Name the folder that holds saved_model.pb."
+            f"without {DESCRIPTION_FILE}. Name the folder that holds {SAVED_MODEL_FILE}."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeploymentError(

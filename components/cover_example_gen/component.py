@@ -19,6 +19,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.contracts.artifacts import Quarantine
 from components.contracts.label_schema import DRIFT_SPLITS, SCHEMA_FILE_NAME, SPLITS, LabelSchema
+from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import (
     UNLISTED_FILE_NAME,
     IngestSummary,
@@ -91,7 +92,7 @@ def _ingest(
     split_directories = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
     for directory in split_directories.values():
         Path(directory).mkdir(parents=True, exist_ok=True)
-    progress.start(ingest.STAGE, sum(map(len, rows)), "covers checked")
+    progress.start(COVER_EXAMPLE_GEN, sum(map(len, rows)), "covers checked")
 
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch)

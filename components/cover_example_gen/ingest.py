@@ -20,6 +20,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.contracts.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
+from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import IngestSummary, QuarantinedRow, count_reasons
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.files import DataDirectory
@@ -30,7 +31,6 @@ from components.cover_example_gen.sources import Row
 from components.cover_example_gen.spans import Selection
 from components.support import progress
 
-STAGE = "CoverExampleGen"
 _ROWS_PER_BATCH = 4096
 _ROWS_PER_TASK = 32
 _SHARDS_PER_THREAD = 4
@@ -159,7 +159,7 @@ class _InspectRows(beam.DoFn):
         parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]
         for part in self._pool.map(inspect, parts):
             inspected += part
-            progress.advance(STAGE, len(part))
+            progress.advance(COVER_EXAMPLE_GEN, len(part))
         return inspected
 
     def teardown(self) -> None:
@@ -180,7 +180,7 @@ class _PlanShards(beam.DoFn):
         rows = [row for batch in batches[1] for row in pickle.loads(batch)]
         plan = make_plan(rows, self._selection, self._config)
         _save(plan.without_covers(), self._results / _PLAN)
-        progress.start(STAGE, sum(map(len, plan.covers.values())), "covers written")
+        progress.start(COVER_EXAMPLE_GEN, sum(map(len, plan.covers.values())), "covers written")
         shards = plan_shards(plan, self._config)
         size = _SHARDS_PER_THREAD * self._config.threads
         for start in range(0, len(shards), size):
@@ -207,7 +207,7 @@ class _WriteShards(beam.DoFn):
 
     def process(self, numbered: tuple[int, Iterable[ShardGroup]]) -> None:
         def advance(covers: int) -> None:
-            progress.advance(STAGE, covers)
+            progress.advance(COVER_EXAMPLE_GEN, covers)
 
         def write(shard: Shard) -> ShardReport:
             return write_shard(shard, self._schema, self._directories, advance)

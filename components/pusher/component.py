@@ -21,6 +21,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
+from components.contracts import nodes
 from components.contracts.artifacts import Quarantine
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card, write_model_card
@@ -37,12 +38,12 @@ class PusherSpec(ComponentSpec):
     """Inputs, outputs and parameters of `Pusher`."""
 
     INPUTS: ClassVar = {
-        "model": ChannelParameter(type=standard_artifacts.Model),
-        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "quarantine": ChannelParameter(type=Quarantine),
+        nodes.MODEL: ChannelParameter(type=standard_artifacts.Model),
+        nodes.MODEL_BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
+        nodes.EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        nodes.QUARANTINE: ChannelParameter(type=Quarantine),
     }
-    OUTPUTS: ClassVar = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
+    OUTPUTS: ClassVar = {nodes.PUSHED_MODEL: ChannelParameter(type=standard_artifacts.PushedModel)}
     PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
@@ -64,13 +65,13 @@ class PusherExecutor(BaseExecutor):
         Raises:
             DeploymentError: the destination cannot be read or written.
         """
-        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        pushed_model = artifact_utils.get_single_instance(output_dict[nodes.PUSHED_MODEL])
         target = target_of(input_dict, exec_properties["push_destination"])
         if target is None:
-            pushed_model.set_int_custom_property("pushed", 0)
+            pushed_model.set_int_custom_property(nodes.PUSHED, 0)
             return
         model = Path(
-            path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+            path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[nodes.MODEL]))
         )
         # TFX keeps a copy of what was pushed as the artifact.
         complete = Path(pushed_model.uri)
@@ -84,16 +85,16 @@ class PusherExecutor(BaseExecutor):
             location = exec_properties.get(TARGET) or target.location
             version = push_model(complete, exec_properties["push_destination"], location)
             _logger.info("Pushed to %s.", version.location)
-        pushed_model.set_int_custom_property("pushed", 1)
-        pushed_model.set_string_custom_property("pushed_destination", version.location)
-        pushed_model.set_string_custom_property("pushed_version", str(version.version))
+        pushed_model.set_int_custom_property(nodes.PUSHED, 1)
+        pushed_model.set_string_custom_property(nodes.PUSHED_DESTINATION, version.location)
+        pushed_model.set_string_custom_property(nodes.PUSHED_VERSION, str(version.version))
 
 
 def _card(model: Path, input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:
     return make_model_card(
         read_model_description(model),
-        read_evaluation(artifact_utils.get_single_uri(input_dict["evaluation"])),
-        read_summary(artifact_utils.get_single_uri(input_dict["quarantine"])),
+        read_evaluation(artifact_utils.get_single_uri(input_dict[nodes.EVALUATION])),
+        read_summary(artifact_utils.get_single_uri(input_dict[nodes.QUARANTINE])),
     )
 
 

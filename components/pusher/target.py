@@ -8,6 +8,7 @@ from tfx import types
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.contracts import nodes
 from components.contracts.pushed_models import next_location, pushed_versions
 from components.contracts.signatures import read_model_description
 
@@ -38,10 +39,10 @@ def target_of(input_dict: dict[str, list[types.Artifact]], push_destination: str
     Raises:
         DeploymentError: the destination cannot be read.
     """
-    blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+    blessing = artifact_utils.get_single_instance(input_dict[nodes.MODEL_BLESSING])
     if blessing.get_int_custom_property("blessed") != 1:
         return None
-    model = artifact_utils.get_single_uri(input_dict["model"])
+    model = artifact_utils.get_single_uri(input_dict[nodes.MODEL])
     recipe = read_model_description(path_utils.serving_model_path(model)).recipe
     newest = next(pushed_versions(push_destination), None)
     if newest and newest.description.recipe == recipe:

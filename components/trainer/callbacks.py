@@ -9,12 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from components.contracts.nodes import TRAINER
 from components.support import progress
 from components.trainer.dataset import Position
 from components.trainer.optimization import learning_rate
 from components.trainer.state import TrainingState
-
-STAGE = "Trainer"
 
 
 class ProgressReport(keras.callbacks.Callback):
@@ -39,7 +38,7 @@ class ProgressReport(keras.callbacks.Callback):
         position = self.state.position
         loss = f" loss {float(logs['loss']):.2f}" if logs and "loss" in logs else ""
         progress.report(
-            STAGE,
+            TRAINER,
             position.epoch * self.steps_per_epoch + position.step,
             self.epochs * self.steps_per_epoch,
             f"epoch {position.epoch + 1}/{self.epochs}{loss}{self._auc()}{self.resumed}",
@@ -51,7 +50,7 @@ class ProgressReport(keras.callbacks.Callback):
         if self.state.is_over and epoch + 1 < self.epochs:
             done = total
             detail = f"stopped early after epoch {epoch + 1}/{self.epochs}{self._auc()}"
-        progress.report(STAGE, done, total, detail)
+        progress.report(TRAINER, done, total, detail)
 
     def _auc(self) -> str:
         for row in reversed(self.state.epochs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.contracts import label_schema
+from components.contracts.files import COMPRESSED_SUFFIX
 from components.support.compat import input_options
 from components.support.errors import DataError
 from components.trainer.config import TrainerConfig
@@ -215,7 +217,7 @@ def _shuffled_records(split: Split, config: TrainerConfig, epoch: tf.Tensor) -> 
 
 def _from_files(files: tf.Tensor, cycle_length: int) -> tf.data.Dataset:
     def read(file: tf.Tensor) -> tf.data.Dataset:
-        zipped = tf.strings.regex_full_match(file, r".*\.gz")
+        zipped = tf.strings.regex_full_match(file, f".*{re.escape(COMPRESSED_SUFFIX)}")
         return tf.data.TFRecordDataset(file, tf.where(zipped, "GZIP", ""))
 
     paths = tf.data.Dataset.from_tensor_slices(files)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.contracts.nodes import TRAINER
 from components.support import progress
-from components.trainer.callbacks import STAGE
 from components.trainer.config import TrainerConfig
 from components.trainer.model import AugmentedModel
 from components.trainer.optimization import make_loss
@@ -49,12 +49,12 @@ def compute_features(extractor: keras.Model, batches: tf.data.Dataset, total: in
         total: number of covers.
     """
     features = np.empty((total, *extractor.output_shape[1:]), np.float32)
-    progress.start(STAGE, total, "covers through the frozen backbone")
+    progress.start(TRAINER, total, "covers through the frozen backbone")
     done = 0
     for images, _ in batches:
         features[done : done + len(images)] = extractor.predict_on_batch(images)
         done += len(images)
-        progress.advance(STAGE, len(images))
+        progress.advance(TRAINER, len(images))
     with tf.device("CPU:0"):
         return tf.convert_to_tensor(features)
 

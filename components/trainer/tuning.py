@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.nodes import TUNER
 from components.support import progress
 from components.support.errors import ConfigError
 from components.trainer.config import (
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
     from tfx.components.tuner.component import TunerFnResult
 
-_STAGE = "Tuner"
 _TRIALS = "trials"
 _AROUND = 5.0
 _MOST_DROPOUT = 0.6
@@ -158,7 +158,7 @@ def make_tuner(
     class Search(keras_tuner.Tuner):
         def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
             number = len(self.oracle.trials)
-            progress.report(_STAGE, number - 1, tuner.trials, f"trial {number}/{tuner.trials}")
+            progress.report(TUNER, number - 1, tuner.trials, f"trial {number}/{tuner.trials}")
             tried = with_values(trial_config, trial.hyperparameters.values)
             run_dir = folder / _TRIALS / str(trial.trial_id)
             run_dir.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.contracts import nodes
+from components.contracts.files import serving_model
 from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema, spelling
 from components.contracts.quarantine import RowRejected
 from components.contracts.signatures import read_model_description
@@ -44,13 +46,13 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
     candidates = [each.run_id for each in past if each.run_id.startswith(run or "")]
     for run_id in candidates:
         assert history is not None
-        trained = history.outputs(run_id, "Trainer")
-        if "model_run" in trained:
-            ingested = history.outputs(run_id, "CoverExampleGen")["examples"].uri
-            schema = history.outputs(run_id, "LabelSchemaGen")["schema"].uri
+        trained = history.outputs(run_id, nodes.TRAINER)
+        if nodes.MODEL_RUN in trained:
+            ingested = history.outputs(run_id, nodes.COVER_EXAMPLE_GEN)[nodes.EXAMPLES].uri
+            schema = history.outputs(run_id, nodes.LABEL_SCHEMA_GEN)[nodes.SCHEMA].uri
             diagnosis = examine_training(
-                Path(trained["model_run"].uri),
-                Path(trained["model"].uri) / "Format-Serving",
+                Path(trained[nodes.MODEL_RUN].uri),
+                serving_model(trained[nodes.MODEL].uri),
                 Path(ingested),
                 LabelSchema.from_file(Path(schema) / SCHEMA_FILE_NAME),
                 range_steps,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from components.contracts import nodes
 from components.contracts.label_schema import LabelSchema
 from components.support.errors import ConfigError, DataError, ModelNotBlessed
 from components.support.file_systems import is_url
@@ -26,8 +27,8 @@ SUFFIXES: dict[Target, tuple[str, ...]] = {"kubeflow": (".yaml", ".yml"), "verte
 
 _BLESSING_TYPE = "ModelBlessing"
 _READ_BY = {
-    "data": (FINGERPRINT_TASK, "CoverExampleGen"),
-    "push_destination": ("BaselineModel", "Pusher"),
+    "data": (FINGERPRINT_TASK, nodes.COVER_EXAMPLE_GEN),
+    "push_destination": (nodes.BASELINE_MODEL_NODE, nodes.PUSHER),
 }
 
 
@@ -129,15 +130,15 @@ def _check(config: PipelineConfig) -> None:
             f"Expected a pipeline name of lower-case letters, digits and hyphens, as Kubeflow "
             f"Pipelines requires. Received: {config.name!r}."
         )
-    for option, nodes in _READ_BY.items():
-        _check_reachable(config.kubeflow, option, nodes)
+    for option, readers in _READ_BY.items():
+        _check_reachable(config.kubeflow, option, readers)
 
 
-def _check_reachable(kubeflow: KubeflowConfig, option: str, nodes: tuple[str, ...]) -> None:
+def _check_reachable(kubeflow: KubeflowConfig, option: str, readers: tuple[str, ...]) -> None:
     location = getattr(kubeflow, option)
     if location is None or is_url(location):
         return
-    for node in nodes:
+    for node in readers:
         paths = [mount.path for mount in kubeflow.task(node).volumes]
         if not any(Path(location).is_relative_to(path) for path in paths):
             raise ConfigError(
@@ -169,7 +170,7 @@ def _gates(tfx_pipeline: Pipeline) -> list[Gate]:
     for node in tfx_pipeline.components:
         if any(channel.type_name == _BLESSING_TYPE for channel in node.outputs.values()):
             gates.append(Gate(node.id, ModelNotBlessed.exit_code, at_once=False))
-        elif node.id == "DataGate":
+        elif node.id == nodes.DATA_GATE:
             gates.append(Gate(node.id, DataError.exit_code, at_once=True))
     return gates
 

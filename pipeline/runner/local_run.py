@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from components.contracts import nodes
 from components.contracts.decisions import DataRefused, read_decision
 from components.contracts.evaluation_record import read_evaluation
+from components.contracts.files import split_folder
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
 from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, read_summary
@@ -194,10 +196,10 @@ class _Run:
             logger.removeHandler(watcher)
 
     def _note(self, node: str, history: RunHistory) -> str:
-        if node == "CoverExampleGen":
+        if node == nodes.COVER_EXAMPLE_GEN:
             summary = self._summary(history)
             return describe_ingest(summary) if summary else ""
-        if node == "ExampleValidator":
+        if node == nodes.EXAMPLE_VALIDATOR:
             return self._drift(history)
         return ""
 
@@ -205,15 +207,15 @@ class _Run:
         from components.data_gate.refusals import describe_drift, read_anomalies
 
         summary = self._summary(history)
-        outputs = history.outputs(self._run_id, "ExampleValidator")
-        if not summary or not summary.drift_examples or "anomalies" not in outputs:
+        outputs = history.outputs(self._run_id, nodes.EXAMPLE_VALIDATOR)
+        if not summary or not summary.drift_examples or nodes.ANOMALIES not in outputs:
             return ""
-        folder = Path(outputs["anomalies"].uri) / f"Split-{NEWEST_SPAN_SPLIT}"
+        folder = split_folder(outputs[nodes.ANOMALIES].uri, NEWEST_SPAN_SPLIT)
         return describe_drift(summary, read_anomalies(folder))
 
     def _summary(self, history: RunHistory) -> IngestSummary | None:
-        outputs = history.outputs(self._run_id, "CoverExampleGen")
-        return read_summary(outputs["quarantine"].uri) if "quarantine" in outputs else None
+        outputs = history.outputs(self._run_id, nodes.COVER_EXAMPLE_GEN)
+        return read_summary(outputs[nodes.QUARANTINE].uri) if nodes.QUARANTINE in outputs else None
 
     def _result(
         self, data: Path, history: RunHistory | None, error: BaseException | None
@@ -227,7 +229,7 @@ class _Run:
             outcome = Outcome.of_error(error)
             decision = error.decision if isinstance(error, DataRefused) else None
         elif history:
-            uri = history.outputs(self._run_id, "Evaluator")["evaluation"].uri
+            uri = history.outputs(self._run_id, nodes.EVALUATOR)[nodes.EVALUATION].uri
             evaluation, decision = read_evaluation(uri).to_dict(), read_decision(uri)
             pushed_model = self._pushed_model(history)
             outcome = Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED
@@ -255,11 +257,11 @@ class _Run:
         return dataclasses.replace(result, report=str(page) if page else None)
 
     def _pushed_model(self, history: RunHistory) -> str | None:
-        artifact = history.outputs(self._run_id, "Pusher")["pushed_model"]
+        artifact = history.outputs(self._run_id, nodes.PUSHER)[nodes.PUSHED_MODEL]
         properties = artifact.custom_properties
-        if not properties["pushed"].int_value:
+        if not properties[nodes.PUSHED].int_value:
             return None
-        return properties["pushed_destination"].string_value
+        return properties[nodes.PUSHED_DESTINATION].string_value
 
 
 @contextmanager

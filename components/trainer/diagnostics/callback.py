@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.contracts.diagnosis import AUGMENTATION_PICTURE, Finding
+from components.contracts.nodes import TRAINER
 from components.support import progress
-from components.trainer.callbacks import STAGE
 from components.trainer.config import TrainerConfig
 from components.trainer.diagnostics.augmentation import (
     check_geometry,
@@ -108,7 +108,7 @@ class Diagnostics(keras.callbacks.Callback):
         for finding in findings:
             if finding.severity == "warning" and finding.code not in self.warned:
                 self.warned.add(finding.code)
-                progress.warn(STAGE, finding.sentence)
+                progress.warn(TRAINER, finding.sentence)
             self.findings[finding.code] = dataclasses.replace(finding, epoch=epoch)
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.contracts.diagnosis import Finding
+from components.contracts.files import split_pattern
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import (
     CONFIG_FILE,
@@ -100,8 +101,8 @@ def examine_training(
             f"Expected {model_run} to hold {CONFIG_FILE} and {HISTORY_FILE} of a training run. "
             f"Received: {type(error).__name__}: {error}. Train again."
         ) from error
-    train = read_split([str(examples / f"Split-{TRAIN_SPLIT}" / "*")], schema, TRAIN_SPLIT)
-    split = read_split([str(examples / f"Split-{EVAL_SPLIT}" / "*")], schema, EVAL_SPLIT)
+    train = read_split([split_pattern(examples, TRAIN_SPLIT)], schema, TRAIN_SPLIT)
+    split = read_split([split_pattern(examples, EVAL_SPLIT)], schema, EVAL_SPLIT)
     batches = eval_dataset(split, load_images(split, schema, config), schema, config)
     trained = build_model(without_pretrained_weights(config), len(schema.genres))
     trained.network.load_weights(model_run / WEIGHTS_FILE)

@@ -11,6 +11,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from components.contracts import nodes
 from components.contracts.decisions import Decision, read_decision
 
 if TYPE_CHECKING:
@@ -55,5 +56,5 @@ def gate_decision(outputs: Mapping[str, list[Artifact]]) -> Decision:
     Args:
         outputs: the gate's outputs: DataGate's `decision` or the Evaluator's `evaluation`.
     """
-    key = next(key for key in ("decision", "evaluation") if key in outputs)
+    key = next(key for key in (nodes.DECISION, nodes.EVALUATION) if key in outputs)
     return read_decision(outputs[key][0].uri)

@@ -1,0 +1,42 @@
+"""Names that several places agree on: nodes, keys of what they exchange, what they note about it.
+
+A function that TFX makes a node of names its inputs and outputs as Python does; a test holds those
+names against these.
+"""
+
+LABEL_SCHEMA_GEN = "LabelSchemaGen"
+COVER_EXAMPLE_GEN = "CoverExampleGen"
+STATISTICS_GEN = "StatisticsGen"
+EXAMPLE_VALIDATOR = "ExampleValidator"
+DATA_GATE = "DataGate"
+TUNER = "Tuner"
+TRAINER = "Trainer"
+BASELINE_MODEL_NODE = "BaselineModel"
+BATCH_INFERENCE = "BatchInference"
+EVALUATOR = "Evaluator"
+PUSHER = "Pusher"
+REPORT_GEN = "ReportGen"
+
+# Keys of artifacts, among the inputs and outputs of nodes.
+SCHEMA = "schema"
+EXAMPLES = "examples"
+QUARANTINE = "quarantine"
+STATISTICS = "statistics"
+ANOMALIES = "anomalies"
+DECISION = "decision"
+BEST_HYPERPARAMETERS = "best_hyperparameters"
+MODEL = "model"
+MODEL_RUN = "model_run"
+CANDIDATE = "candidate"
+BASELINE_MODEL = "baseline_model"
+PREDICTIONS = "predictions"
+EVALUATION = "evaluation"
+BLESSING = "blessing"
+MODEL_BLESSING = "model_blessing"
+PUSHED_MODEL = "pushed_model"
+REPORT = "report"
+
+# Custom properties of a pushed model; the version also of a baseline.
+PUSHED = "pushed"
+PUSHED_DESTINATION = "pushed_destination"
+PUSHED_VERSION = "pushed_version"
