@@ -68,6 +68,11 @@ def deferred_imports() -> Iterator[None]:
         finder.is_open = False
 
 
+def is_deferred(name: str) -> bool:
+    """Tells whether a module was deferred and has not been executed yet."""
+    return isinstance(sys.modules.get(name), _DeferredModule)
+
+
 class _Finder(MetaPathFinder):
     """Stays on `sys.meta_path`: what it has deferred is to be executed before its submodules."""
 
@@ -82,7 +87,7 @@ class _Finder(MetaPathFinder):
         if isinstance(package, _DeferredModule) and not package.gives(submodule):
             package.execute()
             if name in sys.modules:
-                return ModuleSpec(name, _LoadedAlready(sys.modules[name]))
+                return _LoadedAlready.spec_of(sys.modules[name])
         if not self.is_open or name not in _DEFERRED:
             return None
         others = (other for other in sys.meta_path if not isinstance(other, _Finder))
@@ -116,11 +121,19 @@ class _DeferringLoader(Loader):
 
 
 class _LoadedAlready(Loader):
-    """Gives the import system a module that was imported while it was looking for it."""
+    """Gives the import system a module that was imported while it was looking for it.
+
+    It would else take the module's own specification, and load it a second time.
+    """
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._spec = module.__spec__
+
+    @classmethod
+    def spec_of(cls, module: ModuleType) -> ModuleSpec:
+        module.__spec__ = ModuleSpec(module.__name__, cls(module))
+        return module.__spec__
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self._module

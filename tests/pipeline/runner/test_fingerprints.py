@@ -21,6 +21,7 @@ NODES = {
     "label_schema_gen": ("component",),
     "pusher": ("component",),
     "report_gen": ("component",),
+    "statistics_gen": ("component",),
     "trainer": ("run", "tuning"),
 }
 _LOADED = """
