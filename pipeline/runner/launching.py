@@ -1,4 +1,4 @@
-"""Launches TFX's nodes so that one which is cached imports nothing.
+"""Compiles a pipeline and runs it by LocalDagRunner, so that a cached node imports nothing.
 
 TFX's launcher imports the executor of each node before it asks the cache, and touches local files
 through TensorFlow.
@@ -9,22 +9,38 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
+from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.io import filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperator
+from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
 from tfx.proto.orchestration import pipeline_pb2
 
 _BEFORE_TENSORFLOW = -1  # TFX registers TensorFlow's file system with priority 0
 
 
-def launch(ir: pipeline_pb2.Pipeline) -> None:
-    """Runs a compiled pipeline by LocalDagRunner."""
+def compile_for_run(
+    tfx_pipeline: Pipeline, metadata_file: Path, run_id: str
+) -> pipeline_pb2.Pipeline:
+    """Compiles a pipeline for one run, which the file of ML Metadata will know by its id."""
     registry = filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY
     registry.register(LocalFilesystem, priority=_BEFORE_TENSORFLOW)
+    connection = sqlite_metadata_connection_config(str(metadata_file))
+    tfx_pipeline.metadata_connection_config = connection
+    ir = Compiler().compile(tfx_pipeline)
+    substitute_runtime_parameter(ir, {"pipeline-run-id": run_id})
+    return ir
+
+
+def launch(ir: pipeline_pb2.Pipeline) -> None:
+    """Runs a compiled pipeline."""
     with _executors_imported_when_they_run():
         LocalDagRunner().run_with_ir(ir)
 

@@ -130,26 +130,17 @@ class _Run:
             data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest.span)
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
                 data_fingerprint.result()  # a path that is wrong is told at once
-            from tfx.dsl.compiler.compiler import Compiler
-            from tfx.orchestration.metadata import sqlite_metadata_connection_config
-            from tfx.orchestration.portable.runtime_parameter_utils import (
-                substitute_runtime_parameter,
-            )
-
             from pipeline.pipeline import create_pipeline
             from pipeline.runner.history import metadata_file
-            from pipeline.runner.launching import launch
+            from pipeline.runner.launching import compile_for_run, launch
 
             passed = self._workspace.checked if use_cache else None
             check_buildable_once(self._config, len(labels.genres), passed)
             inputs = self._inputs(data, data_fingerprint.result())
             tfx_pipeline = create_pipeline(self._config, inputs)
             tfx_pipeline.enable_cache = use_cache
-            tfx_pipeline.metadata_connection_config = sqlite_metadata_connection_config(
-                str(metadata_file(self._workspace.root))
-            )
-            ir = Compiler().compile(tfx_pipeline)
-        substitute_runtime_parameter(ir, {"pipeline-run-id": self._run_id})
+            metadata = metadata_file(self._workspace.root)
+            ir = compile_for_run(tfx_pipeline, metadata, self._run_id)
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
         self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
         return functools.partial(launch, ir)
