@@ -70,10 +70,9 @@ def test_a_module_executes_when_it_is_asked_for_a_name_and_only_once(package: st
 
 def test_a_submodule_executes_its_package_first_and_is_loaded_once(package: str) -> None:
     with deferred_imports.deferred_imports():
-        import heavy  # noqa: F401
-    from heavy.part import value
-
+        import heavy
     import heavy.part
+    from heavy.part import value
 
     assert value == 7
     assert _executed() == ["heavy", "heavy.part"]
