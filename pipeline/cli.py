@@ -53,7 +53,11 @@ def main() -> None:
 
 @main.command()
 @config_option
-@click.option("--data", type=_PATH, help="A CSV file, or a folder with one folder per genre.")
+@click.option(
+    "--data",
+    type=_PATH,
+    help="A manifest such as labels.csv, or a folder with one folder per genre.",
+)
 @overrides_option
 @click.option("--no-cache", is_flag=True, help="Run every stage, even if nothing changed.")
 @_pipeline_root
@@ -151,7 +155,7 @@ def report(
 @main.command()
 @click.argument("run", required=False)
 @click.option("--model", type=_PATH, help="Examine this SavedModel instead of a run; needs --data.")
-@click.option("--data", type=_PATH, help="Labelled covers for --model: a CSV file or a folder.")
+@click.option("--data", type=_PATH, help="Labelled covers for --model: a manifest or a folder.")
 @click.option(
     "--range-steps",
     default=60,

@@ -48,7 +48,7 @@ class PipelineConfig(Options):
         schema_path: the label schema; `schema` in YAML, relative to the YAML file.
         genres: names that replace the genres of the label schema, in the order of the model's
             outputs; null keeps those. Another schema by `--set schema=FILE` brings its own.
-        data: a CSV manifest or a folder; relative to the YAML file.
+        data: a manifest or a folder; relative to the YAML file.
         sample: what to generate when no data are given.
         ingest: see `IngestConfig`.
         data_gate: see `DataGateConfig`.

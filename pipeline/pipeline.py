@@ -36,7 +36,7 @@ class RunInputs:
     Attributes:
         pipeline_root: where artifacts are stored.
         push_destination: folder, or URL of an object store, for the pushed model versions.
-        data: the CSV manifest or folder to ingest, or its URL.
+        data: the manifest or folder to ingest, or its URL.
         data_fingerprint: hash of the data's content; a cache key.
         schema_text: the label schema in text format.
         training: what the trainer's `run_fn` receives; see `pipeline.runner.training_options`.

@@ -54,7 +54,7 @@ def CoverExampleGen(
         examples: receives one directory of TFRecord shards per split; for data in spans also the
             drift splits, which have no images.
         quarantine: receives the rejected rows and the counts of all rows.
-        data: a CSV manifest, a folder, or a folder of spans; see `sources` and `spans`. Or its
+        data: a manifest, a folder, or a folder of spans; see `sources` and `spans`. Or its
             URL in an object store.
         config: an `IngestConfig` as JSON.
         data_fingerprint: hash of the input's content; a cache key only.

@@ -1,4 +1,4 @@
-"""Lists rows (image path, genre names) of a CSV manifest or of one folder per genre.
+"""Lists rows (image path, genre names) of a manifest or of one folder per genre.
 
 A row is one item of the input: a line of the manifest, or a file in a genre folder. Rows are only
 listed here; images are opened later. Files and folders whose name starts with a dot are not rows.
@@ -16,8 +16,9 @@ from components.contracts.quarantine import QuarantinedRow, Reason
 from components.cover_example_gen.manifests.kinds import (
     LABELS,
     expected_manifests,
-    is_manifest,
     kind_of,
+    manifests_in,
+    suffixes,
 )
 from components.support.errors import ConfigError, DataError
 
@@ -51,7 +52,7 @@ class Source:
 
     Attributes:
         directory: what image paths are relative to.
-        manifest: the CSV file, or None for one folder per genre.
+        manifest: the file that lists them, or None for one folder per genre.
         folder: the directory's name below the data directory, for one span of several; or empty.
     """
 
@@ -70,8 +71,7 @@ class Source:
         """Lists the rows in a stable order: by line, or by path.
 
         Raises:
-            DataError: the manifest cannot be read as a CSV with an image and a genres column, or
-                there are no rows.
+            DataError: the manifest cannot be read as what its name says, or there are no rows.
         """
         found = list(self._manifest_rows() if self.manifest else self._folder_rows())
         if not found:
@@ -148,11 +148,12 @@ def find_source(data: Path | str, folder: str = "") -> Source:
         raise ConfigError(
             f"Expected a file or folder at {data}. Received: nothing there. {_expected_layout()}"
         )
-    manifests = sorted(path for path in data.iterdir() if is_manifest(path.name) and path.is_file())
+    manifests = manifests_in(data)
     named = [path for path in manifests if path.stem == LABELS]
     if len(named or manifests) > 1:
         raise ConfigError(
-            f"Expected one manifest in {data}, or one named {LABELS}.csv. Received: "
+            f"Expected one manifest in {data}, or one named "
+            f"{' or '.join(LABELS + suffix for suffix in suffixes())}. Received: "
             f"{', '.join(path.name for path in manifests)}. Name the file to use."
         )
     return Source(data, next(iter(named or manifests), None), folder)

@@ -61,7 +61,7 @@ def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
     """Finds the spans of the data and selects those chosen.
 
     Args:
-        data: a CSV file, a folder, a folder of spans, or a path with `{SPAN}` in it.
+        data: a manifest, a folder, a folder of spans, or a path with `{SPAN}` in it.
         choice: `newest`, `all`, a number, or the first and the last number of a range.
 
     Raises:

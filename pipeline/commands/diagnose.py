@@ -71,7 +71,7 @@ def diagnose_model(model: Path, data: Path) -> tuple[str, Diagnosis]:
 
     Args:
         model: folder of a SavedModel of this project.
-        data: a CSV manifest, or a folder with one folder per genre.
+        data: a manifest, or a folder with one folder per genre.
 
     Raises:
         DeploymentError: the folder holds no model of this project.

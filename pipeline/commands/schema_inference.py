@@ -20,6 +20,7 @@ from components.contracts.label_schema import (
 from components.contracts.quarantine import RowRejected
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.headers import read_header
+from components.cover_example_gen.manifests.kinds import expected_manifests
 from components.cover_example_gen.sources import Source
 from components.cover_example_gen.spans import find_spans
 from components.support.errors import DataError
@@ -47,7 +48,7 @@ def infer_schema(data: Path) -> str:
     if len(genres) < 2:
         raise DataError(
             f"Expected at least two genres in {data}. Received: {', '.join(genres) or 'none'}. "
-            "Give one folder per genre, or a CSV file with a genres column."
+            f"Give one folder per genre, or {expected_manifests()}."
         )
     formats = Counter(
         name for source, found in given for name in _formats(source, {row.path for row in found})

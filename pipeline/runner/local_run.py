@@ -116,7 +116,7 @@ class _Run:
         if sample is None:
             raise ConfigError(
                 f"Expected data for pipeline '{self._config.name}'. Received: none. "
-                "Give a CSV file or a folder with --data."
+                "Give a manifest or a folder with --data."
             )
         directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
         return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,9 +56,22 @@ def kinds() -> tuple[ManifestKind, ...]:
     return tuple(module.KIND for module in modules if hasattr(module, "KIND"))
 
 
+@functools.cache
+def suffixes() -> tuple[str, ...]:
+    """Returns the endings of all kinds."""
+    return tuple(suffix for kind in kinds() for suffix in kind.suffixes)
+
+
 def is_manifest(name: str) -> bool:
-    """Tells whether a file of this name is a manifest."""
-    return any(name.casefold().endswith(kind.suffixes) for kind in kinds())
+    """Tells whether a file of this name is a manifest; the case of its ending does not matter."""
+    return name.casefold().endswith(suffixes())
+
+
+def manifests_in(folder: Path) -> list[Path]:
+    """Lists the manifests directly in a folder, by name; there may be many other files."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if is_manifest(entry.name) and entry.is_file()]
+    return [folder / name for name in sorted(names)]
 
 
 def kind_of(manifest: Path) -> ManifestKind:
