@@ -40,6 +40,7 @@ class RunInputs:
         data_fingerprint: hash of the data's content; a cache key.
         schema_text: the label schema in text format.
         training: what the trainer's `run_fn` receives; see `pipeline.runner.training_options`.
+        tuning: what the tuner's `tuner_fn` receives, if there is one.
         code_fingerprints: component folder -> hash of the code that it runs; a cache key.
     """
 
@@ -49,6 +50,7 @@ class RunInputs:
     data_fingerprint: str | RuntimeParameter
     schema_text: str
     training: dict[str, Any] | RuntimeParameter
+    tuning: dict[str, Any]
     code_fingerprints: dict[str, str]
 
 
@@ -99,11 +101,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
                 tuner_fn=TUNER_FN,
                 examples=examples,
                 schema=schema,
-                custom_config={
-                    "config": config.trainer.model_dump(mode="json"),
-                    "tuner": config.tuner.model_dump(mode="json"),
-                    "code_fingerprint": inputs.code_fingerprints["trainer"],
-                },
+                custom_config=inputs.tuning,
             )
         ]
         tuners[0].add_upstream_node(data_gate)

@@ -18,6 +18,7 @@ import fsspec
 from components.support.errors import ConfigError, CoversError, DeploymentError
 
 _SEPARATOR = "://"
+_CHUNK = 1 << 20
 _CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # what Google Cloud Storage and S3 call them
 
 
@@ -88,6 +89,19 @@ def store_errors(location: str) -> Iterator[None]:
             f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
             "address, the network and the credentials in the environment."
         ) from error
+
+
+def fingerprint_file(path: Path | str) -> str:
+    """Returns the sha256 of a local file's content, hex.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def fingerprint_objects(url: str) -> str:

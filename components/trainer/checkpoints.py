@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from components.trainer.lasting import lasting_folder
 from components.trainer.state import TrainingState
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -31,25 +32,12 @@ _logger = logging.getLogger(__name__)
 
 
 def checkpoint_folder(root: str, recipe: str) -> Path | None:
-    """Returns the folder of a recipe's checkpoint below `root`, or None where none can be kept.
-
-    Checkpoints need a file system that outlives the process. An object store is not one; there a
-    killed training run starts over.
-    """
-    if not root or not recipe:
-        return None
-    if "://" in root:
-        _logger.warning(
-            "No checkpoints: %s is not a folder. A killed training run will start over.", root
-        )
-        return None
-    folder = Path(root) / recipe[:32]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        _logger.warning("No checkpoints: %s. A killed training run will start over.", error)
-        return None
-    _remove_forgotten(folder)
+    """Returns the folder of a recipe's checkpoint below `root`, or None where none can be kept."""
+    folder = lasting_folder(
+        root, recipe[:32], kept="checkpoints", otherwise="A killed training run will start over."
+    )
+    if folder:
+        _remove_forgotten(folder)
     return folder
 
 

@@ -228,6 +228,10 @@ class TrainerConfig(Options):
             epoch too. A killed training run resumes from the last one. Null writes none.
         checkpoint_folder: a folder that outlives the process, such as a mounted volume; null
             uses the pipeline root where that is a folder, and otherwise keeps no checkpoints.
+        feature_gigabytes: disk space for the features of frozen backbones. A training run with the
+            same backbone reads them; the least recently used ones are removed first. Null keeps
+            none.
+        feature_folder: where they are kept; as for `checkpoint_folder`.
     """
 
     SECTION = "trainer"
@@ -252,6 +256,8 @@ class TrainerConfig(Options):
     cache: bool = True
     checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
     checkpoint_folder: str | None = None
+    feature_gigabytes: float | None = Field(default=4.0, gt=0.0)
+    feature_folder: str | None = None
 
     @model_validator(mode="before")
     @classmethod

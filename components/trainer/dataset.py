@@ -46,10 +46,12 @@ class Split:
     Attributes:
         files: TFRecord files, sorted; gzipped where the name ends in `.gz`.
         labels: float32, shape (examples, genres), in the order of the files.
+        ids: `image/id` of the covers, in the order of the files.
     """
 
     files: tuple[str, ...]
     labels: np.ndarray
+    ids: tuple[str, ...]
 
     def steps(self, batch_size: int) -> int:
         """Returns the number of batches in one pass; the last may be smaller."""
@@ -57,7 +59,7 @@ class Split:
 
 
 def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: str) -> Split:
-    """Finds a split's files and reads its labels.
+    """Finds a split's files and reads its labels and the covers' identities.
 
     Args:
         patterns: file patterns, as TFX passes them to a trainer.
@@ -69,31 +71,35 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
             the schema's shape, or a file is broken.
     """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    spec = {label_schema.LABEL: label_schema.parsing_spec(schema)[label_schema.LABEL]}
+    spec = {
+        label_schema.LABEL: label_schema.parsing_spec(schema)[label_schema.LABEL],
+        label_schema.IMAGE_ID: tf.io.FixedLenFeature((), tf.string),
+    }
     try:
         batches = [
-            tf.io.parse_example(serialized, spec)[label_schema.LABEL].numpy()
-            for serialized in _records(files).batch(1024)
+            tf.io.parse_example(serialized, spec) for serialized in _records(files).batch(1024)
         ]
     except tf.errors.OpError as error:
         raise DataError(
-            f"Expected tf.Examples with '{label_schema.LABEL}' of {len(schema.genres)} floats, "
-            f"one per genre of the schema, in the {name} split ({', '.join(patterns)}). "
+            f"Expected tf.Examples with '{label_schema.IMAGE_ID}' and "
+            f"'{label_schema.LABEL}' of {len(schema.genres)} floats, one per genre of the schema, "
+            f"in the {name} split ({', '.join(patterns)}). "
             f"Received: {error.message}. Ingest the data again with this schema."
         ) from error
-    examples = sum(len(batch) for batch in batches)
+    examples = sum(len(batch[label_schema.IMAGE_ID]) for batch in batches)
     if not examples:
         raise DataError(
             f"Expected examples in the {name} split. Received: {len(files)} files without any "
             f"({', '.join(patterns)}). Add more covers, or change the splits."
         )
-    labels = np.concatenate(batches)
+    labels = np.concatenate([batch[label_schema.LABEL].numpy() for batch in batches])
     if not labels.any():
         raise DataError(
             f"Expected labelled examples in the {name} split. Received: {examples} examples, "
             f"none with a genre of the schema ({', '.join(schema.genres)})."
         )
-    return Split(files=files, labels=labels)
+    ids = np.concatenate([batch[label_schema.IMAGE_ID].numpy() for batch in batches])
+    return Split(files, labels, tuple(each.decode() for each in ids.tolist()))
 
 
 def label_prior(labels: np.ndarray) -> np.ndarray:
@@ -198,6 +204,37 @@ def eval_dataset(
     with tf.device("CPU:0"):
         pairs = tf.data.Dataset.from_tensor_slices((images, split.labels))
     return _batched(pairs.with_options(input_options()), config)
+
+
+def images_dataset(
+    split: Split,
+    images: tf.Tensor | None,
+    rows: np.ndarray,
+    schema: label_schema.LabelSchema,
+    config: TrainerConfig,
+) -> tf.data.Dataset:
+    """Returns batches of some of a split's covers; the others are not decoded.
+
+    Args:
+        split: any split.
+        images: its decoded covers, from `load_images`, or None to decode them as they come.
+        rows: int64, shape (covers,): which, rising.
+        schema: names the features.
+        config: batch size and image size.
+
+    Yields:
+        tf.uint8, shape (batch, image_size, image_size, 3).
+    """
+    if images is not None:
+        with tf.device("CPU:0"):
+            indices = tf.data.Dataset.from_tensor_slices(rows).with_options(input_options())
+        return indices.batch(config.batch_size).map(lambda index: tf.gather(images, index))
+    chosen = np.zeros(len(split.ids), bool)
+    chosen[rows] = True
+    wanted = tf.constant(chosen)
+    records = _records(split.files).enumerate().filter(lambda row, _: wanted[row])
+    decoded = _decoded(records.map(lambda _, record: record), schema, config)
+    return _batched(decoded.map(lambda image, _: image), config)
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""The layers after a backbone, trained on its features, which are computed once."""
+"""The layers after a backbone, by themselves: trained on its features."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.contracts.nodes import TRAINER
-from components.support import progress
 from components.trainer.config import TrainerConfig
-from components.trainer.model import AugmentedModel
 from components.trainer.optimization import make_loss
 
 # Low and constant: a head that overfits the features is a worse start than none.
@@ -40,28 +37,9 @@ def split_at_features(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     return keras.Model(network.input, features), keras.Model(inputs, outputs, name="network")
 
 
-def compute_features(extractor: keras.Model, batches: tf.data.Dataset, total: int) -> tf.Tensor:
-    """Returns the features of each cover, float32, shape (total, ...), in the machine's memory.
-
-    Args:
-        extractor: images to features.
-        batches: images and labels.
-        total: number of covers.
-    """
-    features = np.empty((total, *extractor.output_shape[1:]), np.float32)
-    progress.start(TRAINER, total, "covers through the frozen backbone")
-    done = 0
-    for images, _ in batches:
-        features[done : done + len(images)] = extractor.predict_on_batch(images)
-        done += len(images)
-        progress.advance(TRAINER, len(images))
-    with tf.device("CPU:0"):
-        return tf.convert_to_tensor(features)
-
-
 def fit_head(
-    model: AugmentedModel,
-    batches: tf.data.Dataset,
+    head: keras.Model,
+    features: tf.Tensor,
     labels: np.ndarray,
     config: TrainerConfig,
     label_prior: np.ndarray,
@@ -69,14 +47,12 @@ def fit_head(
     """Trains what follows the backbone for `config.head_epochs` epochs, on unaugmented covers.
 
     Args:
-        model: what `build_model` built, with a backbone.
-        batches: images and labels in the order of `labels`.
+        head: features to probabilities; see `split_at_features`.
+        features: float32, shape (examples, ...), in the order of `labels`.
         labels: float32, shape (examples, genres).
         config: names the loss and the number of epochs.
         label_prior: float, shape (genres,): what balanced class weights follow from.
     """
-    extractor, head = split_at_features(model.network)
-    features = compute_features(extractor, batches, len(labels))
     head.compile(
         keras.optimizers.Adam(_LEARNING_RATE), make_loss(config, label_prior), jit_compile=False
     )

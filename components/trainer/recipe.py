@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.support.file_systems import fingerprint_file
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split
-
-_CHUNK = 1 << 20
 
 
 def make_recipe(
@@ -30,16 +29,8 @@ def make_recipe(
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
     for backbone in config.backbone:
         if Path(backbone.weights).is_file():
-            digest.update(_file_digest(backbone.weights))
+            digest.update(fingerprint_file(backbone.weights).encode())
     for split in splits:
         for file in split.files:
-            digest.update(_file_digest(file))
+            digest.update(fingerprint_file(file).encode())
     return digest.hexdigest()
-
-
-def _file_digest(path: str) -> bytes:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()

@@ -17,10 +17,11 @@ from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split
 from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.export import export_model
+from components.trainer.features import open_feature_store
 from components.trainer.model import serving_network
 from components.trainer.recipe import make_recipe
 from components.trainer.thresholds import decision_rule
-from components.trainer.training import TrainingData, train_model
+from components.trainer.training import TrainingData, evaluation_probabilities, train_model
 from components.trainer.tuning import with_hyperparameters
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig;
             `code_fingerprint`, part of the recipe that the exported model records; and, if
-            checkpoints are to be kept, `checkpoint_folder`. `hyperparameters` are a tuner's
-            best. The model goes to `serving_model_dir`; history, diagnosis, Keras weights,
-            configuration and TensorBoard logs to `model_run_dir`.
+            checkpoints and features are to be kept, `checkpoint_folder` and `feature_folder`.
+            `hyperparameters` are a tuner's best. The model goes to `serving_model_dir`; history,
+            diagnosis, Keras weights, configuration and TensorBoard logs to `model_run_dir`.
 
     Raises:
         ConfigError: the configuration or schema is wrong, or training diverged.
@@ -57,11 +58,13 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     root = config.checkpoint_folder or fn_args.custom_config.get("checkpoint_folder", "")
     checkpoints = checkpoint_folder(root, recipe)
+    root = config.feature_folder or fn_args.custom_config.get("feature_folder", "")
+    store = open_feature_store(root, config)
     try:
-        data = TrainingData.load(schema, train, evaluation, config)
+        data = TrainingData.load(schema, train, evaluation, config, store)
         trained = train_model(data, config, run_dir, checkpoints)
         network = serving_network(trained.model, config)
-        probabilities = network.predict(data.evaluation_batches(config), verbose=0)
+        probabilities = evaluation_probabilities(network, data, config)
         rule = decision_rule(config, evaluation.labels, probabilities)
         findings = check_predictions(schema.genres, evaluation.labels, probabilities, rule)
         final = {finding.code for finding in findings}

@@ -8,10 +8,11 @@ import logging
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.contracts.diagnosis import Finding
-from components.contracts.label_schema import LabelSchema
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.trainer.callbacks import (
     AveragedWeights,
     BestWeights,
@@ -29,7 +30,9 @@ from components.trainer.dataset import (
     train_dataset,
 )
 from components.trainer.diagnostics.callback import Diagnostics, first_covers
-from components.trainer.head import compute_features, fit_head, split_at_features
+from components.trainer.feature_store import FeatureStore
+from components.trainer.features import compute_features, features_key
+from components.trainer.head import fit_head, split_at_features
 from components.trainer.model import (
     AugmentedModel,
     build_model,
@@ -51,8 +54,9 @@ class TrainingData:
         evaluation: what chooses the epoch and tunes thresholds.
         train_images: see `load_images`.
         evaluation_images: see `load_images`.
-        features: what `with_features` returned before, by what it depends on, so that the trials
-            of a tuner share a frozen backbone.
+        store: where features of frozen backbones are kept for other training runs; None keeps none.
+        remembered: features by split and by what they depend on, so that the trials of a tuner
+            share a frozen backbone.
     """
 
     schema: LabelSchema
@@ -60,37 +64,54 @@ class TrainingData:
     evaluation: Split
     train_images: tf.Tensor | None
     evaluation_images: tf.Tensor | None
-    features: dict[str, TrainingData] = dataclasses.field(default_factory=dict)
+    store: FeatureStore | None = None
+    remembered: dict[tuple[str, str], tf.Tensor] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, schema: LabelSchema, train: Split, evaluation: Split, config: TrainerConfig
+        cls,
+        schema: LabelSchema,
+        train: Split,
+        evaluation: Split,
+        config: TrainerConfig,
+        store: FeatureStore | None = None,
     ) -> TrainingData:
         """Decodes both splits; raises as `load_images` does."""
         train_images = load_images(train, schema, config)
-        return cls(schema, train, evaluation, train_images, load_images(evaluation, schema, config))
+        evaluation_images = load_images(evaluation, schema, config)
+        return cls(schema, train, evaluation, train_images, evaluation_images, store)
 
     def with_features(self, extractor: keras.Model, config: TrainerConfig) -> TrainingData:
         """Returns the same data with the covers' features in the place of their images."""
-        key = config.model_dump_json(include={"backbone", "image_size", "precision"})
-        if key not in self.features:
-            batches = (self.train_batches_in_order(config), self.evaluation_batches(config))
-            train, evaluation = (
-                compute_features(extractor, each, len(split.labels))
-                for each, split in zip(batches, (self.train, self.evaluation), strict=True)
-            )
-            self.features[key] = dataclasses.replace(
-                self, train_images=train, evaluation_images=evaluation, features={}
-            )
-        return self.features[key]
+        return dataclasses.replace(
+            self,
+            train_images=self.features_of(TRAIN_SPLIT, extractor, config),
+            evaluation_images=self.features_of(EVAL_SPLIT, extractor, config),
+        )
+
+    def features_of(self, name: str, extractor: keras.Model, config: TrainerConfig) -> tf.Tensor:
+        """Returns the features of a split's covers in the order of its labels.
+
+        Args:
+            name: of the split.
+            extractor: images to features; see `split_at_features`.
+            config: names the backbones and the size of the covers.
+        """
+        split, images = {
+            TRAIN_SPLIT: (self.train, self.train_images),
+            EVAL_SPLIT: (self.evaluation, self.evaluation_images),
+        }[name]
+        key = features_key(extractor, config)
+        if (name, key) in self.remembered:
+            return self.remembered[name, key]
+        features = compute_features(extractor, key, split, images, self.schema, config, self.store)
+        if config.trains_on_features:  # Else they are of use before the first epoch only.
+            self.remembered[name, key] = features
+        return features
 
     def train_batches(self, config: TrainerConfig, start: Position) -> tf.data.Dataset:
         """Returns the shuffled batches of all epochs from `start` on."""
         return train_dataset(self.train, self.train_images, self.schema, config, start)
-
-    def train_batches_in_order(self, config: TrainerConfig) -> tf.data.Dataset:
-        """Returns one pass over the train split in the order of its labels."""
-        return eval_dataset(self.train, self.train_images, self.schema, config)
 
     def evaluation_batches(self, config: TrainerConfig) -> tf.data.Dataset:
         """Returns one pass over the eval split in the order of its labels."""
@@ -148,8 +169,9 @@ def train_model(
             _logger.warning("The checkpoint belongs to another model: training starts over.")
             checkpoint = None
         if config.backbone and config.head_epochs and model is whole and checkpoint is None:
-            batches = data.train_batches_in_order(config)
-            fit_head(model, batches, data.train.labels, config, prior)
+            extractor, head = split_at_features(whole.network)
+            features = data.features_of(TRAIN_SPLIT, extractor, config)
+            fit_head(head, features, data.train.labels, config, prior)
     state = TrainingState(config.early_stopping)
     callbacks = _callbacks(data, config, state, run_dir)
     if checkpoints and config.checkpoint_seconds:
@@ -164,6 +186,26 @@ def train_model(
         model.network.set_weights(state.best_weights)
     findings = next(each for each in callbacks if isinstance(each, Diagnostics)).findings
     return Trained(whole, list(findings.values()), state.epochs, state.best_epoch)
+
+
+def evaluation_probabilities(
+    network: keras.Model, data: TrainingData, config: TrainerConfig
+) -> np.ndarray:
+    """Returns what a network says of the eval split: float32, shape (covers, genres).
+
+    A frozen backbone does not see the covers again. Where training was in mixed precision, the
+    network to be served, which is not, has features of its own: they are computed and kept, too.
+
+    Args:
+        network: the one to be served, so that its thresholds can be tuned on what it says.
+        data: both splits.
+        config: what the network was trained with.
+    """
+    if not config.trains_on_features:
+        return np.asarray(network.predict(data.evaluation_batches(config), verbose=0))
+    extractor, head = split_at_features(network)
+    features = data.features_of(EVAL_SPLIT, extractor, config)
+    return np.asarray(head.predict(features, batch_size=config.batch_size, verbose=0))
 
 
 def device_strategy() -> tf.distribute.Strategy:

@@ -18,6 +18,7 @@ from components.trainer.config import (
     name_and_kwargs,
 )
 from components.trainer.dataset import read_split
+from components.trainer.features import open_feature_store
 from components.trainer.training import TrainingData, train_model
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
     Args:
         fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig,
-            and `tuner`, those of a TunerConfig.
+            `tuner`, those of a TunerConfig, and, if features are to be kept, `feature_folder`.
 
     Raises:
         ConfigError: a configuration or the schema is wrong.
@@ -117,7 +118,9 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(fn_args.eval_files, schema, EVAL_SPLIT)
-    data = TrainingData.load(schema, train, evaluation, config)
+    root = config.feature_folder or fn_args.custom_config.get("feature_folder", "")
+    store = open_feature_store(root, config)
+    data = TrainingData.load(schema, train, evaluation, config, store)
     return TunerFnResult(
         tuner=make_tuner(data, config, tuner, Path(fn_args.working_dir)), fit_kwargs={}
     )

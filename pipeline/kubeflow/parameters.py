@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
 from pipeline.runner.fingerprints import fingerprint_components
-from pipeline.runner.training_options import training_options
+from pipeline.runner.training_options import training_options, tuning_options
 
 if TYPE_CHECKING:
     from pipeline.pipeline import RunInputs
@@ -35,6 +35,7 @@ def run_inputs(config: PipelineConfig) -> RunInputs:
         data_fingerprint="",
         schema_text=config.schema_text(),
         training=RuntimeParameter(TRAINING, str),
+        tuning=tuning_options(config),
         code_fingerprints=fingerprint_components(),
     )
 

@@ -33,7 +33,7 @@ from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.result import RunResult
 from pipeline.runner.stages import StageWatcher
-from pipeline.runner.training_options import training_options
+from pipeline.runner.training_options import training_options, tuning_options
 from pipeline.runner.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -148,13 +148,15 @@ class _Run:
     def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
         from pipeline.pipeline import RunInputs
 
+        features = str(self._workspace.features)
         return RunInputs(
             pipeline_root=str(self._workspace.artifacts),
             push_destination=str(self._workspace.push_destination),
             data=str(data.resolve()),
             data_fingerprint=data_fingerprint,
             schema_text=self._config.schema_text(),
-            training=training_options(self._config, str(self._workspace.checkpoints)),
+            training=training_options(self._config, str(self._workspace.checkpoints), features),
+            tuning=tuning_options(self._config, features),
             code_fingerprints=fingerprint_components(),
         )
 

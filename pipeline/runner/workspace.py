@@ -46,6 +46,11 @@ class Workspace:
         """Where a file each stands for a network that was built and trained on one batch."""
         return self.artifacts / "checked"
 
+    @property
+    def features(self) -> Path:
+        """Where training runs keep the features of frozen backbones for one another."""
+        return self.artifacts / "features"
+
     def log_file(self, run_id: str) -> Path:
         """The log of one run."""
         return self.artifacts / "logs" / f"{run_id}.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -46,11 +47,14 @@ def _encode(pixels: np.ndarray, image_format: str = "PNG", mode: str | None = No
 
 
 def _example(encoded: bytes, label: list[float]) -> bytes:
-    """Serializes a tf.Example with a cover and its label."""
+    """Serializes a tf.Example with a cover, its identity and its label."""
+
+    def of_bytes(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
     features = {
-        label_schema.IMAGE_ENCODED: tf.train.Feature(
-            bytes_list=tf.train.BytesList(value=[encoded])
-        ),
+        label_schema.IMAGE_ENCODED: of_bytes(encoded),
+        label_schema.IMAGE_ID: of_bytes(hashlib.sha256(encoded).hexdigest().encode()),
         label_schema.LABEL: tf.train.Feature(float_list=tf.train.FloatList(value=label)),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -19,7 +19,8 @@ from components.trainer.backbone import build_backbones
 from components.trainer.config import Backbone, TrainerConfig
 from components.trainer.dataset import read_split
 from components.trainer.efficientnet_lite import efficientnet_lite, load_state_dict
-from components.trainer.head import compute_features, split_at_features
+from components.trainer.features import compute_features
+from components.trainer.head import split_at_features
 from components.trainer.model import build_model
 from components.trainer.torch_weights import read_state_dict
 from components.trainer.training import TrainingData, train_model
@@ -204,9 +205,9 @@ def test_trainings_with_one_frozen_backbone_share_its_features(
     assert data.train_images is None  # Each cover is decoded once: it need not be kept.
     computed = []
 
-    def compute(extractor, batches, total):
-        computed.append(total)
-        return compute_features(extractor, batches, total)
+    def compute(extractor, key, split, *arguments):
+        computed.append(len(split.labels))
+        return compute_features(extractor, key, split, *arguments)
 
     monkeypatch.setattr(training, "compute_features", compute)
     for rate in (0.3, 0.5):

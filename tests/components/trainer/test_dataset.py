@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ from components.trainer import dataset
 from components.trainer.dataset import (
     Position,
     eval_dataset,
+    images_dataset,
     load_images,
     read_split,
     train_dataset,
@@ -29,6 +32,7 @@ def epoch(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def test_reads_gzipped_and_plain_files_in_order(covers, train):
     assert [file.rsplit("/", 1)[1] for file in train.files] == ["data-0.gz", "data-1"]
     np.testing.assert_array_equal(train.labels, covers.labels["train"])
+    assert train.ids == tuple(hashlib.sha256(each).hexdigest() for each in covers.encoded["train"])
     assert train.steps(16) == 3
 
 
@@ -49,6 +53,24 @@ def test_eval_batches_are_in_file_order(covers, schema, small_config, cache):
     np.testing.assert_array_equal(labels, split.labels)
     for image, encoded in zip(images, covers.encoded["eval"], strict=True):
         np.testing.assert_array_equal(image, decode_and_resize(encoded, 48))
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_chosen_covers_come_in_file_order_and_others_are_not_decoded(
+    schema, small_config, tmp_path, example, write_split, covers, cache
+):
+    encoded = covers.encoded["eval"][:5]
+    if not cache:
+        encoded = [*encoded[:2], b"not a cover", *encoded[3:]]
+    write_split(tmp_path, "eval", [example(each, [1.0, 0.0, 0.0, 0.0, 0.0]) for each in encoded])
+    split = read_split([str(tmp_path / "Split-eval" / "*")], schema, "eval")
+    config = small_config.model_copy(update={"cache": cache, "batch_size": 2})
+    images = load_images(split, schema, config)
+    rows = np.array([0, 3, 4])
+    batches = list(images_dataset(split, images, rows, schema, config).as_numpy_iterator())
+    assert [len(batch) for batch in batches] == [2, 1]
+    for row, image in zip(rows, np.concatenate(batches), strict=True):
+        np.testing.assert_array_equal(image, decode_and_resize(encoded[row], 48))
 
 
 @pytest.mark.parametrize("cache", [True, False])

@@ -1,0 +1,175 @@
+"""Features of covers, kept across trainings: files and arrays, nothing of TensorFlow.
+
+A store is one folder of segments. A segment holds the features of some hundred covers of one set:
+`<set>-<random>.npz`, an archive that carries checksums, written under another name and then
+renamed. So a kill leaves whole segments only, and several trainings may share a store without
+asking each other: the worst that happens is that two keep the same features.
+
+A set is named by a hash of all that the features follow from but the cover; a cover by the hash of
+its bytes. Nothing stored can be out of date, only unused: what was used longest ago goes when the
+store is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+import uuid
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+SUFFIX = ".npz"
+_PARTIAL_SUFFIX = ".partial"
+_PARTIAL_IS_LEFT_OVER_AFTER = 3600.0
+_COVERS_IN_A_SEGMENT = 256
+_BYTES_IN_A_SEGMENT = 64 << 20
+_NAME_LENGTH = 32
+_OVERHEAD = 4096  # of an archive, above its arrays
+
+_logger = logging.getLogger(__name__)
+
+
+class FeatureStore:
+    """The features in one folder, as far as one training is concerned.
+
+    Args:
+        folder: exists.
+        limit: bytes that all segments may take together. What this training reads and writes is
+            never removed for it.
+    """
+
+    def __init__(self, folder: Path, limit: float) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._in_use: set[Path] = set()
+        self._is_full = False
+        self._remove_left_over()
+
+    def read(self, key: str, ids: Sequence[str], features: np.ndarray) -> np.ndarray:
+        """Fills in what is kept of a set.
+
+        Args:
+            key: hash that names the set.
+            ids: of the covers.
+            features: float32, shape (len(ids), ...): receives the features of the covers found.
+
+        Returns:
+            int64, shape (missing,): the rows of `features` that nothing was found for, rising.
+        """
+        missing = set(range(len(ids)))
+        for path in sorted(self.folder.glob(f"{key[:_NAME_LENGTH]}-*{SUFFIX}")):
+            if not missing:
+                break
+            try:
+                missing -= self._read_segment(path, ids, sorted(missing), features)
+            except FileNotFoundError:  # Another training needed the space.
+                continue
+            except (EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                _logger.warning("Removing %s, which is damaged: %s", path, error)
+                _remove(path)
+            except OSError as error:
+                _logger.warning("Features in %s cannot be read: %s", path, error)
+        self._make_room(0)
+        return np.array(sorted(missing), np.int64)
+
+    def write(self, key: str, ids: Sequence[str], features: np.ndarray) -> None:
+        """Keeps the features of some covers, in one segment.
+
+        A disk or a store that is full is a warning, once: training goes on without.
+
+        Args:
+            key: hash that names the set.
+            ids: of the covers.
+            features: float32, shape (len(ids), ...).
+        """
+        if self._is_full:
+            return
+        arrays = {"ids": np.array(ids, np.bytes_), "features": features}
+        segment = self.folder / f"{key[:_NAME_LENGTH]}-{uuid.uuid4().hex}{SUFFIX}"
+        partial = segment.with_name(segment.name + _PARTIAL_SUFFIX)
+        try:
+            if not self._make_room(_OVERHEAD + sum(each.nbytes for each in arrays.values())):
+                self._stop(f"what this training needs takes more than {self.limit / 1e9:.3g} GB")
+                return
+            with partial.open("wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(segment)
+            self._in_use.add(segment)
+        except OSError as error:
+            _remove(partial)
+            self._stop(str(error))
+
+    def _read_segment(
+        self, path: Path, ids: Sequence[str], rows: Sequence[int], features: np.ndarray
+    ) -> set[int]:
+        """Copies those of the rows that the segment has, and returns them."""
+        with np.load(path, allow_pickle=False) as segment:
+            places = {name.decode(): place for place, name in enumerate(segment["ids"].tolist())}
+            found = [row for row in rows if ids[row] in places]
+            if not found:
+                return set()
+            kept = segment["features"]
+        shape = (len(places), *features.shape[1:])
+        if kept.shape != shape or kept.dtype != features.dtype:
+            raise ValueError(
+                f"Expected features {shape} {features.dtype}. Received: {kept.shape} {kept.dtype}."
+            )
+        features[found] = kept[[places[ids[row]] for row in found]]
+        with contextlib.suppress(OSError):  # A folder may be there to be read only.
+            os.utime(path)
+        self._in_use.add(path)
+        return set(found)
+
+    def _make_room(self, needed: int) -> bool:
+        """Removes what was used longest ago until `needed` bytes fit; tells whether they do."""
+        segments = []
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            segments.append((facts.st_mtime_ns, facts.st_size, path))
+        taken = needed + sum(size for _, size, _ in segments)
+        for _, size, path in sorted(segments):
+            if taken <= self.limit:
+                break
+            if path not in self._in_use and _remove(path):
+                taken -= size
+        return taken <= self.limit
+
+    def _stop(self, reason: str) -> None:
+        self._is_full = True
+        _logger.warning("No more features are kept in %s: %s.", self.folder, reason)
+
+    def _remove_left_over(self) -> None:
+        oldest = time.time() - _PARTIAL_IS_LEFT_OVER_AFTER
+        for path in self.folder.glob(f"*{_PARTIAL_SUFFIX}"):
+            try:
+                if path.stat().st_mtime < oldest:
+                    _remove(path)
+            except FileNotFoundError:
+                continue
+
+
+def covers_in_a_segment(features: np.ndarray) -> int:
+    """Returns how many covers to write at a time: few enough that a kill loses little.
+
+    Args:
+        features: of any number of covers but none, shape (covers, ...).
+    """
+    return max(1, min(_COVERS_IN_A_SEGMENT, _BYTES_IN_A_SEGMENT // features[0].nbytes))
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # A folder may be there to be read only.
+        return False
+    return True

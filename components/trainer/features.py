@@ -1,0 +1,127 @@
+"""What a frozen backbone finds in covers: computed once, and kept for other trainings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.contracts.label_schema import LabelSchema
+from components.support import progress
+from components.trainer import backbone, efficientnet_lite, preprocessing
+from components.trainer.callbacks import STAGE
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import Split, images_dataset
+from components.trainer.feature_store import FeatureStore, covers_in_a_segment
+from components.trainer.lasting import lasting_folder
+
+# Between the file of a cover and its features.
+_CODE = (preprocessing, backbone, efficientnet_lite)
+
+
+def open_feature_store(root: str, config: TrainerConfig) -> FeatureStore | None:
+    """Returns the store of features in a folder, or None where none can be kept."""
+    if not config.feature_gigabytes:
+        return None
+    folder = lasting_folder(
+        root, kept="features", otherwise="Each training puts all covers through its backbone."
+    )
+    return FeatureStore(folder, config.feature_gigabytes * 1e9) if folder else None
+
+
+def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
+    """Returns a hash of all that a cover's features follow from, but the cover.
+
+    The weights count as they are, wherever they came from. So does the code that stands between a
+    file and its features, and the kind of processor, since GPUs round otherwise.
+
+    Args:
+        extractor: images to features; see `split_at_features`.
+        config: names the backbones and the size of the covers.
+    """
+    image, *layers = extractor.layers
+    parts = {
+        "backbones": [(each.name, each.features) for each in config.backbone],
+        "layers after them": [_describe(layer) for layer in layers[1:]],
+        "image_size": config.image_size,
+        "precision": [layer.dtype_policy.name for layer in (image, *layers)],
+        "weights": _digest_of_weights(extractor),
+        "code": {module.__name__: _digest_of_code(module) for module in _CODE},
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "on a GPU": bool(tf.config.list_physical_devices("GPU")),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def compute_features(
+    extractor: keras.Model,
+    key: str,
+    split: Split,
+    images: tf.Tensor | None,
+    schema: LabelSchema,
+    config: TrainerConfig,
+    store: FeatureStore | None,
+) -> tf.Tensor:
+    """Returns the features of each cover, float32, shape (covers, ...), in the machine's memory.
+
+    Only covers whose features are not kept go through the extractor. What it finds is kept soon,
+    so that a training that is killed meanwhile has not worked for nothing.
+
+    Args:
+        extractor: images to features.
+        key: see `features_key`.
+        split: the covers.
+        images: see `load_images`.
+        schema: names the features of examples.
+        config: batch size and image size.
+        store: where features are kept; None keeps none.
+    """
+    features = np.empty((len(split.ids), *extractor.output_shape[1:]), np.float32)
+    missing = store.read(key, split.ids, features) if store else np.arange(len(split.ids))
+    kept = len(split.ids) - len(missing)
+    note = f"{kept:,} features kept from earlier runs"
+    if not len(missing):
+        progress.report(STAGE, kept, kept, note)
+        return _in_memory(features)
+    unit = "covers through the frozen backbone"
+    progress.start(STAGE, len(missing), f"{unit} ({note})" if kept else unit)
+    size = covers_in_a_segment(features)
+    done = written = 0
+    for batch in images_dataset(split, images, missing, schema, config):
+        rows = missing[done : done + len(batch)]
+        features[rows] = extractor.predict_on_batch(batch)
+        done += len(rows)
+        if store and (done - written >= size or done == len(missing)):
+            rows = missing[written:done]
+            store.write(key, [split.ids[row] for row in rows], features[rows])
+            written = done
+        progress.advance(STAGE, len(batch))
+    return _in_memory(features)
+
+
+def _in_memory(features: np.ndarray) -> tf.Tensor:
+    with tf.device("CPU:0"):
+        return tf.convert_to_tensor(features)
+
+
+def _describe(layer: keras.Layer) -> dict[str, Any]:
+    settings = {key: value for key, value in layer.get_config().items() if key != "name"}
+    return {"class": type(layer).__name__, **settings}
+
+
+def _digest_of_weights(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _digest_of_code(module: ModuleType) -> str:
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
