@@ -29,7 +29,7 @@ _PARTIAL_IS_LEFT_OVER_AFTER = 3600.0
 _COVERS_IN_A_SEGMENT = 256
 _BYTES_IN_A_SEGMENT = 64 << 20
 _NAME_LENGTH = 32
-_OVERHEAD = 4096  # of an archive, above its arrays
+_OVERHEAD = 1024  # of an archive, above its arrays
 
 _logger = logging.getLogger(__name__)
 

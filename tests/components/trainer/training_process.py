@@ -1,4 +1,4 @@
-"""A training in a process of its own: see test_checkpoints.py and test_devices.py."""
+"""A training in a process of its own: see test_checkpoints, test_devices and test_features."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 
 from components.support import progress
-from components.trainer import training
+from components.trainer import feature_store, training
 from components.trainer.run import run_fn
 
+_COVERS_IN_A_SEGMENT = 16
 
-def main(root: str, folder: str, config: str, kill_after: str = "0", devices: str = "1") -> None:
+
+def main(
+    root: str,
+    folder: str,
+    config: str,
+    kill_after: str = "0",
+    devices: str = "1",
+    kill_after_covers: str = "0",
+) -> None:
     """Runs `run_fn` on the covers below `root`.
 
     Args:
@@ -25,15 +34,22 @@ def main(root: str, folder: str, config: str, kill_after: str = "0", devices: st
         folder: where everything goes.
         config: a `TrainerConfig` as JSON.
         kill_after: the process kills itself after so many steps, unless 0.
+        kill_after_covers: it does so after so many covers went through a frozen backbone.
         devices: parts of this machine's processor that take the place of so many GPUs.
     """
     if devices != "1":
         divide_the_processor(int(devices))
     tf.config.experimental.enable_op_determinism()
+    feature_store._COVERS_IN_A_SEGMENT = _COVERS_IN_A_SEGMENT
     steps = 0
 
     def step_is_done(stage: str, done: int, total: int, detail: str) -> None:
         nonlocal steps
+        if "frozen backbone" in detail:
+            if done == int(kill_after_covers) != 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if done == total:
+                print(f"seen {done} covers", flush=True)
         if " loss " in detail:
             steps += 1
             if steps == int(kill_after):
@@ -52,6 +68,7 @@ def main(root: str, folder: str, config: str, kill_after: str = "0", devices: st
                     "config": json.loads(config),
                     "code_fingerprint": "code-1",
                     "checkpoint_folder": f"{folder}/checkpoints",
+                    "feature_folder": f"{folder}/features",
                 },
             )
         )
