@@ -22,13 +22,16 @@ from pipeline.config import PipelineConfig
 from pipeline.runner.training_options import training_options
 
 
-def train(ingested: Path, config: PipelineConfig, folder: Path) -> Path:
+def train(
+    ingested: Path, config: PipelineConfig, folder: Path, features: Path | None = None
+) -> Path:
     """Trains as TFX's Trainer does, checkpoints included, and returns the SavedModel's folder.
 
     Args:
         ingested: what `ingest_covers` wrote.
         config: names the trainer's options.
         folder: receives the model, its history and its checkpoints.
+        features: where those of a frozen backbone are kept for other trainings; None keeps none.
     """
     model = serving_model(folder)
     run_fn(
@@ -38,7 +41,9 @@ def train(ingested: Path, config: PipelineConfig, folder: Path) -> Path:
             schema_path=str(schema_file(ingested)),
             serving_model_dir=str(model),
             model_run_dir=str(folder / "model_run"),
-            custom_config=training_options(config, str(folder / "checkpoints")),
+            custom_config=training_options(
+                config, str(folder / "checkpoints"), str(features or "")
+            ),
         )
     )
     return model

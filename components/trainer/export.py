@@ -24,11 +24,19 @@ class ServingModule(tf.Module):
 
     def __init__(self, network: keras.Model, genres: tuple[str, ...], rule: DecisionRule) -> None:
         super().__init__(name="covers")
-        self.network = network
         # A tf.Module does not see the variables of a Keras 3 model. The loader of TensorFlow
         # Serving finds by their tracked names what TensorFlow's Python loader finds without.
         self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
+        # Both signatures call the same function, so that the network is traced and written once.
+        # The network itself is no attribute: all its layers would be written, which nobody reads.
+        self.probabilities = tf.function(
+            lambda encoded: network(
+                decode_and_resize_batch(encoded, self.image_size), training=False
+            ),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
         self.genres = tf.constant(genres)
         self.thresholds = tf.Variable(
             rule.thresholds, trainable=False, dtype=tf.float32, name="thresholds"
@@ -43,7 +51,7 @@ class ServingModule(tf.Module):
             `probabilities` float32, `decisions` int64 0 or 1, and `genres` tf.string, the name
             of each output; all of shape (batch, genres).
         """
-        probabilities = self._probabilities(image_bytes)
+        probabilities = self.probabilities(image_bytes)
         return {
             signatures.PROBABILITIES: probabilities,
             signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.int64),
@@ -59,15 +67,11 @@ class ServingModule(tf.Module):
         """
         spec = {label_schema.IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)}
         features = tf.io.parse_example(examples, spec)
-        probabilities = self._probabilities(features[label_schema.IMAGE_ENCODED])
+        probabilities = self.probabilities(features[label_schema.IMAGE_ENCODED])
         return {
             signatures.PROBABILITIES: probabilities,
             signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.float32),
         }
-
-    def _probabilities(self, encoded: tf.Tensor) -> tf.Tensor:
-        images = decode_and_resize_batch(encoded, self.image_size)
-        return self.network(images, training=False)
 
     def _decisions(self, probabilities: tf.Tensor) -> tf.Tensor:
         """What `DecisionRule.decide` does, in TensorFlow."""
