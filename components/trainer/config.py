@@ -205,7 +205,8 @@ class TrainerConfig(Options):
             Unless given: the original network or, after a backbone, one hidden layer with
             dropout.
         augmentation: Keras layers, in the same form, applied to the images in training only.
-        loss: a Keras loss or `AsymmetricLoss`, by name or `{LossName: {keyword: value}}`.
+        loss: a Keras loss, by name or `{LossName: {keyword: value}}`; focal loss is Keras's
+            `BinaryFocalCrossentropy`.
         class_weights: `none`, or `balanced`: in the loss, covers of a genre weigh as many times
             more as covers without it are more frequent.
         optimizer: a Keras optimizer, `{OptimizerName: {keyword: value}}`; its own keywords give

@@ -15,17 +15,9 @@ from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from components.trainer.backbone import ChannelStatistics, build_backbones
 from components.trainer.config import TrainerConfig, name_and_kwargs
-from components.trainer.metrics import (
-    F1,
-    ExactMatchRatio,
-    HammingLoss,
-    LabelCardinality,
-    LabelwiseAccuracy,
-    NoGenreShare,
-)
+from components.trainer.metrics import training_metrics
 from components.trainer.optimization import make_loss, make_optimizer
 from components.trainer.precision import float32_policy, training_policy
-from components.trainer.ranking_metrics import MacroAveragePrecision, MacroRocAuc
 
 _CHANNELS = 3
 _OWN_LAYERS = {ChannelStatistics.__name__: ChannelStatistics}
@@ -154,20 +146,10 @@ def compile_model(
         ConfigError: the optimizer or loss is unknown or refuses its arguments.
     """
     num_genres = model.network.output_shape[-1]
-    threshold = config.metric_threshold
     model.compile(
         optimizer=make_optimizer(config, steps_per_epoch),
         loss=make_loss(config, label_prior),
-        metrics=[
-            MacroRocAuc(num_genres),
-            MacroAveragePrecision(num_genres),
-            F1(num_genres, threshold=threshold),
-            HammingLoss(threshold),
-            LabelwiseAccuracy(threshold),
-            ExactMatchRatio(threshold),
-            LabelCardinality(threshold),
-            NoGenreShare(threshold),
-        ],
+        metrics=training_metrics(num_genres, config.metric_threshold),
         jit_compile=False,  # XLA is slower on CPUs, and augmentation layers do not compile.
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, name_and_kwargs
-from components.trainer.losses import AsymmetricLoss, PositiveWeighted, balanced_weights
+from components.trainer.losses import PositiveWeighted, balanced_weights
 
 
 def make_loss(config: TrainerConfig, label_prior: np.ndarray | None = None) -> Any:
@@ -29,10 +29,10 @@ def make_loss(config: TrainerConfig, label_prior: np.ndarray | None = None) -> A
     loss = _named_loss(name, kwargs)
     if config.class_weights == "none" or label_prior is None:
         return loss
-    if not name.lower().startswith(("binary", "asymmetric")):
+    if not name.lower().startswith("binary"):
         raise ConfigError(
             "Expected a loss that treats each label by itself, such as binary_crossentropy or "
-            f"AsymmetricLoss, with class_weights: balanced. Received: {name!r}."
+            f"BinaryFocalCrossentropy, with class_weights: balanced. Received: {name!r}."
         )
     by_label = loss.call if isinstance(loss, keras.losses.Loss) else loss
     return PositiveWeighted(by_label, balanced_weights(label_prior))
@@ -40,15 +40,13 @@ def make_loss(config: TrainerConfig, label_prior: np.ndarray | None = None) -> A
 
 def _named_loss(name: str, kwargs: dict[str, Any]) -> Any:
     try:
-        if name == AsymmetricLoss.__name__:
-            return AsymmetricLoss(**kwargs)
         return keras.losses.get({"class_name": name, "config": kwargs} if kwargs else name)
     except (TypeError, ValueError) as error:
-        known = [AsymmetricLoss.__name__, *dir(keras.losses)]
+        known = dir(keras.losses)
         reason = f" {str(error).strip().splitlines()[0]}" if name in known else ""
         raise ConfigError(
-            "Expected loss to name a loss of keras.losses or AsymmetricLoss, with arguments it "
-            f"takes. Received: {name!r} with {kwargs}.{reason or did_you_mean(name, known)}"
+            "Expected loss to name a loss of keras.losses, with arguments it takes. "
+            f"Received: {name!r} with {kwargs}.{reason or did_you_mean(name, known)}"
         ) from error
 
 

@@ -6,36 +6,11 @@ import pytest
 
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
-from components.trainer.losses import AsymmetricLoss, PositiveWeighted, balanced_weights
+from components.trainer.losses import PositiveWeighted, balanced_weights
 from components.trainer.optimization import make_loss
 
 LABELS = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
 PROBABILITIES = np.array([[0.9, 0.2, 0.4], [0.3, 0.01, 0.7]], np.float32)
-
-
-def test_without_its_exponents_it_is_binary_cross_entropy():
-    loss = AsymmetricLoss(gamma_negative=0.0, clip=0.0)(LABELS, PROBABILITIES)
-    expected = keras.losses.BinaryCrossentropy()(LABELS, PROBABILITIES)
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_by_hand_and_easy_negatives_cost_nothing():
-    loss = AsymmetricLoss(gamma_negative=2.0, clip=0.05)
-
-    def of(label: float, probability: float) -> float:
-        return float(loss(np.float32([[label]]), np.float32([[probability]])))
-
-    assert of(0.0, 0.04) == 0.0
-    assert of(0.0, 0.45) == pytest.approx(-(0.4**2) * np.log(0.6), rel=1e-4)
-    assert of(1.0, 0.5) == pytest.approx(np.log(2), rel=1e-4)
-
-
-@pytest.mark.parametrize("gamma", [-1.0, 0.5])
-def test_exponents_without_a_finite_gradient_are_refused(gamma):
-    with pytest.raises(ConfigError, match="no finite gradient"):
-        make_loss(
-            TrainerConfig.model_validate({"loss": {"AsymmetricLoss": {"gamma_negative": gamma}}})
-        )
 
 
 def test_balanced_weights_make_both_answers_equally_dear():
@@ -57,7 +32,7 @@ def test_positive_weights_by_hand():
     [
         "binary_crossentropy",
         {"BinaryCrossentropy": {"label_smoothing": 0.1}},
-        {"AsymmetricLoss": {}},
+        {"BinaryFocalCrossentropy": {}},
     ],
 )
 def test_losses_that_can_be_balanced(loss):
