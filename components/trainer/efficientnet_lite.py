@@ -49,20 +49,18 @@ class Variant:
     Attributes:
         width: factor of the numbers of filters.
         depth: factor of the numbers of blocks.
-        image_size: side in pixels it was trained with on ImageNet.
     """
 
     width: float
     depth: float
-    image_size: int
 
 
 VARIANTS: Mapping[str, Variant] = {
-    "EfficientNetLite0": Variant(1.0, 1.0, 224),
-    "EfficientNetLite1": Variant(1.0, 1.1, 240),
-    "EfficientNetLite2": Variant(1.1, 1.2, 260),
-    "EfficientNetLite3": Variant(1.2, 1.4, 280),
-    "EfficientNetLite4": Variant(1.4, 1.8, 300),
+    "EfficientNetLite0": Variant(1.0, 1.0),
+    "EfficientNetLite1": Variant(1.0, 1.1),
+    "EfficientNetLite2": Variant(1.1, 1.2),
+    "EfficientNetLite3": Variant(1.2, 1.4),
+    "EfficientNetLite4": Variant(1.4, 1.8),
 }
 
 
