@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.contracts.label_schema import LabelSchema
+from components.contracts.nodes import TRAINER
 from components.support import progress
 from components.trainer import backbone, efficientnet_lite, preprocessing
-from components.trainer.callbacks import STAGE
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split, images_dataset
 from components.trainer.feature_store import FeatureStore, covers_in_a_segment
@@ -87,10 +87,10 @@ def compute_features(
     kept = len(split.ids) - len(missing)
     note = f"{kept:,} features kept from earlier runs"
     if not len(missing):
-        progress.report(STAGE, kept, kept, note)
+        progress.report(TRAINER, kept, kept, note)
         return _in_memory(features)
     unit = "covers through the frozen backbone"
-    progress.start(STAGE, len(missing), f"{unit} ({note})" if kept else unit)
+    progress.start(TRAINER, len(missing), f"{unit} ({note})" if kept else unit)
     size = covers_in_a_segment(features)
     done = written = 0
     for batch in images_dataset(split, images, missing, schema, config):
@@ -101,7 +101,7 @@ def compute_features(
             rows = missing[written:done]
             store.write(key, [split.ids[row] for row in rows], features[rows])
             written = done
-        progress.advance(STAGE, len(batch))
+        progress.advance(TRAINER, len(batch))
     return _in_memory(features)
 
 
