@@ -40,6 +40,7 @@ def components() -> list[Any]:
         data_fingerprint="",
         schema_text=config.schema_text(),
         training={},
+        tuning={},
         code_fingerprints=fingerprint_components(),
     )
     return list(create_pipeline(config, inputs).components)
