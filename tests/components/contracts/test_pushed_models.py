@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.contracts.pushed_models import find_baseline, pushed_versions
+import pytest
+
+from components.contracts.pushed_models import (
+    find_baseline,
+    next_location,
+    push_model,
+    pushed_versions,
+)
 from components.contracts.signatures import ModelDescription, write_model_description
+from components.support.errors import DeploymentError
 
 GENRES = ("pop", "rock")
 
@@ -46,3 +56,46 @@ def test_an_incomplete_version_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "saved_model.pb").touch()
     assert [found.version for found in pushed_versions(tmp_path)] == [1]
+
+
+def test_no_location_comes_twice_even_if_its_version_is_gone(tmp_path: Path) -> None:
+    """Caches would take the version of an earlier run for that of this one."""
+    destination = str(tmp_path / "serving")
+    ahead = 10**14  # from a clock that is ahead
+    _push(tmp_path / "serving", ahead, "old")
+    locations = set()
+    for _ in range(5):
+        location = next_location(destination)
+        assert int(Path(location).name) > ahead
+        locations.add(location)
+    assert len(locations) > 1
+    shutil.rmtree(destination)
+    assert int(Path(next_location(destination)).name) < ahead
+
+
+def test_a_version_of_another_run_is_not_overwritten(tmp_path: Path) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    destination = str(tmp_path / "serving")
+    location = next_location(destination)
+    first = push_model(tmp_path / "model" / "1", destination, location)
+    assert first.location == location
+    with pytest.raises(DeploymentError, match="another run pushed"):
+        push_model(tmp_path / "model" / "1", destination, location)
+    assert list(pushed_versions(destination)) == [first]
+
+
+def test_of_pushes_to_one_place_at_the_same_time_one_succeeds(tmp_path: Path) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    destination = str(tmp_path / "serving")
+    location = next_location(destination)
+
+    def push(_: int) -> bool:
+        try:
+            push_model(tmp_path / "model" / "1", destination, location)
+        except DeploymentError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(push, range(8))) == 1
+    assert [path.name for path in Path(destination).iterdir()] == [Path(location).name]
