@@ -30,7 +30,6 @@ _UNKNOWN, _MISSING = "extra_forbidden", "missing"
 _EXPECTED = "Expected "
 # pydantic's sentences, in the words and the order of this project's.
 _SENTENCES = (
-    (r"^Value error, ", ""),
     (r"^Input should be (?=greater|less)", f"{_EXPECTED}a value "),
     (r"^Input should be ", _EXPECTED),
     (r"^String should match ", f"{_EXPECTED}a text that matches "),
@@ -131,6 +130,9 @@ def _has_item(fields: Any, part: str | int) -> bool:
 
 
 def _sentence(message: str) -> str:
+    own = message.removeprefix("Value error, ")
+    if own != message:  # raised by a validator of this project
+        return own.removesuffix(".") if "Received" not in own else own
     for pattern, ours in _SENTENCES:
         message = re.sub(pattern, ours, message)
     return message.removesuffix(".") if "Received" not in message else message
