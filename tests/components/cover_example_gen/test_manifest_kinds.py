@@ -112,6 +112,6 @@ def test_messages_name_every_kind(tmp_path: Path) -> None:
         _write(tmp_path, name)
     with pytest.raises(
         ConfigError,
-        match=r"named labels\.csv or labels\.words or labels\.wds\. Received: a\.csv, b\.words\.",
+        match=r"named labels\.csv or .*labels\.words or labels\.wds\. Received: a\.csv, b\.words\.",
     ):
         find_source(tmp_path)
