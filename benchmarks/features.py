@@ -1,10 +1,10 @@
-"""What a second training saves whose frozen backbone has seen the covers before.
+"""How much time a second training run saves when the features of its frozen backbone are kept.
 
     python benchmarks/features.py DATA [--config covers]
 
-Both are whole calls of `run_fn`, from examples to exported model. The second has another hidden
-layer, rate and number of epochs, and finds the features that the first one kept. The target is a
-quarter of the first one's wall time.
+Both are whole calls of `run_fn`, from examples to exported model. The second one has another hidden
+layer, learning rate and number of epochs, and reads the features that the first one kept. The
+target is a quarter of the first one's wall time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
         "another head": load_config(options.config, _OTHER_HEAD),
     }
     seconds = []
-    print("| training | wall s | CPU s |")
+    print("| training run | wall s | CPU s |")
     print("|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as name:
         folder = Path(name)

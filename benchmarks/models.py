@@ -31,7 +31,7 @@ def train(
         ingested: what `ingest_covers` wrote.
         config: names the trainer's options.
         folder: receives the model, its history and its checkpoints.
-        features: where those of a frozen backbone are kept for other trainings; None keeps none.
+        features: where features of frozen backbones are kept; None keeps none.
     """
     model = serving_model(folder)
     run_fn(

@@ -28,8 +28,8 @@ class ServingModule(tf.Module):
         # Serving finds by their tracked names what TensorFlow's Python loader finds without.
         self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
-        # Both signatures call the same function, so that the network is traced and written once.
-        # The network itself is no attribute: all its layers would be written, which nobody reads.
+        # Both signatures call this function, so that the network is traced and written only once.
+        # The network is not an attribute: its layers would be written, too, and nothing reads them.
         self.probabilities = tf.function(
             lambda encoded: network(
                 decode_and_resize_batch(encoded, self.image_size), training=False

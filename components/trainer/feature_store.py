@@ -1,13 +1,13 @@
-"""Features of covers, kept across trainings: files and arrays, nothing of TensorFlow.
+"""Features of covers, kept across training runs, in files; without TensorFlow.
 
-A store is one folder of segments. A segment holds the features of some hundred covers of one set:
-`<set>-<random>.npz`, an archive that carries checksums, written under another name and then
-renamed. So a kill leaves whole segments only, and several trainings may share a store without
-asking each other: the worst that happens is that two keep the same features.
+A store is one folder of segments. A segment holds the features of up to a few hundred covers of one
+set: `<set>-<random>.npz`, an archive with checksums that is written under another name and then
+renamed. So a kill leaves only whole segments behind, and several training runs can share a store
+without coordination; at worst, two of them keep the same features.
 
-A set is named by a hash of all that the features follow from but the cover; a cover by the hash of
-its bytes. Nothing stored can be out of date, only unused: what was used longest ago goes when the
-store is full.
+A set is named by a hash of everything that the features depend on except the cover, and a cover by
+the hash of its bytes. So nothing in a store is ever out of date. When it is full, the least
+recently used segments are removed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import logging
 import os
 import time
 import uuid
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,12 +34,12 @@ _logger = logging.getLogger(__name__)
 
 
 class FeatureStore:
-    """The features in one folder, as far as one training is concerned.
+    """One training run's view of the features in a folder.
 
     Args:
         folder: exists.
-        limit: bytes that all segments may take together. What this training reads and writes is
-            never removed for it.
+        limit: bytes that all segments together may take up. Segments that this training run has
+            read or written are never removed to stay below it.
     """
 
     def __init__(self, folder: Path, limit: float) -> None:
@@ -51,15 +50,15 @@ class FeatureStore:
         self._remove_left_over()
 
     def read(self, key: str, ids: Sequence[str], features: np.ndarray) -> np.ndarray:
-        """Fills in what is kept of a set.
+        """Fills in the features of a set that are kept.
 
         Args:
             key: hash that names the set.
-            ids: of the covers.
+            ids: hashes of the covers.
             features: float32, shape (len(ids), ...): receives the features of the covers found.
 
         Returns:
-            int64, shape (missing,): the rows of `features` that nothing was found for, rising.
+            int64, shape (missing,), ascending: the rows of `features` for which none were found.
         """
         missing = set(range(len(ids)))
         for path in sorted(self.folder.glob(f"{key[:_NAME_LENGTH]}-*{SUFFIX}")):
@@ -67,24 +66,24 @@ class FeatureStore:
                 break
             try:
                 missing -= self._read_segment(path, ids, sorted(missing), features)
-            except FileNotFoundError:  # Another training needed the space.
+            except FileNotFoundError:  # Another training run needed the space.
                 continue
-            except (EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                _logger.warning("Removing %s, which is damaged: %s", path, error)
+            except PermissionError as error:
+                _logger.warning("The features in %s cannot be read: %s", path, error)
+            except Exception as error:  # A damaged archive raises errors of many types.
+                _logger.warning("Removing the damaged file %s: %s", path, error)
                 _remove(path)
-            except OSError as error:
-                _logger.warning("Features in %s cannot be read: %s", path, error)
         self._make_room(0)
         return np.array(sorted(missing), np.int64)
 
     def write(self, key: str, ids: Sequence[str], features: np.ndarray) -> None:
         """Keeps the features of some covers, in one segment.
 
-        A disk or a store that is full is a warning, once: training goes on without.
+        If the disk or the store is full, a warning says so once, and training continues.
 
         Args:
             key: hash that names the set.
-            ids: of the covers.
+            ids: hashes of the covers.
             features: float32, shape (len(ids), ...).
         """
         if self._is_full:
@@ -94,7 +93,7 @@ class FeatureStore:
         partial = segment.with_name(segment.name + _PARTIAL_SUFFIX)
         try:
             if not self._make_room(_OVERHEAD + sum(each.nbytes for each in arrays.values())):
-                self._stop(f"what this training needs takes more than {self.limit / 1e9:.3g} GB")
+                self._stop(f"this training run needs more than {self.limit / 1e9:.3g} GB")
                 return
             with partial.open("wb") as file:
                 np.savez(file, **arrays)
@@ -109,7 +108,7 @@ class FeatureStore:
     def _read_segment(
         self, path: Path, ids: Sequence[str], rows: Sequence[int], features: np.ndarray
     ) -> set[int]:
-        """Copies those of the rows that the segment has, and returns them."""
+        """Copies the rows that the segment has, and returns them."""
         with np.load(path, allow_pickle=False) as segment:
             places = {name.decode(): place for place, name in enumerate(segment["ids"].tolist())}
             found = [row for row in rows if ids[row] in places]
@@ -122,13 +121,13 @@ class FeatureStore:
                 f"Expected features {shape} {features.dtype}. Received: {kept.shape} {kept.dtype}."
             )
         features[found] = kept[[places[ids[row]] for row in found]]
-        with contextlib.suppress(OSError):  # A folder may be there to be read only.
+        with contextlib.suppress(OSError):  # The folder may be read-only.
             os.utime(path)
         self._in_use.add(path)
         return set(found)
 
     def _make_room(self, needed: int) -> bool:
-        """Removes what was used longest ago until `needed` bytes fit; tells whether they do."""
+        """Removes the least recently used segments until `needed` bytes fit; returns if they do."""
         segments = []
         for path in self.folder.glob(f"*{SUFFIX}"):
             try:
@@ -146,7 +145,7 @@ class FeatureStore:
 
     def _stop(self, reason: str) -> None:
         self._is_full = True
-        _logger.warning("No more features are kept in %s: %s.", self.folder, reason)
+        _logger.warning("No more features can be kept in %s: %s.", self.folder, reason)
 
     def _remove_left_over(self) -> None:
         oldest = time.time() - _PARTIAL_IS_LEFT_OVER_AFTER
@@ -162,7 +161,7 @@ def covers_in_a_segment(features: np.ndarray) -> int:
     """Returns how many covers to write at a time: few enough that a kill loses little.
 
     Args:
-        features: of any number of covers but none, shape (covers, ...).
+        features: shape (covers, ...), of at least one cover.
     """
     return max(1, min(_COVERS_IN_A_SEGMENT, _BYTES_IN_A_SEGMENT // features[0].nbytes))
 
@@ -170,6 +169,6 @@ def covers_in_a_segment(features: np.ndarray) -> int:
 def _remove(path: Path) -> bool:
     try:
         path.unlink(missing_ok=True)
-    except OSError:  # A folder may be there to be read only.
+    except OSError:  # The folder may be read-only.
         return False
     return True

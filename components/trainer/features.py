@@ -1,4 +1,4 @@
-"""What a frozen backbone finds in covers: computed once, and kept for other trainings."""
+"""The features of covers from a frozen backbone: computed once, kept for other training runs."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from components.trainer.dataset import Split, images_dataset
 from components.trainer.feature_store import FeatureStore, covers_in_a_segment
 from components.trainer.lasting import lasting_folder
 
-# Between the file of a cover and its features.
+# What turns the bytes of a cover into features.
 _CODE = (preprocessing, backbone, efficientnet_lite)
 
 
 def open_feature_store(root: str, config: TrainerConfig) -> FeatureStore | None:
-    """Returns the store of features in a folder, or None where none can be kept."""
+    """Returns the feature store in a folder, or None if none can be kept."""
     if not config.feature_gigabytes:
         return None
     folder = lasting_folder(
-        root, kept="features", otherwise="Each training puts all covers through its backbone."
+        root, kept="features", otherwise="Every training run computes them again."
     )
     return FeatureStore(folder, config.feature_gigabytes * 1e9) if folder else None
 
 
 def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
-    """Returns a hash of all that a cover's features follow from, but the cover.
+    """Returns a hash of everything that a cover's features depend on, except the cover.
 
-    The weights count as they are, wherever they came from. So does the code that stands between a
-    file and its features, and the kind of processor, since GPUs round otherwise.
+    That includes the weights themselves, wherever they came from, the code that turns bytes into
+    features, and the kind of processor, since GPUs round differently.
 
     Args:
         extractor: images to features; see `split_at_features`.
@@ -48,13 +48,13 @@ def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
     image, *layers = extractor.layers
     parts = {
         "backbones": [(each.name, each.features) for each in config.backbone],
-        "layers after them": [_describe(layer) for layer in layers[1:]],
+        "layers_after_them": [_describe(layer) for layer in layers[1:]],
         "image_size": config.image_size,
         "precision": [layer.dtype_policy.name for layer in (image, *layers)],
         "weights": _digest_of_weights(extractor),
         "code": {module.__name__: _digest_of_code(module) for module in _CODE},
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
-        "on a GPU": bool(tf.config.list_physical_devices("GPU")),
+        "on_a_gpu": bool(tf.config.list_physical_devices("GPU")),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -70,8 +70,8 @@ def compute_features(
 ) -> tf.Tensor:
     """Returns the features of each cover, float32, shape (covers, ...), in the machine's memory.
 
-    Only covers whose features are not kept go through the extractor. What it finds is kept soon,
-    so that a training that is killed meanwhile has not worked for nothing.
+    Only covers whose features are not in the store go through the extractor. Its results are stored
+    every few hundred covers, so that a training run that is killed loses little.
 
     Args:
         extractor: images to features.
@@ -80,7 +80,7 @@ def compute_features(
         images: see `load_images`.
         schema: names the features of examples.
         config: batch size and image size.
-        store: where features are kept; None keeps none.
+        store: where features are kept; None computes all of them.
     """
     features = np.empty((len(split.ids), *extractor.output_shape[1:]), np.float32)
     missing = store.read(key, split.ids, features) if store else np.arange(len(split.ids))

@@ -1,4 +1,4 @@
-"""Folders that outlive a training: where checkpoints and features are kept."""
+"""Folders that outlive a training run, for checkpoints and features."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _logger = logging.getLogger(__name__)
 
 
 def lasting_folder(root: str, *names: str, kept: str, otherwise: str) -> Path | None:
-    """Makes and returns a folder below `root`, or None, with a warning, where none can be made.
+    """Makes and returns a folder below `root`; if that is impossible, warns and returns None.
 
-    It takes a file system that outlives the process. An object store is none.
+    The folder needs a file system that outlives the process. An object store is not one.
 
     Args:
-        root: a folder; empty where there is none.
-        names: of the folders below it.
+        root: a folder; empty if there is none.
+        names: names of the folders below it.
         kept: what is to be kept there, for the warning.
-        otherwise: what happens without it, a sentence for the warning.
+        otherwise: a sentence for the warning: what happens without the folder.
     """
     if not root:
         return None
     if is_url(root):
-        _logger.warning("No %s: %s is no folder. %s", kept, root, otherwise)
+        _logger.warning("No %s: %s is not a folder. %s", kept, root, otherwise)
         return None
     folder = Path(root, *names)
     try:

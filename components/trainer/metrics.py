@@ -18,7 +18,7 @@ from components.trainer.ranking_metrics import MacroAveragePrecision, MacroRocAu
 
 
 def training_metrics(num_genres: int, threshold: float) -> list[keras.metrics.Metric]:
-    """Returns what every epoch measures.
+    """Returns the metrics of every epoch.
 
     Macro ROC AUC and average precision, macro F1, Hamming loss (share of wrong labels), label-wise
     accuracy (binary accuracy, 1 - Hamming loss, often mistaken for subset accuracy), exact match
@@ -30,7 +30,7 @@ def training_metrics(num_genres: int, threshold: float) -> list[keras.metrics.Me
         num_genres: number of genres.
         threshold: a genre is decided at or above it.
     """
-    # Keras's own two decide above the threshold, where ours decide at it, too.
+    # Keras's two decide only above the threshold; we decide at it, too.
     below = float(np.nextafter(np.float32(threshold), np.float32(0)))
     by_example = (hamming_loss, exact_match_ratio, label_cardinality, no_genre_share)
     return [

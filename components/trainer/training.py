@@ -105,7 +105,7 @@ class TrainingData:
         if (name, key) in self.remembered:
             return self.remembered[name, key]
         features = compute_features(extractor, key, split, images, self.schema, config, self.store)
-        if config.trains_on_features:  # Else they are of use before the first epoch only.
+        if config.trains_on_features:  # Otherwise they are needed only once.
             self.remembered[name, key] = features
         return features
 
@@ -191,13 +191,14 @@ def train_model(
 def evaluation_probabilities(
     network: keras.Model, data: TrainingData, config: TrainerConfig
 ) -> np.ndarray:
-    """Returns what a network says of the eval split: float32, shape (covers, genres).
+    """Returns a network's predictions of the eval split: float32, shape (covers, genres).
 
-    A frozen backbone does not see the covers again. Where training was in mixed precision, the
-    network to be served, which is not, has features of its own: they are computed and kept, too.
+    With a frozen backbone they follow from the covers' features. After training in mixed precision
+    the served network, which is float32, has features of its own; they are computed once and kept,
+    too, so that thresholds are tuned on what is served.
 
     Args:
-        network: the one to be served, so that its thresholds can be tuned on what it says.
+        network: the network to be served.
         data: both splits.
         config: what the network was trained with.
     """

@@ -109,7 +109,25 @@ def test_a_damaged_segment_is_removed_and_its_covers_are_missing(damage, tmp_pat
     assert missing.tolist() == [4, 5, 6, 7]
     assert_whole(missing, features, ids)
     assert not segment.exists()
-    assert "which is damaged" in caplog.text
+    assert "Removing the damaged file" in caplog.text
+
+
+def test_no_flipped_bit_and_no_cut_gives_wrong_features(tmp_path):
+    ids = names(0, 2)
+    segment = write(FeatureStore(tmp_path, _PLENTY), ids)
+    content = segment.read_bytes()
+    flipped = [
+        content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        for place in range(len(content))
+    ]
+    lost = 0
+    for damaged in (*flipped, *(content[:length] for length in range(0, len(content), 7))):
+        segment.write_bytes(damaged)
+        missing, features = read(FeatureStore(tmp_path, _PLENTY), ids)
+        assert_whole(missing, features, ids)
+        assert segment.exists() == (len(missing) == 0)
+        lost += len(missing) > 0
+    assert lost > len(content) / 2
 
 
 def test_features_of_another_shape_are_not_taken(tmp_path, caplog):
@@ -203,7 +221,7 @@ def test_what_a_training_uses_stays_and_a_full_store_is_said_once(tmp_path, capl
         store.write(KEY, names(first, 100), features_of(names(first, 100)))
     assert set(tmp_path.iterdir()) == segments
     (record,) = caplog.records
-    assert "No more features are kept" in record.message
+    assert "No more features can be kept" in record.message
 
 
 def test_a_lower_bound_holds_from_the_next_training_on(tmp_path):

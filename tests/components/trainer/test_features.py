@@ -186,7 +186,7 @@ def test_no_store_without_a_folder_or_by_choice(tmp_path, caplog):
     assert open_feature_store(str(tmp_path), frozen(feature_gigabytes=None)) is None
     assert not caplog.records
     assert open_feature_store("s3://bucket/features", frozen()) is None
-    assert "No features: s3://bucket/features is no folder" in caplog.text
+    assert "No features: s3://bucket/features is not a folder" in caplog.text
     store = open_feature_store(str(tmp_path / "features"), frozen(feature_gigabytes=0.5))
     assert store is not None and store.limit == 5e8 and store.folder.is_dir()
 
