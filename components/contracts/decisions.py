@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.support.errors import DataError, DeploymentError
+from components.contracts.records import read_record, write_record
+from components.support.errors import DataError
 
 DECISION_FILE = "decision.json"
 FORMAT_VERSION = 1
@@ -62,11 +62,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the decision ready for JSON."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "passed": self.passed,
-            **dataclasses.asdict(self),
-        }
+        return {"passed": self.passed, **dataclasses.asdict(self)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Decision:
@@ -87,29 +83,17 @@ class DataRefused(DataError):
 
 def write_decision(folder: Path | str, decision: Decision) -> None:
     """Writes `decision.json`, making the folder as needed."""
-    path = Path(folder) / DECISION_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(decision.to_dict(), indent=2, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_record(Path(folder) / DECISION_FILE, FORMAT_VERSION, decision.to_dict())
 
 
 def read_decision(folder: Path | str) -> Decision:
     """Reads what `write_decision` wrote.
 
     Raises:
-        DeploymentError: there is no such file, or its version is different.
+        DeploymentError: there is no such file, or it is of another version.
     """
     path = Path(folder) / DECISION_FILE
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {fields['format_version']}")
-        return Decision.from_dict(fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeploymentError(
-            f"Expected the decision of a gate, version {FORMAT_VERSION}, at {path}. Received: "
-            f"{type(error).__name__}: {error}. Run the pipeline again."
-        ) from error
+    return read_record(path, FORMAT_VERSION, "the decision of a gate", Decision.from_dict)
 
 
 def decision_text(decision: Decision) -> str:

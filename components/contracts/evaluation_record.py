@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from components.contracts.checks import Check, Status
 from components.contracts.metrics import EXAMPLE_COUNT
-from components.support.errors import DeploymentError
+from components.contracts.records import read_record, write_record
 
 RECORD_FILE = "record.json"
 FORMAT_VERSION = 1
@@ -149,10 +148,8 @@ class Evaluation(ModelMetrics):
 
 
 def write_evaluation(folder: Path | str, evaluation: Evaluation) -> None:
-    """Writes `record.json` into an existing folder."""
-    fields = {"format_version": FORMAT_VERSION, **evaluation.to_dict()}
-    text = json.dumps(fields, indent=1, allow_nan=False)
-    (Path(folder) / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+    """Writes `record.json`."""
+    write_record(Path(folder) / RECORD_FILE, FORMAT_VERSION, evaluation.to_dict())
 
 
 def read_evaluation(folder: Path | str) -> Evaluation:
@@ -162,16 +159,7 @@ def read_evaluation(folder: Path | str) -> Evaluation:
         DeploymentError: there is no record of this version.
     """
     path = Path(folder) / RECORD_FILE
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {fields['format_version']}")
-        return Evaluation.from_dict(fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeploymentError(
-            f"Expected the record of an evaluation, version {FORMAT_VERSION}, at {path}. "
-            f"Received: {type(error).__name__}: {error}. Run the evaluation again."
-        ) from error
+    return read_record(path, FORMAT_VERSION, "the record of an evaluation", Evaluation.from_dict)
 
 
 def or_none(value: float) -> float | None:
