@@ -91,6 +91,9 @@ def test_genres_of_the_configuration_replace_those_of_the_schema(tmp_path: Path)
 
 def test_another_schema_brings_its_own_genres(tmp_path: Path) -> None:
     assert load_config("covers").genres == ("country", "electronic", "hiphop", "pop", "rock")
+    assert (
+        load_config("scratch").genres == load_config("seed").genres == load_config("covers").genres
+    )
     mine = tmp_path / "mine.pbtxt"
     mine.write_text(load_config("covers", ["genres=[soul, folk]"]).schema_text())
     named = load_config("covers", [f"schema={mine}"])
