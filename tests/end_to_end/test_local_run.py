@@ -364,3 +364,19 @@ def test_a_person_sees_no_warning_of_a_library(
     assert done.returncode == 0
     assert done.stderr == ""
     assert "arning" not in done.stdout.replace("learning", "")
+
+
+def test_a_pushed_version_that_was_deleted_is_pushed_again(
+    first: tuple[dict[str, Any], str], run: Run
+) -> None:
+    """Other tests have pushed other models since."""
+    back, _ = run()
+    assert back["stages"]["Trainer"] == "cached"
+    shutil.rmtree(back["pushed_model"])
+    again, seen = run()
+    assert again["outcome"] == "pushed"
+    assert again["stages"]["Evaluator"] == "cached"
+    assert again["stages"]["Pusher"] == "done"
+    assert again["pushed_model"] != back["pushed_model"]
+    assert (Path(again["pushed_model"]) / "saved_model.pb").is_file()
+    assert f"PUSHED to {again['pushed_model']}" in seen
