@@ -107,7 +107,8 @@ def _describe(error: ValidationError, options: type[Options], fields: Any) -> It
         text = _as_one(texts)
         if "Received" not in text:
             text = f"{text}. Received: {received[place]}."
-        yield f"{_name(options, place) or '(all)'}: {text}"
+        end = "" if text.endswith((".", "?")) else "."
+        yield f"{_name(options, place) or '(all)'}: {text}{end}"
 
 
 def _place(location: Place, fields: Any, *, is_missing: bool) -> Place:

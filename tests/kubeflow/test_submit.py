@@ -225,7 +225,7 @@ def test_an_api_that_is_not_there(package_file: Path, tmp_path: Path, monkeypatc
     [
         ((), "Expected a value for data, push_destination"),
         ((*DATA, "-p", "dta=x"), "data, push_destination, training. Received: 'dta=x'"),
-        ((*DATA, "--set", "trainer.epochs=0"), "epochs: Input should be greater than"),
+        ((*DATA, "--set", "trainer.epochs=0"), "trainer.epochs: Expected a value greater than"),
         (
             (*DATA, "--set", "ingest.span=1"),
             "only the training options of a compiled pipeline can be changed",

@@ -85,7 +85,7 @@ def _problems(fields: Any) -> list[str]:
             {"named": {"a": {}, "b": {}}},
             "garden.named: Expected at most 1 item. Received: {'a': {}, 'b': {}}.",
         ),
-        ({"breadth": 0, "trees": [{}]}, "garden: Expected at most 0 trees. Received: 1"),
+        ({"breadth": 0, "trees": [{}]}, "garden: Expected at most 0 trees. Received: 1."),
         ([], "garden: Expected a mapping. Received: []."),
     ],
 )
