@@ -248,6 +248,21 @@ def test_a_second_training_with_another_head_decodes_no_cover(train, tmp_path, m
     assert len(train(frozen(**head), kept)["loss"]) == 3
 
 
+def test_a_backbone_to_be_fine_tuned_starts_from_a_head_on_kept_features(
+    train, tmp_path, monkeypatch
+):
+    kept = tmp_path / "features"
+    tuned = frozen(backbone={**_BACKBONE, "fine_tune": "conv_head"}, head_epochs=1)
+    first = train(tuned, kept)
+
+    def compute(*_: Any) -> None:
+        raise AssertionError("Features were computed.")
+
+    monkeypatch.setattr(features, "images_dataset", compute)
+    again = train(tuned, kept)
+    np.testing.assert_allclose(again["loss"], first["loss"], rtol=1e-2)
+
+
 @pytest.mark.slow
 def test_a_killed_training_has_kept_what_it_finished(covers, tmp_path):
     """SIGKILL in the 24th cover; the next training puts the rest through the backbone."""
