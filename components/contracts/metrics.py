@@ -264,7 +264,7 @@ _OF_EACH_GENRE = (
 )
 _OF_ALL_GENRES = (
     _of_all("hamming_loss", "Hamming loss", hamming_loss, "lower"),
-    _of_all("jaccard", "Jaccard index", jaccard),
+    _of_all("jaccard", "Jaccard", jaccard),
     _of_all("exact_match_ratio", "exact match ratio", exact_match_ratio),
     _of_all(LOSS, "binary cross-entropy", binary_crossentropy, "lower", is_loss=True),
 )
