@@ -5,6 +5,8 @@ Kubeflow Pipelines accepts only names of the form `group.Name`; its entrypoint f
 
 from tfx.types.artifact import Artifact
 
+from components.contracts.files import REPORT_PAGE
+
 
 class Quarantine(Artifact):
     """The rows that could not become examples, and the counts of all rows given.
@@ -31,4 +33,4 @@ class Report(Artifact):
     """
 
     TYPE_NAME = "covers.Report"
-    PAGE = "report.html"
+    PAGE = REPORT_PAGE

@@ -36,3 +36,7 @@ def files_by_split(artifact: Path | str, name: str) -> dict[str, Path]:
 def serving_model(artifact: Path | str) -> Path:
     """Returns where a Model artifact keeps the SavedModel."""
     return Path(artifact) / _SERVING
+
+
+REPORT_PAGE = "report.html"
+"""The page in ReportGen's artifact; `report.json` lies beside it."""

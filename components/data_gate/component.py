@@ -40,7 +40,7 @@ def DataGate(
             split: read_anomalies(artifact_utils.get_split_uri([anomalies], split))
             for split in artifact_utils.decode_split_names(anomalies.split_names)
         },
-        DataGateConfig.model_validate_json(config),
+        DataGateConfig.from_json(config),
         str(Path(quarantine.uri) / QUARANTINE_FILE_NAME),
     )
     write_decision(decision.uri, decided)

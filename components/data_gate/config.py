@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from components.support.options import Options
 
 
-class DataGateConfig(BaseModel):
+class DataGateConfig(Options):
     """Limits beyond which the data stop the run.
 
     Attributes:
@@ -19,7 +21,7 @@ class DataGateConfig(BaseModel):
             distances between only a few covers are mostly chance.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    SECTION = "data_gate"
 
     max_quarantined_share: float = Field(default=0.02, ge=0.0, le=1.0)
     min_examples_per_genre: int = Field(default=1, ge=0)

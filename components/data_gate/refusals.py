@@ -8,14 +8,11 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.contracts.decisions import Decision, Refusal
+from components.contracts.files import ANOMALIES_FILE
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
+from components.contracts.nodes import DATA_GATE
 from components.contracts.quarantine import IngestSummary
 from components.data_gate.config import DataGateConfig
-
-ANOMALIES_FILE_NAME = "SchemaDiff.pb"
-
-
-GATE = "DataGate"
 
 
 def decide(
@@ -35,7 +32,7 @@ def decide(
     drift = tuple(_drift(summary, anomalies))
     stops = config.drift == "stops" and _can_drift_stop(summary, config)
     return Decision(
-        gate=GATE,
+        gate=DATA_GATE,
         headline="The data were stopped at the gate",
         refusals=(
             *_quarantined(summary, config, quarantine_file),
@@ -69,7 +66,7 @@ def describe_drift(summary: IngestSummary, anomalies: anomalies_pb2.Anomalies) -
 
 def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
     """Reads the anomalies of one split from an ExampleAnomalies artifact."""
-    path = Path(directory) / ANOMALIES_FILE_NAME
+    path = Path(directory) / ANOMALIES_FILE
     return anomalies_pb2.Anomalies.FromString(path.read_bytes())
 
 

@@ -10,6 +10,7 @@ from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.contracts import nodes
 from components.evaluator.executor import Executor
 
 
@@ -17,13 +18,13 @@ class EvaluatorSpec(ComponentSpec):
     """Inputs, outputs and parameters of `Evaluator`; the keys are those of TFX's."""
 
     INPUTS: ClassVar = {
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "model": ChannelParameter(type=standard_artifacts.Model),
-        "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        nodes.EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+        nodes.MODEL: ChannelParameter(type=standard_artifacts.Model),
+        nodes.BASELINE_MODEL: ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS: ClassVar = {
-        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        nodes.EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        nodes.BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
     }
     PARAMETERS: ClassVar = {
         "config": ExecutionParameter(type=str),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.contracts.metrics import (
     EXAMPLE_COUNT,
@@ -12,9 +12,10 @@ from components.contracts.metrics import (
     OVERALL_METRICS,
     PER_GENRE_METRICS,
 )
+from components.support.options import Options
 
 
-class Threshold(BaseModel):
+class Threshold(Options):
     """Bounds on a metric.
 
     Attributes:
@@ -24,8 +25,6 @@ class Threshold(BaseModel):
             absolute change; None for no comparison. What chance explains, by the confidence
             interval of the change, is allowed too. Ignored as long as no model was pushed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     at_most: float | None = Field(default=None, allow_inf_nan=False)
@@ -46,7 +45,7 @@ class Threshold(BaseModel):
         return self
 
 
-class GateConfig(BaseModel):
+class GateConfig(Options):
     """The thresholds a model must meet, all of them, to be pushed.
 
     Attributes:
@@ -55,8 +54,6 @@ class GateConfig(BaseModel):
         overall: thresholds on metrics of all genres together, by metric name.
         per_genre: thresholds that each genre must meet by itself, by metric name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_support: int = Field(default=20, ge=1)
     overall: dict[str, Threshold] = Field(
@@ -78,7 +75,7 @@ class GateConfig(BaseModel):
         return _checked(thresholds, PER_GENRE_METRICS)
 
 
-class Intervals(BaseModel):
+class Intervals(Options):
     """How confidence intervals are computed: by a Poisson bootstrap over examples.
 
     Attributes:
@@ -87,13 +84,11 @@ class Intervals(BaseModel):
             comparisons allow for nothing but their tolerance.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     resamples: int = Field(default=500, ge=0, le=100_000)
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(Options):
     """Configuration of the evaluation.
 
     Attributes:
@@ -101,7 +96,7 @@ class EvaluationConfig(BaseModel):
         intervals: confidence intervals of all metrics.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    SECTION = "evaluation"
 
     gate: GateConfig = Field(default_factory=GateConfig)
     intervals: Intervals = Field(default_factory=Intervals)

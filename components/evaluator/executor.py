@@ -12,6 +12,7 @@ from tfx.components.evaluator import executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.contracts import nodes
 from components.contracts.decisions import write_decision
 from components.contracts.evaluation_record import write_evaluation
 from components.contracts.label_schema import TEST_SPLIT
@@ -32,8 +33,8 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Fills `evaluation` with TFMA's files, the record and the decision, and `blessing`."""
-        config = EvaluationConfig.model_validate_json(exec_properties["config"])
-        model = artifact_utils.get_single_uri(input_dict["model"])
+        config = EvaluationConfig.from_json(exec_properties["config"])
+        model = artifact_utils.get_single_uri(input_dict[nodes.MODEL])
         genres = read_model_description(path_utils.serving_model_path(model)).genres
         for_tfx = {
             "eval_config": json_format.MessageToJson(make_eval_config(genres, config)),
@@ -41,7 +42,7 @@ class Executor(executor.Executor):
             "module_path": extractors.__name__,
         }
         super().Do(input_dict, output_dict, {**exec_properties, **for_tfx})
-        folder = artifact_utils.get_single_uri(output_dict["evaluation"])
+        folder = artifact_utils.get_single_uri(output_dict[nodes.EVALUATION])
         evaluation = read_results(Path(folder), genres, config)
         write_evaluation(folder, evaluation)
         write_decision(folder, decide(evaluation))

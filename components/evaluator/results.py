@@ -19,13 +19,12 @@ from components.contracts.metrics import (
     OVERALL_METRICS,
     PER_GENRE_METRICS,
 )
+from components.contracts.nodes import EVALUATOR
 from components.contracts.predictions import BASELINE
 from components.evaluator.config import EvaluationConfig, GateConfig
 from components.evaluator.gate import Rule, Support, judge, least_examples, rules
 from components.evaluator.margins import MARGIN_SUFFIX, margin_name
 from components.support.errors import CoversError
-
-GATE = "Evaluator"
 
 
 def read_results(folder: Path, genres: tuple[str, ...], config: EvaluationConfig) -> Evaluation:
@@ -61,7 +60,7 @@ def read_results(folder: Path, genres: tuple[str, ...], config: EvaluationConfig
 def decide(evaluation: Evaluation) -> Decision:
     """Returns the gate's decision on an evaluated model."""
     return Decision(
-        gate=GATE,
+        gate=EVALUATOR,
         headline="The model was trained and evaluated, but refused",
         refusals=tuple(map(_refusal, evaluation.failures)),
         warnings=tuple(map(_refusal, evaluation.warnings)),

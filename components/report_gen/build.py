@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.contracts.evaluation_record import read_evaluation
+from components.contracts.files import REPORT_PAGE
 from components.contracts.model_card import make_model_card
 from components.contracts.predictions import read_predictions
 from components.contracts.quarantine import read_summary
@@ -24,7 +25,6 @@ from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
 from components.report_gen.verdict import describe_verdict
 
-HTML_FILE = "report.html"
 JSON_FILE = "report.json"
 FORMAT_VERSION = 1
 
@@ -48,7 +48,7 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, allow_nan=False)
     (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
-    page = folder / HTML_FILE
+    page = folder / REPORT_PAGE
     page.write_text(render_page(report, pictures), encoding="utf-8")
     return page
 

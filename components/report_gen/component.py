@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
+from components.contracts import nodes
 from components.contracts.artifacts import GateDecision, Quarantine, Report
 from components.contracts.decisions import read_decision
 from components.contracts.pushed_models import pushed_versions
@@ -22,23 +23,21 @@ from components.contracts.signatures import read_model_description
 from components.report_gen.sources import RunFacts, Sources
 from components.support.errors import ConfigError, DeploymentError
 
-REPORT_KEY = "report"
-
 # In the order of the data flow, in which the report lists them.
 INPUT_TYPES = {
-    "schema": standard_artifacts.Schema,
-    "examples": standard_artifacts.Examples,
-    "quarantine": Quarantine,
-    "statistics": standard_artifacts.ExampleStatistics,
-    "anomalies": standard_artifacts.ExampleAnomalies,
-    "decision": GateDecision,
-    "model": standard_artifacts.Model,
-    "model_run": standard_artifacts.ModelRun,
-    "baseline_model": standard_artifacts.Model,
-    "predictions": standard_artifacts.Examples,
-    "evaluation": standard_artifacts.ModelEvaluation,
-    "blessing": standard_artifacts.ModelBlessing,
-    "pushed_model": standard_artifacts.PushedModel,
+    nodes.SCHEMA: standard_artifacts.Schema,
+    nodes.EXAMPLES: standard_artifacts.Examples,
+    nodes.QUARANTINE: Quarantine,
+    nodes.STATISTICS: standard_artifacts.ExampleStatistics,
+    nodes.ANOMALIES: standard_artifacts.ExampleAnomalies,
+    nodes.DECISION: GateDecision,
+    nodes.MODEL: standard_artifacts.Model,
+    nodes.MODEL_RUN: standard_artifacts.ModelRun,
+    nodes.BASELINE_MODEL: standard_artifacts.Model,
+    nodes.PREDICTIONS: standard_artifacts.Examples,
+    nodes.EVALUATION: standard_artifacts.ModelEvaluation,
+    nodes.BLESSING: standard_artifacts.ModelBlessing,
+    nodes.PUSHED_MODEL: standard_artifacts.PushedModel,
 }
 
 
@@ -49,7 +48,7 @@ class ReportGenSpec(ComponentSpec):
         key: ChannelParameter(type=artifact_type, optional=True)
         for key, artifact_type in INPUT_TYPES.items()
     }
-    OUTPUTS: ClassVar = {REPORT_KEY: ChannelParameter(type=Report)}
+    OUTPUTS: ClassVar = {nodes.REPORT: ChannelParameter(type=Report)}
     PARAMETERS: ClassVar = {
         "config": ExecutionParameter(type=str),
         "data": ExecutionParameter(type=str),
@@ -73,7 +72,7 @@ class ReportGenExecutor(BaseExecutor):
 
         artifacts = {key: found[0] for key, found in input_dict.items() if found}
         config = json.loads(exec_properties["config"])
-        pushed_to = _pushed_to(artifacts.get("pushed_model"))
+        pushed_to = _pushed_to(artifacts.get(nodes.PUSHED_MODEL))
         facts = RunFacts(
             pipeline=config["name"],
             outcome="pushed" if pushed_to else "not_blessed",
@@ -81,15 +80,17 @@ class ReportGenExecutor(BaseExecutor):
             data_fingerprint=exec_properties["data_fingerprint"],
             config=config,
             pushed_to=pushed_to,
-            baseline_version=_text(artifacts.get("baseline_model"), "pushed_version"),
-            decision=read_decision(artifacts["decision"].uri) if "decision" in artifacts else None,
+            baseline_version=_text(artifacts.get(nodes.BASELINE_MODEL), nodes.PUSHED_VERSION),
+            decision=read_decision(artifacts[nodes.DECISION].uri)
+            if nodes.DECISION in artifacts
+            else None,
             passed_over=_passed_over(artifacts, exec_properties["push_destination"]),
             artifacts={
                 key: {"uri": artifact.uri, "id": artifact.id}
                 for key, artifact in sorted(artifacts.items(), key=lambda item: _place(item[0]))
             },
         )
-        write_report(Path(output_dict[REPORT_KEY][0].uri), sources_of(artifacts), facts)
+        write_report(Path(output_dict[nodes.REPORT][0].uri), sources_of(artifacts), facts)
 
 
 class ReportGen(BaseComponent):
@@ -134,37 +135,37 @@ def sources_of(artifacts: dict[str, Any]) -> Sources:
     folders = {
         key: Path(artifacts[key].uri)
         for key in (
-            "schema",
-            "examples",
-            "quarantine",
-            "statistics",
-            "anomalies",
-            "model_run",
-            "predictions",
-            "evaluation",
+            nodes.SCHEMA,
+            nodes.EXAMPLES,
+            nodes.QUARANTINE,
+            nodes.STATISTICS,
+            nodes.ANOMALIES,
+            nodes.MODEL_RUN,
+            nodes.PREDICTIONS,
+            nodes.EVALUATION,
         )
         if key in artifacts
     }
     models = {
         key: Path(path_utils.serving_model_path(artifacts[key].uri))
-        for key in ("model", "baseline_model")
+        for key in (nodes.MODEL, nodes.BASELINE_MODEL)
         if key in artifacts
     }
     return Sources(**folders, **models)
 
 
 def _pushed_to(artifact: types.Artifact | None) -> str | None:
-    if artifact is None or not artifact.get_int_custom_property("pushed"):
+    if artifact is None or not artifact.get_int_custom_property(nodes.PUSHED):
         return None
-    return artifact.get_string_custom_property("pushed_destination")
+    return artifact.get_string_custom_property(nodes.PUSHED_DESTINATION)
 
 
 def _passed_over(artifacts: dict[str, types.Artifact], push_destination: str) -> tuple[str, ...]:
     """Says which newer pushed versions, for other genres, the model was not compared with."""
-    if "model" not in artifacts:
+    if nodes.MODEL not in artifacts:
         return ()
-    model = read_model_description(path_utils.serving_model_path(artifacts["model"].uri))
-    compared = _text(artifacts.get("baseline_model"), "pushed_version")
+    model = read_model_description(path_utils.serving_model_path(artifacts[nodes.MODEL].uri))
+    compared = _text(artifacts.get(nodes.BASELINE_MODEL), nodes.PUSHED_VERSION)
     sentences = []
     try:
         for version in pushed_versions(push_destination):

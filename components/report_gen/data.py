@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from components.contracts.files import ANOMALIES_FILE, STATISTICS_FILE, files_by_split
 from components.contracts.label_schema import FEATURE_KEYS, GENRES, SPLITS
 from components.contracts.quarantine import read_quarantine, read_summary
 from components.report_gen.sources import Sources
 
-_STATISTICS_FILE = "FeatureStats.pb"
-_ANOMALIES_FILE = "SchemaDiff.pb"
 _LISTED_ROWS_A_REASON = 20
 _TOP_VALUES = 3
 
@@ -61,12 +60,13 @@ def _statistics(folder: Path | None) -> dict[str, Any] | None:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     splits: dict[str, Any] = {}
-    for path in sorted(folder.glob(f"Split-*/{_STATISTICS_FILE}"), key=_split_place):
+    files = files_by_split(folder, STATISTICS_FILE)
+    for split, path in sorted(files.items(), key=_split_place):
         message = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
         for dataset in message.datasets:
             features = [_feature(feature) for feature in dataset.features]
             features.sort(key=lambda feature: _place(feature["name"]))
-            splits[_split(path)] = {"examples": int(dataset.num_examples), "features": features}
+            splits[split] = {"examples": int(dataset.num_examples), "features": features}
     return splits
 
 
@@ -105,12 +105,12 @@ def _anomalies(folder: Path | None) -> list[dict[str, Any]] | None:
     if folder is None:
         return None
     found: list[dict[str, Any]] = []
-    for path, message in _anomaly_messages(folder):
+    for split, message in _anomaly_messages(folder):
         infos = [(None, message.dataset_anomaly_info)] * message.HasField("dataset_anomaly_info")
         infos += sorted(message.anomaly_info.items())
         found += [
             {
-                "split": _split(path),
+                "split": split,
                 "feature": feature,
                 "title": info.short_description,
                 "description": info.description,
@@ -120,22 +120,23 @@ def _anomalies(folder: Path | None) -> list[dict[str, Any]] | None:
     return found
 
 
-def _anomaly_messages(folder: Path | None) -> Iterator[tuple[Path, Any]]:
+def _anomaly_messages(folder: Path | None) -> Iterator[tuple[str, Any]]:
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-    for path in sorted(folder.glob(f"Split-*/{_ANOMALIES_FILE}")) if folder else ():
-        yield path, anomalies_pb2.Anomalies.FromString(path.read_bytes())
+    files = files_by_split(folder, ANOMALIES_FILE) if folder else {}
+    for split, path in files.items():
+        yield split, anomalies_pb2.Anomalies.FromString(path.read_bytes())
 
 
 def _drift(folder: Path | None) -> list[dict[str, Any]]:
     """Returns how far each feature of the newest span is from the previous one's."""
     found: list[dict[str, Any]] = []
-    for path, message in _anomaly_messages(folder):
+    for split, message in _anomaly_messages(folder):
         for skew in message.drift_skew_info:
             name = ".".join(skew.path.step)
             found += [
                 {
-                    "split": _split(path),
+                    "split": split,
                     "feature": name,
                     "distance": measured.value,
                     "threshold": measured.threshold or None,
@@ -146,12 +147,8 @@ def _drift(folder: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def _split(path: Path) -> str:
-    return path.parent.name.removeprefix("Split-")
-
-
-def _split_place(path: Path) -> tuple[int, str]:
-    split = _split(path)
+def _split_place(file: tuple[str, Path]) -> tuple[int, str]:
+    split, _ = file
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
 
 

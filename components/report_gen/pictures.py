@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from components.contracts.files import COMPRESSED_SUFFIX, split_folder
 from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID, TEST_SPLIT
 from components.support.compat import input_options
 
@@ -29,9 +30,9 @@ def thumbnails(examples: Path, wanted: Collection[str]) -> dict[str, str]:
     }
     missing = set(wanted)
     pictures: dict[str, str] = {}
-    files = sorted(str(path) for path in (examples / f"Split-{TEST_SPLIT}").glob("*"))
+    files = sorted(str(path) for path in split_folder(examples, TEST_SPLIT).glob("*"))
     for file in files:
-        zipped = "GZIP" if file.endswith(".gz") else ""
+        zipped = "GZIP" if file.endswith(COMPRESSED_SUFFIX) else ""
         for record in tf.data.TFRecordDataset(file, zipped).with_options(input_options()):
             if not missing:
                 return pictures

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.contracts import nodes
 from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import ConfigError
 from pipeline.config import PipelineConfig
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
 # Report input -> node and output key.
 _OUTPUTS = {
-    "schema": ("LabelSchemaGen", "schema"),
-    "examples": ("CoverExampleGen", "examples"),
-    "quarantine": ("CoverExampleGen", "quarantine"),
-    "statistics": ("StatisticsGen", "statistics"),
-    "anomalies": ("ExampleValidator", "anomalies"),
-    "model": ("Trainer", "model"),
-    "model_run": ("Trainer", "model_run"),
-    "predictions": ("BatchInference", "predictions"),
-    "evaluation": ("Evaluator", "evaluation"),
+    nodes.SCHEMA: (nodes.LABEL_SCHEMA_GEN, nodes.SCHEMA),
+    nodes.EXAMPLES: (nodes.COVER_EXAMPLE_GEN, nodes.EXAMPLES),
+    nodes.QUARANTINE: (nodes.COVER_EXAMPLE_GEN, nodes.QUARANTINE),
+    nodes.STATISTICS: (nodes.STATISTICS_GEN, nodes.STATISTICS),
+    nodes.ANOMALIES: (nodes.EXAMPLE_VALIDATOR, nodes.ANOMALIES),
+    nodes.MODEL: (nodes.TRAINER, nodes.MODEL),
+    nodes.MODEL_RUN: (nodes.TRAINER, nodes.MODEL_RUN),
+    nodes.PREDICTIONS: (nodes.BATCH_INFERENCE, nodes.PREDICTIONS),
+    nodes.EVALUATION: (nodes.EVALUATOR, nodes.EVALUATION),
 }
 
 _logger = logging.getLogger(__name__)
@@ -36,9 +37,8 @@ _logger = logging.getLogger(__name__)
 def report_of_node(history: RunHistory, run_id: str) -> Path | None:
     """Returns the page that ReportGen wrote or took from the cache; None if it did not run."""
     from components.contracts.artifacts import Report
-    from components.report_gen.component import REPORT_KEY
 
-    artifact = history.outputs(run_id, "ReportGen").get(REPORT_KEY)
+    artifact = history.outputs(run_id, nodes.REPORT_GEN).get(nodes.REPORT)
     page = Path(artifact.uri) / Report.PAGE if artifact else None
     return page if page and page.is_file() else None
 

@@ -9,10 +9,11 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.contracts.artifacts import GateDecision, Quarantine
 from components.contracts.decisions import read_decision, refusal_lines
+from components.contracts.files import ANOMALIES_FILE
 from components.contracts.quarantine import IngestSummary, write_quarantine, write_summary
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
-from components.data_gate.refusals import ANOMALIES_FILE_NAME, decide, describe_drift
+from components.data_gate.refusals import decide, describe_drift
 from components.support.errors import DataError
 
 GOOD = IngestSummary(
@@ -84,7 +85,7 @@ def test_the_component_raises_on_anomalies_only(tmp_path: Path, anomalous: bool)
     split = tmp_path / "anomalies" / "Split-train"
     split.mkdir(parents=True)
     recorded = _anomalies() if anomalous else anomalies_pb2.Anomalies()
-    (split / ANOMALIES_FILE_NAME).write_bytes(recorded.SerializeToString())
+    (split / ANOMALIES_FILE).write_bytes(recorded.SerializeToString())
     (tmp_path / "quarantine").mkdir()
     write_summary(tmp_path / "quarantine", GOOD)
     write_quarantine(tmp_path / "quarantine", [])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tfx.types import channel_utils, standard_artifacts
 
+from components.contracts import nodes
 from components.contracts.artifacts import Quarantine, Report
 from components.contracts.signatures import ModelDescription, write_model_description
 from components.report_gen.component import (
     INPUT_TYPES,
-    REPORT_KEY,
     ReportGen,
     ReportGenExecutor,
     ReportGenSpec,
@@ -38,14 +38,14 @@ def test_every_input_is_optional(tmp_path: Path) -> None:
     assert all(parameter.optional for parameter in ReportGenSpec.INPUTS.values())
     schema = channel_utils.as_channel(artifact(standard_artifacts.Schema, tmp_path))
     node = ReportGen(inputs={"schema": schema}, push_destination="serving", **OPTIONS)
-    assert node.outputs[REPORT_KEY].type is Report
+    assert node.outputs[nodes.REPORT].type is Report
 
 
 def test_it_reports_what_there_is(tmp_path: Path, sources: Sources) -> None:
     assert sources.quarantine is not None
     inputs: dict[str, list[Any]] = {key: [] for key in INPUT_TYPES}
     inputs["quarantine"] = artifact(Quarantine, sources.quarantine)
-    outputs = {REPORT_KEY: artifact(Report, tmp_path / "report")}
+    outputs = {nodes.REPORT: artifact(Report, tmp_path / "report")}
     properties = {**OPTIONS, "push_destination": str(tmp_path / "serving")}
     ReportGenExecutor().Do(inputs, outputs, properties)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -66,7 +66,7 @@ def test_a_pushed_model_for_other_genres_is_named(
     description = ModelDescription(("pop", "rock"), (0.5, 0.5), 64, "another", {})
     write_model_description(model / "Format-Serving", description)
     inputs = {"model": artifact(standard_artifacts.Model, model)}
-    outputs = {REPORT_KEY: artifact(Report, tmp_path / "report")}
+    outputs = {nodes.REPORT: artifact(Report, tmp_path / "report")}
     properties = {**OPTIONS, "push_destination": str(tmp_path / "serving")}
     ReportGenExecutor().Do(inputs, outputs, properties)
     passed_over = json.loads((tmp_path / "report" / "report.json").read_text())["verdict"][
