@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = options.data or _sample(Path(scratch) / "covers")
         run = [sys.executable, "-m", "pipeline", "run", "--data", str(data)]
-        run += ["--config", options.config, "--pipeline-root"]
+        run += ["--config", options.config, "--set", "trainer.epochs=3", "--pipeline-root"]
         cached = f"{scratch}/cached"
         subprocess.run([*run, cached], stdout=subprocess.DEVNULL)  # it need not be blessed
         rounds = [
@@ -60,10 +60,12 @@ def main() -> None:
         print(f"{name:<26}{value:>8.1f} s{value / seconds[TFX]:>8.2f}")
     shares = [seconds[name] / seconds[TFX] for name in seconds if name.startswith(PREPARED)]
     more = seconds["cached run"] - seconds["imports of a cached run"]
-    print(f"Prepare at most {LARGEST_SHARE} of `{TFX}`: {max(shares) <= LARGEST_SHARE}")
-    print(
-        f"cached run: its imports and {more:.1f} s, at most {MOST_SECONDS}: {more <= MOST_SECONDS}"
-    )
+    print(f"Prepare: {max(shares):.2f} of `{TFX}`, {_against(max(shares), LARGEST_SHARE)}")
+    print(f"cached run: its imports and {more:.1f} s, {_against(more, MOST_SECONDS)}")
+
+
+def _against(value: float, most: float) -> str:
+    return f"{'within' if value <= most else 'MORE THAN'} the {most} allowed"
 
 
 def _sample(folder: Path) -> Path:

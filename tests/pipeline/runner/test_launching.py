@@ -38,13 +38,22 @@ def test_a_node_is_launched_without_its_executor_until_it_runs(
         launcher.DEFAULT_EXECUTOR_OPERATORS[type(spec)](executor_spec=spec)
 
 
-def test_an_executor_that_runs_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_executor_that_runs_is_the_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[object] = []
     monkeypatch.setattr(EmptyExecutor, "Do", lambda self, *arguments: ran.append(self))
     spec = _python(f"{EmptyExecutor.__module__}.{EmptyExecutor.__name__}")
     with _executors_imported_when_they_run():
         operator = launcher.DEFAULT_EXECUTOR_OPERATORS[type(spec)](executor_spec=spec)
-        operator.run_executor(ExecutionInfo(input_dict={}, output_dict={}, exec_properties={}))
+        operator.run_executor(
+            ExecutionInfo(
+                input_dict={},
+                output_dict={},
+                exec_properties={},
+                execution_output_uri=str(tmp_path / "output"),
+            )
+        )
     assert [type(executor) for executor in ran] == [EmptyExecutor]
 
 
