@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class FeatureStore:
         """
         if self._is_full:
             return
-        arrays = {"ids": np.array(ids, np.bytes_), "features": features}
+        arrays: dict[str, Any] = {"ids": np.array(ids, np.bytes_), "features": features}
         segment = self.folder / f"{key[:_NAME_LENGTH]}-{uuid.uuid4().hex}{SUFFIX}"
         partial = segment.with_name(segment.name + _PARTIAL_SUFFIX)
         try:
