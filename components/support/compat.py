@@ -8,10 +8,17 @@ version; docs/lines.md lists what it has to avoid for that.
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+IMPORTS_CAN_BE_DEFERRED = metadata.version("tfx").startswith("1.16.")
+"""Whether TFX loads rightly while TensorFlow, Beam and TFMA are deferred.
+
+TFMA 0.52, loaded in that way, lacks names such as `EvalConfig`: that line imports all at once.
+"""
 
 LOCAL_BEAM_ARGS = (
     "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",

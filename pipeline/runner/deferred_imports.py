@@ -20,6 +20,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from components.support.compat import IMPORTS_CAN_BE_DEFERRED
+
 
 @dataclasses.dataclass(frozen=True)
 class _Deferred:
@@ -60,6 +62,9 @@ def deferred_imports() -> Iterator[None]:
 
     What is still deferred at the end of the block stays so until it is used.
     """
+    if not IMPORTS_CAN_BE_DEFERRED:
+        yield
+        return
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
