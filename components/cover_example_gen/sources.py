@@ -37,6 +37,9 @@ class Row:
         path: image path relative to the source's directory.
         genres: genre names as given, not yet matched to the schema.
         problem: what is wrong with the row itself, or None.
+        listed: whether the genres were given one by one, as in a list: none of them is split.
+        split: the split that the data give it (train, eval, test), or None.
+        values: name -> value of the columns that the evaluation slices by.
     """
 
     source: str
@@ -44,6 +47,9 @@ class Row:
     path: str
     genres: tuple[str, ...]
     problem: str | None = None
+    listed: bool = False
+    split: str | None = None
+    values: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

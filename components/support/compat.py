@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-IMPORTS_CAN_BE_DEFERRED = metadata.version("tfx").startswith("1.16.")
-"""Whether TFX loads rightly while TensorFlow, Beam and TFMA are deferred.
+TFX_COMPLETES_TFMA = not metadata.version("tfx").startswith("1.16.")
+"""Whether TFMA can be imported only after `tfx.components`.
 
-TFMA 0.52, loaded in that way, lacks names such as `EvalConfig`: that line imports all at once.
+TFMA 0.52 imports a module that tfx-bsl 1.21 lacks, and no longer has names such as `EvalConfig`; the
+package `tfx.components` of TFX 1.21 supplies both when it is imported.
 """
 
 LOCAL_BEAM_ARGS = (

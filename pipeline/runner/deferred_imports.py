@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from components.support.compat import IMPORTS_CAN_BE_DEFERRED
+from components.support.compat import TFX_COMPLETES_TFMA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,23 +32,31 @@ class _Deferred:
             first, as ever.
         classes: names of classes that TFX looks at inside the block for their names alone, in
             annotations and for the class path of an executor.
+        after: a module to execute first, if that is deferred as well.
     """
 
     light: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    after: str | None = None
 
     def is_light(self, submodule: str) -> bool:
         return submodule in self.light or "*" in self.light
 
 
+_TFMA = "tensorflow_model_analysis"
+_TFX_COMPONENTS = "tfx.components"
+
 _DEFERRED = {
     "tensorflow": _Deferred(light=("core", "tools")),
     "apache_beam": _Deferred(classes=("Pipeline",)),
     "tensorflow_data_validation": _Deferred(light=("anomalies",)),
-    "tensorflow_model_analysis": _Deferred(light=("constants", "proto", "sdk", "version")),
-    "tfx.components": _Deferred(light=("*",)),
+    _TFMA: _Deferred(
+        light=("constants", "proto", "sdk", "version"),
+        after=_TFX_COMPONENTS if TFX_COMPLETES_TFMA else None,
+    ),
+    _TFX_COMPONENTS: _Deferred(light=("*",)),
     "tfx.components.trainer.executor": _Deferred(classes=("GenericExecutor",)),
-    "components.evaluator.executor": _Deferred(classes=("Executor",)),
+    "components.evaluator.executor": _Deferred(classes=("Executor",), after=_TFMA),
     "components.example_validator.executor": _Deferred(classes=("Executor",)),
     "components.statistics_gen.executor": _Deferred(classes=("Executor",)),
     "docker": _Deferred(),
@@ -62,9 +70,6 @@ def deferred_imports() -> Iterator[None]:
 
     What is still deferred at the end of the block stays so until it is used.
     """
-    if not IMPORTS_CAN_BE_DEFERRED:
-        yield
-        return
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -176,9 +181,12 @@ class _DeferredModule(ModuleType):
     def execute(self) -> None:
         """Makes the module what it would have been from the start."""
         with self._lock:
+            first = sys.modules.get(_DEFERRED[self.__name__].after or "")
+            if isinstance(first, _DeferredModule):
+                first.execute()
             loader = _deferring_loader(self)
             if loader is None or loader.real.loader is None:
-                return
+                return  # executing or executed by now
             self.__spec__, self.__loader__ = loader.real, loader.real.loader
             loader.real.loader.exec_module(self)
             self.__class__ = ModuleType  # type: ignore[assignment]

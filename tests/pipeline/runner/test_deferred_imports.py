@@ -7,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.support.compat import IMPORTS_CAN_BE_DEFERRED
 from pipeline.runner import deferred_imports
-
-pytestmark = pytest.mark.skipif(
-    not IMPORTS_CAN_BE_DEFERRED, reason="this dependency line imports all at once"
-)
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,6 +25,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             """,
         "heavy/part.py": "import counts; counts.executed.append(__name__); value = 7",
         "heavy/light.py": "import counts; counts.executed.append(__name__); import heavy",
+        "mended.py": "import counts; counts.executed.append(__name__); name = parts.pop()",
+        "heavy/mend.py": """
+            import counts; counts.executed.append(__name__)
+            import mended
+            vars(mended).setdefault("parts", ["brought"])
+            assert mended.name == "brought"
+            """,
         "heavy/executor.py": """
             import counts; counts.executed.append(__name__)
             class Executor:
@@ -41,14 +43,16 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (tmp_path / name).write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(tmp_path)
     deferred = {
-        "heavy": deferred_imports._Deferred(light=("light", "executor")),
+        "heavy": deferred_imports._Deferred(light=("light", "executor", "mend")),
+        "heavy.mend": deferred_imports._Deferred(),
+        "mended": deferred_imports._Deferred(after="heavy.mend"),
         "heavy.executor": deferred_imports._Deferred(classes=("Executor",)),
     }
     monkeypatch.setattr(deferred_imports, "_DEFERRED", deferred)
     finders = sys.meta_path[:]
     yield "heavy"
     sys.meta_path[:] = finders
-    for name in [name for name in sys.modules if name.split(".")[0] in ("heavy", "counts")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("heavy", "counts", "mended")]:
         del sys.modules[name]
 
 
@@ -104,6 +108,16 @@ def test_a_class_that_was_only_named_makes_objects_of_the_real_one(package: str)
     assert named is not Executor
     assert type(named(3)) is Executor
     assert named(3).size == 3
+
+
+def test_what_a_module_needs_beforehand_executes_first_and_may_ask_for_it(package: str) -> None:
+    """As TFX 1.21 completes TFMA 0.52, see `components.support.compat`."""
+    with deferred_imports.deferred_imports():
+        import heavy.mend
+        import mended
+    assert _executed() == []
+    assert mended.name == "brought"
+    assert _executed() == ["heavy.mend", "mended"]
 
 
 def test_what_is_loaded_already_is_left_as_it_is(package: str) -> None:
