@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 TFX_COMPLETES_TFMA = not metadata.version("tfx").startswith("1.16.")
 """Whether TFMA can be imported only after `tfx.components`.
 
-TFMA 0.52 imports a module that tfx-bsl 1.21 lacks, and no longer has names such as `EvalConfig`; the
-package `tfx.components` of TFX 1.21 supplies both when it is imported.
+TFMA 0.52 imports a module that tfx-bsl 1.21 lacks, and no longer has names such as `EvalConfig`;
+the package `tfx.components` of TFX 1.21 supplies both when it is imported.
 """
 
 LOCAL_BEAM_ARGS = (

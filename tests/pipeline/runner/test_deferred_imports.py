@@ -52,7 +52,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     finders = sys.meta_path[:]
     yield "heavy"
     sys.meta_path[:] = finders
-    for name in [name for name in sys.modules if name.split(".")[0] in ("heavy", "counts", "mended")]:
+    ours = ("heavy", "counts", "mended")
+    for name in [name for name in sys.modules if name.split(".")[0] in ours]:
         del sys.modules[name]
 
 
@@ -113,7 +114,7 @@ def test_a_class_that_was_only_named_makes_objects_of_the_real_one(package: str)
 def test_what_a_module_needs_beforehand_executes_first_and_may_ask_for_it(package: str) -> None:
     """As TFX 1.21 completes TFMA 0.52, see `components.support.compat`."""
     with deferred_imports.deferred_imports():
-        import heavy.mend
+        import heavy.mend  # noqa: F401
         import mended
     assert _executed() == []
     assert mended.name == "brought"
