@@ -204,28 +204,22 @@ def runs(pipeline_root: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-@main.group()
-def schema() -> None:
-    """Work with the label schema."""
-
-
-@schema.command()
+@main.command()
 @click.argument("data", type=_PATH)
-@click.option("--output", type=_PATH, help="File to write instead of standard output.")
-def infer(data: Path, output: Path | None) -> None:
-    """Propose a label schema from DATA, for a person to curate."""
-    from pipeline.commands.schema_inference import infer_schema
+@click.option(
+    "--output", type=_PATH, help="Configuration to write; by default named like the data's folder."
+)
+@overrides_option
+def init(data: Path, output: Path | None, overrides: Sequence[str]) -> None:
+    """Look at DATA, say what it holds, and write a configuration and a label schema for it.
 
-    text = infer_schema(data)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    if output.exists():
-        from components.support.errors import ConfigError
+    DATA is a manifest or a folder. --set takes options of ingest, such as
+    ingest.columns.genres=style, where the proposal is wrong.
+    """
+    from pipeline.commands.init.command import initialise
 
-        raise ConfigError(f"Expected a new file. Received: {output}, which exists already.")
-    output.write_text(text, encoding="utf-8")
-    click.echo(f"Proposed schema in {output}. Review it before you use it.", err=True)
+    for line in initialise(data, output, overrides):
+        click.echo(line)
 
 
 for command in (compile_command, submit, upload, schedule):

@@ -83,8 +83,7 @@ def _ingest(
 ) -> None:
     from components.cover_example_gen import ingest  # brings Beam and SciPy
 
-    selection = select_spans(data, options.span)
-    rows = [span.source.rows() for span in selection.spans]
+    selection = select_spans(data, options)
     splits = [*SPLITS, *(DRIFT_SPLITS if selection.previous else ())]
     examples.split_names = artifact_utils.encode_split_names(splits)
     if selection.taken[-1].number is not None:
@@ -92,10 +91,15 @@ def _ingest(
     split_directories = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
     for directory in split_directories.values():
         Path(directory).mkdir(parents=True, exist_ok=True)
-    progress.start(COVER_EXAMPLE_GEN, sum(map(len, rows)), "covers checked")
 
     with tempfile.TemporaryDirectory() as scratch:
-        results = Path(scratch)
+        results = Path(scratch, "results")
+        results.mkdir()
+        rows = [
+            span.source.rows(Path(scratch, str(number)))
+            for number, span in enumerate(selection.spans)
+        ]
+        progress.start(COVER_EXAMPLE_GEN, sum(map(len, rows)), "covers checked")
         with beam_pipeline as pipeline:
             ingest.build_ingest(
                 pipeline,

@@ -13,10 +13,30 @@ from components.support.options import Options
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
 
+class ColumnsConfig(Options):
+    """Which columns of a manifest hold what; their case does not matter.
+
+    Attributes:
+        image: path, file name or id of the image, or the image itself; null recognises `image`
+            and `file_name`.
+        genres: a column of genre names, or a list of columns that hold 0 or 1, each named like its
+            genre; null recognises `genres`.
+        split: the split that a row is in; null recognises `split`, false ignores it.
+    """
+
+    SECTION = "ingest.columns"
+
+    image: str | None = Field(default=None, min_length=1)
+    genres: str | tuple[str, ...] | None = Field(default=None, min_length=1)
+    split: str | Literal[False] | None = None
+
+
 class IngestConfig(Options):
     """Ingest options.
 
     Attributes:
+        columns: which columns of a manifest hold what.
+        slices: names of further columns of a manifest, by whose values the evaluation is sliced.
         splits: share of the near-duplicate groups that each split receives; adds up to 1.
         examples_per_shard: largest number of examples in one TFRecord file.
         shards: number of files of each split; None makes as many as `examples_per_shard` needs.
@@ -26,6 +46,8 @@ class IngestConfig(Options):
 
     SECTION = "ingest"
 
+    columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+    slices: tuple[str, ...] = ()
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=100_000)

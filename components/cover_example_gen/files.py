@@ -9,11 +9,10 @@ import errno
 import os
 import re
 import stat
-import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 from components.contracts.quarantine import Reason, RowRejected
+from components.cover_example_gen.locations import spellings
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -31,7 +30,7 @@ class DataDirectory:
 
     def __init__(self, root: Path, largest_file: int) -> None:
         self._root = os.path.realpath(root).rstrip("/")
-        self._largest_file = largest_file
+        self.largest_file = largest_file
         self._folders: dict[str, str] = {}
 
     def read(self, path: str) -> tuple[str, bytes]:
@@ -45,7 +44,7 @@ class DataDirectory:
         """
         _check_path(path)
         missing: RowRejected | None = None
-        for spelled in _spellings(path):
+        for spelled in spellings(path):
             try:
                 return spelled, self._read(spelled)
             except RowRejected as rejected:
@@ -67,10 +66,10 @@ class DataDirectory:
                     Reason.NOT_A_FILE,
                     f"Expected a regular file. Received: {_kind(status.st_mode)}.",
                 )
-            if status.st_size > self._largest_file:
+            if status.st_size > self.largest_file:
                 raise RowRejected(
                     Reason.FILE_TOO_LARGE,
-                    f"Expected at most {self._largest_file:,} bytes, the schema's limit for "
+                    f"Expected at most {self.largest_file:,} bytes, the schema's limit for "
                     f"image/size. Received: {status.st_size:,}.",
                 )
             with open(descriptor, "rb", closefd=False) as file:
@@ -119,18 +118,6 @@ def _check_path(path: str) -> None:
             Reason.OUTSIDE_DATA_DIRECTORY,
             "Expected a path relative to the data directory. Received: an absolute one.",
         )
-
-
-def _spellings(path: str) -> Iterator[str]:
-    yield from dict.fromkeys(
-        spelled
-        for slashed in (path, path.replace("\\", "/"))
-        for spelled in (
-            slashed,
-            unicodedata.normalize("NFC", slashed),
-            unicodedata.normalize("NFD", slashed),
-        )
-    )
 
 
 def _unreadable(error: OSError) -> RowRejected:

@@ -8,7 +8,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.cover_example_gen.config import SpanChoice
+from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.remote import fingerprint_remote
 from components.cover_example_gen.sources import Source
 from components.cover_example_gen.spans import select_spans
@@ -17,12 +17,13 @@ from components.support.file_systems import is_url
 _CHUNK = 1 << 20
 
 
-def fingerprint_data(data: Path | str, choice: SpanChoice = "newest") -> str:
+def fingerprint_data(data: Path | str, config: IngestConfig | None = None) -> str:
     """Returns a hash of the manifests and of each image's path, size and bytes.
 
     Files that cannot be read count by path alone, so a file that appears or becomes readable
     changes the fingerprint. Time stamps do not count. The spans before those chosen count too:
-    they fix groups and splits. For data at a URL, all objects count, by name, size and checksum.
+    they fix groups and splits. Images in a manifest count as
+    part of it. For data at a URL, all objects count, by name, size and checksum.
 
     Raises:
         ConfigError: `data` or the chosen spans do not exist.
@@ -31,16 +32,16 @@ def fingerprint_data(data: Path | str, choice: SpanChoice = "newest") -> str:
     if is_url(str(data)):
         return fingerprint_remote(str(data))
     digest = hashlib.sha256()
-    for span in select_spans(data, choice).spans:
+    for span in select_spans(data, config or IngestConfig()).spans:
         digest.update(f"{span.number}\0{span.source.name}\n".encode("utf-8", "surrogateescape"))
         _add_source(digest, span.source)
     return digest.hexdigest()
 
 
 def _add_source(digest: hashlib._Hash, source: Source) -> None:
-    paths = sorted({row.path for row in source.rows()})
-    if source.manifest:
-        digest.update(_content(source.manifest).encode())
+    paths = sorted({row.file or row.path for row in source.rows()})
+    for manifest in source.manifests:
+        digest.update(f"{manifest.name}\0{_content(manifest)}\n".encode("utf-8", "surrogateescape"))
     with ThreadPoolExecutor() as pool:
         contents = pool.map(lambda path: _content(source.directory / path), paths)
         for path, content in zip(paths, contents, strict=True):

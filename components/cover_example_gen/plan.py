@@ -139,7 +139,7 @@ def _covers(
             genres=tuple(sorted({genre for row in same for genre in row.genres})),
             paths=tuple(sorted(paths)),
             rows=len(same),
-            file=os.path.join(source.directory, file),  # noqa: PTH118
+            file=same[0].row.extracted or os.path.join(source.directory, file),  # noqa: PTH118
         )
 
 

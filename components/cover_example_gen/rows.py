@@ -76,9 +76,22 @@ def _read_file(row: Row, directory: DataDirectory) -> _ReadFile:
     if row.problem:
         return _ReadFile(row, rejected=RowRejected(Reason.MALFORMED_ROW, row.problem))
     try:
-        return _ReadFile(row, *directory.read(row.path))
+        return _ReadFile(row, *read_row(row, directory))
     except RowRejected as rejected:
         return _ReadFile(row, rejected=rejected)
+
+
+def read_row(row: Row, directory: DataDirectory) -> tuple[str, bytes]:
+    """Returns the path of a row's image as it is on disk, or as given, and the image's bytes.
+
+    Raises:
+        RowRejected: there is no such file, or it may not be read.
+    """
+    if row.extracted:
+        file = Path(row.extracted)
+        scratch = DataDirectory(file.parent, directory.largest_file)
+        return row.path, scratch.read(file.name)[1]
+    return directory.read(row.file or row.path)
 
 
 def _labelled(

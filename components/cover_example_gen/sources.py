@@ -1,30 +1,26 @@
-"""Lists rows (image path, genre names) of a manifest or of one folder per genre.
+"""Lists rows (image, genre names) of manifests or of one folder per genre.
 
-A row is one item of the input: a line of the manifest, or a file in a genre folder. Rows are only
-listed here; images are opened later. Files and folders whose name starts with a dot are not rows.
+A row is one item of the input: a record of a manifest, or a file in a genre folder. Rows are only
+listed here; images are opened later, but for those that a manifest holds, which become files. Files
+and folders whose name starts with a dot are not rows.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.contracts.quarantine import QuarantinedRow, Reason
-from components.cover_example_gen.manifests.kinds import (
-    LABELS,
-    expected_manifests,
-    kind_of,
-    manifests_in,
-    suffixes,
-)
+from components.cover_example_gen.cells import SPLIT_NAMES, is_split_name
+from components.cover_example_gen.columns import are_recognised, choose_columns, interpret
+from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.image_names import has_image_suffix
+from components.cover_example_gen.layouts import Part, expected_layout, find_parts
+from components.cover_example_gen.locations import AmbiguousName, Locations
+from components.cover_example_gen.manifests.kinds import EmbeddedImage, Table, kind_of
 from components.support.errors import ConfigError, DataError
-
-_IMAGE_SUFFIX = re.compile(
-    r"\.(jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|svg|eps|heic|avif)", re.IGNORECASE
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +30,16 @@ class Row:
     Attributes:
         source: name of the manifest or of the data directory.
         line: 1-based line in the manifest; None for a file in a folder.
-        path: image path relative to the source's directory.
+        path: the image's path or id as given, relative to the source's directory.
         genres: genre names as given, not yet matched to the schema.
         problem: what is wrong with the row itself, or None.
         listed: whether the genres were given one by one, as in a list: none of them is split.
         split: the split that the data give it (train, eval, test), or None.
         values: name -> value of the columns that the evaluation slices by.
+        file: path of the file that the row means, relative to the source's directory, if other
+            than `path`.
+        extracted: path of the file into which the row's image was extracted; empty if the
+            manifest does not hold it.
     """
 
     source: str
@@ -50,6 +50,8 @@ class Row:
     listed: bool = False
     split: str | None = None
     values: tuple[tuple[str, str], ...] = ()
+    file: str = ""
+    extracted: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,40 +60,51 @@ class Source:
 
     Attributes:
         directory: what image paths are relative to.
-        manifest: the file that lists them, or None for one folder per genre.
+        parts: the manifests, or the folders that hold one folder per genre.
         folder: the directory's name below the data directory, for one span of several; or empty.
+        config: which columns of the manifests to use.
     """
 
     directory: Path
-    manifest: Path | None
+    parts: tuple[Part, ...]
     folder: str = ""
+    config: IngestConfig = dataclasses.field(default_factory=IngestConfig)
 
     @property
     def name(self) -> str:
         """The manifest's or directory's own name, below the span's folder if there is one."""
+        manifest = self.parts[0].manifest if len(self.parts) == 1 else None
         if self.folder:
-            return f"{self.folder}/{self.manifest.name}" if self.manifest else self.folder
-        return (self.manifest or self.directory).name
+            return f"{self.folder}/{manifest.name}" if manifest else self.folder
+        return (manifest or self.directory).name
 
-    def rows(self) -> list[Row]:
+    @property
+    def manifests(self) -> tuple[Path, ...]:
+        """The manifests, if there are any."""
+        return tuple(part.manifest for part in self.parts if part.manifest)
+
+    def rows(self, scratch: Path | None = None) -> list[Row]:
         """Lists the rows in a stable order: by line, or by path.
 
+        Args:
+            scratch: an existing folder for images that a manifest holds; without it they are left
+                in there.
+
         Raises:
-            DataError: the manifest cannot be read as what its name says, or there are no rows.
+            DataError: a manifest cannot be read as what its name says, or there are no rows.
         """
-        found = list(self._manifest_rows() if self.manifest else self._folder_rows())
+        found = [row for number in range(len(self.parts)) for row in self._rows(number, scratch)]
         if not found:
-            raise DataError(
-                f"Expected covers in {self.manifest or self.directory}. Received: no rows. "
-                f"{_expected_layout()}"
-            )
-        return found
+            given = ", ".join(map(str, self.manifests)) or str(self.directory)
+            raise DataError(f"Expected covers in {given}. Received: no rows. {expected_layout()}")
+        return _with_splits(found)
 
     def unlisted_files(self, rows: list[Row]) -> list[QuarantinedRow]:
         """Lists image files that no row names, in the folders that rows of the manifest name."""
-        if not self.manifest:
+        if not self.manifests:
             return []
-        listed = {os.path.normpath(row.path) for row in rows if row.path}
+        paths = [row.file or row.path for row in rows if row.path and not row.extracted]
+        listed = set(map(os.path.normpath, paths))
         folders = {Path(path).parent for path in listed if not path.startswith(("/", ".."))}
         detail = "Expected a row in the manifest. Received: a file that no row names."
         return [
@@ -107,70 +120,136 @@ class Source:
                 names = [entry.name for entry in entries if entry.is_file()]
         except (OSError, ValueError):
             return []
-        return sorted(str(folder / name) for name in names if _is_image_name(name))
+        return sorted(str(folder / name) for name in names if has_image_suffix(name))
 
-    def _manifest_rows(self) -> Iterator[Row]:
-        assert self.manifest is not None
-        for row in kind_of(self.manifest).read(self.manifest):
-            yield Row(self.name, row.line, row.path, row.genres, row.problem)
+    def _rows(self, number: int, scratch: Path | None) -> Iterator[Row]:
+        part = self.parts[number]
+        if part.manifest is None:
+            yield from self._folder_rows(part)
+            return
+        folder = scratch / str(number) if scratch else None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        yield from self._manifest_rows(part, part.manifest, folder)
 
-    def _folder_rows(self) -> Iterator[Row]:
+    def _manifest_rows(self, part: Part, manifest: Path, scratch: Path | None) -> Iterator[Row]:
+        table = open_table(manifest, self.config)
+        columns = choose_columns(manifest, table, self.config.columns, self.config.slices)
+        locations = Locations(self.directory, names_objects=table.names_objects)
+        name = self.name if len(self.parts) == 1 else _below(self.folder, part.name)
+        for record in table.read(columns.positions):
+            said = interpret(record, columns)
+            path, file, extracted, problem = said.path, "", "", said.problem
+            if said.image:
+                path = path or f"{manifest.name}#{record.line}"
+                extracted = _extract(said.image, scratch, record.line)
+            elif not problem:
+                try:
+                    file = locations.find(path, part.folder)
+                except AmbiguousName as ambiguous:
+                    problem = str(ambiguous)
+                path = f"{part.folder}/{path}" if part.folder and path else path
+            yield Row(
+                name,
+                record.line,
+                path,
+                said.genres,
+                problem,
+                said.listed,
+                said.split or part.split,
+                said.values,
+                file if file != path else "",
+                extracted,
+            )
+
+    def _folder_rows(self, part: Part) -> Iterator[Row]:
         """Yields files and what may hide some: unreadable or linked folders, folders like x.jpg."""
         unreadable: list[Path] = []
+        root = self.directory / part.folder
         for name, subfolders, files in os.walk(
-            self.directory, onerror=lambda error: unreadable.append(Path(error.filename))
+            root, onerror=lambda error: unreadable.append(Path(error.filename))
         ):
             folder = Path(name)
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             odd = [
-                name for name in subfolders if _is_image_name(name) or (folder / name).is_symlink()
+                name
+                for name in subfolders
+                if has_image_suffix(name) or (folder / name).is_symlink()
             ]
             for name in sorted([*files, *odd]):
                 if not name.startswith("."):
-                    yield self._folder_row(folder / name)
+                    yield self._folder_row(folder / name, root, part)
         for path in sorted(unreadable):
-            yield self._folder_row(path)
+            yield self._folder_row(path, root, part)
 
-    def _folder_row(self, file: Path) -> Row:
-        path = file.relative_to(self.directory)
-        genres = path.parts[:1] if len(path.parts) > 1 else ()
-        return Row(self.name, None, path.as_posix(), genres)
+    def _folder_row(self, file: Path, root: Path, part: Part) -> Row:
+        below = file.relative_to(root).parts
+        path = file.relative_to(self.directory).as_posix()
+        genres = below[:1] if len(below) > 1 else ()
+        return Row(self.name, None, path, genres, split=part.split)
 
 
-def find_source(data: Path | str, folder: str = "") -> Source:
-    """Chooses by what is found: a manifest, a folder with one, or one folder per genre.
+def find_source(data: Path | str, folder: str = "", config: IngestConfig | None = None) -> Source:
+    """Chooses by what is found: a manifest, a folder with one, splits, or one folder per genre.
 
     Args:
         data: a manifest or a folder.
         folder: the folder's name below the data directory, for one span of several.
+        config: which columns of manifests to use.
 
     Raises:
-        ConfigError: `data` does not exist, or holds several manifests, none named `labels`.
+        ConfigError: `data` does not exist, or holds several manifests of which none is to be taken,
+            or slices are to be taken from folders.
     """
-    data = Path(data)
-    if data.is_file():
-        return Source(data.parent, data, folder)
-    if not data.is_dir():
+    config = config or IngestConfig()
+    directory, parts = find_parts(Path(data))
+    if config.slices and not all(part.manifest for part in parts):
         raise ConfigError(
-            f"Expected a file or folder at {data}. Received: nothing there. {_expected_layout()}"
+            f"Expected a manifest in {data} with the columns {', '.join(config.slices)}, as "
+            "ingest.slices says. Received: folders. Leave out ingest.slices, or give a manifest."
         )
-    manifests = manifests_in(data)
-    named = [path for path in manifests if path.stem == LABELS]
-    if len(named or manifests) > 1:
-        raise ConfigError(
-            f"Expected one manifest in {data}, or one named "
-            f"{' or '.join(LABELS + suffix for suffix in suffixes())}. Received: "
-            f"{', '.join(path.name for path in manifests)}. Name the file to use."
-        )
-    return Source(data, next(iter(named or manifests), None), folder)
+    return Source(directory, parts, folder, config)
 
 
-def _expected_layout() -> str:
-    return (
-        f"Give {expected_manifests()}, or a folder that holds one folder per genre, or a folder "
-        "of such sources named span-1, span-2, ..."
-    )
+def open_table(manifest: Path, config: IngestConfig) -> Table:
+    """Opens a manifest as the kind that its name says; see `ManifestKind.open`."""
+
+    def recognise(names: Sequence[str]) -> bool:
+        return are_recognised(names, config.columns)
+
+    return kind_of(manifest).open(manifest, recognise)
 
 
-def _is_image_name(name: str) -> bool:
-    return _IMAGE_SUFFIX.fullmatch(Path(name).suffix) is not None
+def _extract(image: EmbeddedImage, scratch: Path | None, line: int) -> str:
+    if scratch is None:
+        return ""
+    file = scratch / str(line)
+    file.write_bytes(image.encoded)
+    return str(file)
+
+
+def _with_splits(rows: list[Row]) -> list[Row]:
+    """Takes splits from the folders where nothing else gives them; one split alone is none."""
+    if not any(row.split for row in rows):
+        rows = _with_splits_of_folders(rows)
+    if len({row.split for row in rows if row.split}) < 2:
+        return [dataclasses.replace(row, split=None) if row.split else row for row in rows]
+    return rows
+
+
+def _with_splits_of_folders(rows: list[Row]) -> list[Row]:
+    if any(row.line is None for row in rows):
+        return rows  # what is above the genres was looked at when the parts were found
+    tops = {_top(row) for row in rows if not row.problem}
+    if not all(map(is_split_name, tops)) or len({SPLIT_NAMES[top.casefold()] for top in tops}) < 2:
+        return rows
+    return [dataclasses.replace(row, split=SPLIT_NAMES.get(_top(row).casefold())) for row in rows]
+
+
+def _top(row: Row) -> str:
+    path = (row.file or row.path).replace("\\", "/").removeprefix("./")
+    return path.partition("/")[0] if "/" in path else ""
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.cover_example_gen.config import SpanChoice
+from components.cover_example_gen.config import IngestConfig, SpanChoice
 from components.cover_example_gen.sources import Source, find_source
 from components.support.errors import ConfigError
 
@@ -57,23 +57,24 @@ class Selection:
         return self.spans[-2] if len(self.spans) > 1 else None
 
 
-def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
+def select_spans(data: Path | str, config: IngestConfig) -> Selection:
     """Finds the spans of the data and selects those chosen.
 
     Args:
         data: a manifest, a folder, a folder of spans, or a path with `{SPAN}` in it.
-        choice: `newest`, `all`, a number, or the first and the last number of a range.
+        config: which spans to take, and which columns of their manifests.
 
     Raises:
         ConfigError: there is nothing at `data` that can be read, or the chosen spans are not there.
     """
     try:
-        spans = find_spans(Path(data))
+        spans = find_spans(Path(data), config)
     except OSError as error:
         raise ConfigError(
             f"Expected readable data at {data}. Received: {error.strerror}."
         ) from error
     numbers = [span.number for span in spans]
+    choice = config.span
     if choice == "newest":
         taken = spans[-1:]
     elif choice == "all":
@@ -97,7 +98,7 @@ def select_spans(data: Path | str, choice: SpanChoice) -> Selection:
     return Selection(tuple(history), tuple(taken))
 
 
-def find_spans(data: Path) -> list[Span]:
+def find_spans(data: Path, config: IngestConfig) -> list[Span]:
     """Lists the spans of the data, ascending; data without spans are a single one.
 
     Raises:
@@ -112,14 +113,14 @@ def find_spans(data: Path) -> list[Span]:
     else:
         found = _matches(data / _DEFAULT_PATTERN) if data.is_dir() else []
         if not found:
-            return [Span(None, find_source(data))]
+            return [Span(None, find_source(data, config=config))]
     numbers = [number for number, _ in found]
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
         raise ConfigError(
             f"Expected one folder for each span in {data}. Received: several numbered {twice}."
         )
-    return [Span(number, find_source(path, path.name)) for number, path in sorted(found)]
+    return [Span(number, find_source(path, path.name, config)) for number, path in sorted(found)]
 
 
 def _matches(pattern: Path) -> list[tuple[int, Path]]:

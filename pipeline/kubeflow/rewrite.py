@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from pipeline.kubeflow.config import KubeflowConfig
@@ -29,6 +30,8 @@ TASKS = "pipeline.kubeflow.container.tasks"
 FINGERPRINT_TASK = "DataFingerprint"
 FINGERPRINT = "data_fingerprint"
 STOP_SUFFIX = "Stop"
+
+_INGEST_CONFIG = "config"  # parameter of CoverExampleGen
 
 _COMPONENT = "comp-"
 _EXECUTOR = "exec-"
@@ -182,9 +185,14 @@ def _add_fingerprint(spec: Spec, image: str) -> None:
         args=[
             "fingerprint",
             f"{{{{$.inputs.parameters['{DATA}']}}}}",
+            f"{{{{$.inputs.parameters['{_INGEST_CONFIG}']}}}}",
             f"{{{{$.outputs.parameters['{FINGERPRINT}'].output_file}}}}",
         ],
-        parameters={DATA: {"componentInputParameter": DATA}},
+        parameters={
+            DATA: {"componentInputParameter": DATA},
+            # Which columns of a manifest name images: what the fingerprint must read.
+            _INGEST_CONFIG: tasks[COVER_EXAMPLE_GEN]["inputs"]["parameters"][_INGEST_CONFIG],
+        },
         outputs={FINGERPRINT: _STRING},
     )
     for name in readers:

@@ -127,7 +127,7 @@ class _Run:
 
         self._console.stage_started("Prepare")
         with ThreadPoolExecutor(1) as pool, deferred_imports(), _without_arguments():
-            data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest.span)
+            data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest)
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
                 data_fingerprint.result()  # a path that is wrong is told at once
             from pipeline.pipeline import create_pipeline

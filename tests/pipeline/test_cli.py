@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,26 +61,6 @@ def test_no_run_and_no_model_yet(tmp_path: Path) -> None:
     code, output = _invoke("predict", "cover.jpg", "--pipeline-root", tmp_path)
     assert code == 1
     assert "Expected a pushed model" in output
-
-
-def test_schema_infer_proposes_what_a_run_accepts(
-    tmp_path: Path, write_cover: Callable[..., Path]
-) -> None:
-    for seed, genre in enumerate(("Hip-Hop", "soul", "soul", "hip hop")):
-        write_cover(tmp_path / "data" / genre / f"{seed}.jpg", seed)
-    output = tmp_path / "proposed.pbtxt"
-    code, _ = _invoke("schema", "infer", tmp_path / "data", "--output", output)
-    assert code == 0
-    assert LabelSchema.from_file(output).genres == ("hiphop", "soul")
-    assert LabelSchema.from_file(output).image_formats == ("JPEG",)
-    assert _invoke("schema", "infer", tmp_path / "data", "--output", output)[0] == 2
-
-
-def test_schema_infer_needs_two_genres(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("image,genres\na.jpg,rock\n")
-    code, output = _invoke("schema", "infer", tmp_path)
-    assert code == 3
-    assert "at least two genres" in output
 
 
 def test_compare_takes_two_runs_and_nothing_else(tmp_path: Path) -> None:

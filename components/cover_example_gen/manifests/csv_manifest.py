@@ -1,104 +1,143 @@
 """Reads a CSV manifest as found in practice: with any of three delimiters, in UTF-8 or UTF-16.
 
-The delimiter is whichever of `,` `;` and tab makes the first line name both columns. A line that
-cannot be a row becomes a row with a problem; a file that cannot be a manifest is an error.
+The delimiter is that of a first line `sep=;`, as Excel writes it, or whichever of `,` `;` and tab
+makes the first line name the columns. A file whose first line names an image instead has no header:
+each line is an image and its genres, after the split if there is one, as Vertex AI imports it
+(https://cloud.google.com/vertex-ai/docs/image-data/classification/prepare-data). A line that cannot
+be a row becomes a row with a problem; a file that cannot be a manifest is an error.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-from collections.abc import Iterator
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from components.contracts.label_schema import GENRE_SEPARATOR
-from components.cover_example_gen.manifests.kinds import ManifestKind, ManifestRow
+from components.cover_example_gen.cells import is_split_name
+from components.cover_example_gen.image_names import has_image_suffix
+from components.cover_example_gen.manifests.kinds import ManifestKind, Recognise, Record, Table
+from components.cover_example_gen.manifests.text_lines import TextLines, open_lines
 from components.support.errors import DataError
 
-IMAGE_COLUMN = "image"
-GENRES_COLUMN = "genres"
-_EXPECTED = (
-    f"a CSV file with the columns '{IMAGE_COLUMN},{GENRES_COLUMN}' (genres separated by "
-    f"'{GENRE_SEPARATOR}')"
-)
-
-LONGEST_LINE = 65_536
+HEADERLESS_COLUMNS = ("split", "image", "genres")
 
 _DELIMITERS = (",", ";", "\t")
-_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_FORM = "CSV"
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+_BUCKET = re.compile(r"(?:gs|s3)://")
 
 
-def read_manifest(manifest: Path) -> Iterator[ManifestRow]:
-    """Yields the rows of a manifest, in order.
+def open_manifest(manifest: Path, recognise: Recognise) -> Table:
+    """Opens a CSV file.
 
     Raises:
-        DataError: the file cannot be read as a CSV with an image and a genres column.
+        DataError: the file cannot be read as text.
     """
+    with open_lines(manifest, _FORM) as lines:
+        first = next(lines, "")
+        separator = _SEPARATOR_LINE.fullmatch(first)
+        skipped = 1 if separator else 0
+        if separator:
+            first = next(lines, "")
+    delimiters = (separator[1],) if separator else _DELIMITERS
+    headers = {delimiter: _cells(first, delimiter) for delimiter in delimiters}
+    for delimiter, header in headers.items():
+        if recognise(header):
+            return _with_header(manifest, skipped, delimiter, header)
+    for delimiter, cells in headers.items():
+        at = _image_at(cells)
+        if at is not None:
+            return _without_header(manifest, skipped, delimiter, at, cells[at])
+    delimiter = max(delimiters, key=lambda delimiter: len(headers[delimiter]))
+    return _with_header(manifest, skipped, delimiter, headers[delimiter])
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        with manifest.open("rb") as file:
-            encoding = "utf-16" if file.read(2) in _UTF_16_MARKS else "utf-8-sig"
-        with manifest.open(encoding=encoding, errors="surrogateescape", newline="") as text:
-            yield from _parse(_Lines(text, manifest), manifest)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise DataError(
-            f"Expected {manifest} to be a CSV file in UTF-8. Received: {error}. "
-            "Save it as UTF-8 CSV."
-        ) from error
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return [line.strip()]
 
 
-class _Lines:
-    """Lines of bounded length; those that cannot be read as text are left out as empty ones."""
+def _image_at(cells: Sequence[str]) -> int | None:
+    """Returns the position of the image in a first line that is not a header, or None."""
+    for at, cell in enumerate(cells[:2]):
+        if has_image_suffix(cell) and len(cells) > 1:
+            return at
+        if not is_split_name(cell):
+            return None
+    return None
 
-    def __init__(self, text: TextIO, manifest: Path) -> None:
-        self._text = text
-        self._manifest = manifest
-        self._number = 0
-        self._problems: dict[int, str] = {}
 
-    def __iter__(self) -> Iterator[str]:
-        return self
+def _with_header(manifest: Path, skipped: int, delimiter: str, header: Sequence[str]) -> Table:
+    def make(positions: Sequence[int]) -> Callable[[int, Sequence[str]], Record]:
+        def record(line: int, cells: Sequence[str]) -> Record:
+            if len(cells) != len(header):
+                return Record(
+                    line,
+                    tuple(cells[at] if at < len(cells) else None for at in positions),
+                    f"Expected {len(header)} values, as in the header. Received: {len(cells)}.",
+                )
+            return Record(line, tuple([cells[at] for at in positions]))
 
-    def __next__(self) -> str:
-        line = self._text.readline(LONGEST_LINE)
-        if not line:
-            raise StopIteration
-        self._number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
-            self._skip_rest()
-            return self._leave_out(f"Expected a line of fewer than {LONGEST_LINE:,} characters.")
-        if "\0" in line:
-            return self._leave_out("Expected text. Received: a line with a NUL character.")
-        undecoded = next((c for c in line if "\udc80" <= c <= "\udcff"), None)
-        if undecoded:
-            raise DataError(
-                f"Expected {self._manifest} to be a CSV file in UTF-8. Received: byte "
-                f"0x{ord(undecoded) - 0xDC00:02x} on line {self._number}. Save it as UTF-8 CSV."
+        return record
+
+    def read(positions: Sequence[int]) -> Iterator[Record]:
+        return _records(manifest, skipped + 1, delimiter, make(positions))
+
+    return Table(tuple(header), read)
+
+
+def _without_header(
+    manifest: Path, skipped: int, delimiter: str, image_at: int, image: str
+) -> Table:
+    def record(positions: Sequence[int]) -> Callable[[int, Sequence[str]], Record]:
+        def make(line: int, cells: Sequence[str]) -> Record:
+            named = [cell.strip() for cell in cells]
+            values = (
+                named[0] if image_at else None,
+                named[image_at] if image_at < len(named) else None,
+                [name for name in named[image_at + 1 :] if name],
             )
-        return line
+            return Record(line, tuple(values[at] for at in positions))
 
-    def problem_within(self, first: int, last: int) -> str | None:
-        """Returns the problem of a line, among those given, that was left out; or None."""
-        return next((text for n, text in self._problems.items() if first <= n <= last), None)
+        return make
 
-    def _skip_rest(self) -> None:
-        while (rest := self._text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
+    def read(positions: Sequence[int]) -> Iterator[Record]:
+        return _records(manifest, skipped, delimiter, record(positions))
+
+    return Table(HEADERLESS_COLUMNS, read, names_objects=bool(_BUCKET.match(image)))
+
+
+def _records(
+    manifest: Path,
+    skipped: int,
+    delimiter: str,
+    record: Callable[[int, Sequence[str]], Record],
+) -> Iterator[Record]:
+    """Yields the records after so many lines."""
+    with open_lines(manifest, _FORM) as lines:
+        for _ in itertools.islice(lines, skipped):
             pass
-
-    def _leave_out(self, problem: str) -> str:
-        self._problems[self._number] = problem
-        return "\n"
+        yield from _parse(manifest, lines, skipped, delimiter, record)
 
 
-def _parse(lines: _Lines, manifest: Path) -> Iterator[ManifestRow]:
-    first = next(lines, "")
-    header, delimiter = _header(first, manifest)
-    image_at, genres_at = header.index(IMAGE_COLUMN), header.index(GENRES_COLUMN)
-    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+def _parse(
+    manifest: Path,
+    lines: TextLines,
+    skipped: int,
+    delimiter: str,
+    record: Callable[[int, Sequence[str]], Record],
+) -> Iterator[Record]:
+    text: Iterable[str] = lines
+    reader = csv.reader(text, strict=True, delimiter=delimiter)
     while True:
-        line = reader.line_num + 2  # the header was read separately
+        line = reader.line_num + skipped + 1
         try:
-            values = next(reader)
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -106,29 +145,15 @@ def _parse(lines: _Lines, manifest: Path) -> Iterator[ManifestRow]:
                 f"Expected CSV in {manifest}. Received: {error}, in the row that begins on line "
                 f"{line}. Look for a quotation mark that is not closed or not doubled."
             ) from error
-        problem = lines.problem_within(line, reader.line_num + 1)
+        problem = lines.problem_within(line, reader.line_num + skipped)
         if problem:
-            yield ManifestRow(line, "", (), problem)
-        elif values and len(values) != len(header):
-            problem = f"Expected {len(header)} values, as in the header. Received: {len(values)}."
-            path = values[image_at] if image_at < len(values) else ""
-            yield ManifestRow(line, path, (), problem)
-        elif values:
-            names = map(str.strip, values[genres_at].split(GENRE_SEPARATOR))
-            yield ManifestRow(line, values[image_at].strip(), tuple(filter(None, names)))
+            yield Record(line, (), problem)
+        elif cells:
+            yield record(line, cells)
 
 
-def _header(first: str, manifest: Path) -> tuple[list[str], str]:
-    for delimiter in _DELIMITERS:
-        names = next(csv.reader([first], delimiter=delimiter), [])
-        header = [name.strip().casefold() for name in names]
-        if header.count(IMAGE_COLUMN) == 1 and header.count(GENRES_COLUMN) == 1:
-            return header, delimiter
-    raise DataError(
-        f"Expected the first line of {manifest} to name the columns '{IMAGE_COLUMN}' and "
-        f"'{GENRES_COLUMN}' once each. Received: {first.strip()[:200]!r}. "
-        f"Give {_EXPECTED}."
-    )
-
-
-KIND = ManifestKind((".csv",), _EXPECTED, read_manifest)
+KIND = ManifestKind(
+    (".csv", ".tsv"),
+    f"a CSV file with the columns 'image,genres' (genres separated by '{GENRE_SEPARATOR}')",
+    open_manifest,
+)

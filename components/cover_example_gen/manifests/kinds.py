@@ -7,30 +7,58 @@ import functools
 import importlib
 import os
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.cover_example_gen import manifests
 
-LABELS = "labels"
-"""Name, without its ending, of the manifest to take where a folder holds several."""
+NAMED_FIRST = ("labels", "metadata")
+"""Names, without their endings, of the manifest to take where a folder holds several."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ManifestRow:
+class Record:
     """One record of a manifest.
 
     Attributes:
-        line: 1-based line on which it begins.
-        path: the image's path as given.
-        genres: genre names as given, one by one.
-        problem: what is wrong with the row itself, or None.
+        line: 1-based line on which it begins, or number of the record in a file without lines.
+        values: what it holds, in the order of the columns asked for: text, a number, a truth
+            value, a list of these, an `EmbeddedImage`, or None. Empty if there is a problem.
+        problem: what is wrong with the record itself, or None.
     """
 
     line: int
-    path: str
-    genres: tuple[str, ...]
+    values: tuple[Any, ...]
     problem: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddedImage:
+    """An image that a manifest holds; `name` is that of its file, or empty."""
+
+    name: str
+    encoded: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A manifest, opened.
+
+    Attributes:
+        columns: names of the columns as given.
+        read: yields the records, with the values of the columns at these positions.
+        names_objects: whether images are named by URLs of objects in a bucket, as Vertex AI does;
+            their names below the bucket are looked for in the data directory.
+    """
+
+    columns: tuple[str, ...]
+    read: Callable[[Sequence[int]], Iterator[Record]]
+    names_objects: bool = False
+
+
+Recognise = Callable[[Sequence[str]], bool]
+"""Tells whether column names are those that are needed; for kinds that can be parsed in ways."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +68,12 @@ class ManifestKind:
     Attributes:
         suffixes: endings of file names, in lower case, such as `.csv`.
         expected: what such a file holds, for messages.
-        read: yields the rows of a file in order; raises DataError if it is not of this kind.
+        open: opens a file; raises DataError if it is not of this kind.
     """
 
     suffixes: tuple[str, ...]
     expected: str
-    read: Callable[[Path], Iterator[ManifestRow]]
+    open: Callable[[Path, Recognise], Table]
 
 
 @functools.cache
@@ -70,7 +98,11 @@ def is_manifest(name: str) -> bool:
 def manifests_in(folder: Path) -> list[Path]:
     """Lists the manifests directly in a folder, by name; there may be many other files."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if is_manifest(entry.name) and entry.is_file()]
+        names = [
+            entry.name
+            for entry in entries
+            if is_manifest(entry.name) and not entry.name.startswith(".") and entry.is_file()
+        ]
     return [folder / name for name in sorted(names)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.cover_example_gen.manifests.csv_manifest import LONGEST_LINE
+from components.cover_example_gen.manifests.text_lines import LONGEST_LINE
 from components.cover_example_gen.sources import find_source
 from components.support.errors import ConfigError, DataError
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.spans import select_spans
 from components.support.errors import ConfigError
@@ -46,7 +47,7 @@ def spans(tmp_path_factory: pytest.TempPathFactory, write_cover: Write) -> Path:
 )
 def test_spans_are_chosen(choice: Any, history: list[int], taken: list[int], spans: Path) -> None:
     for data in (spans, spans / "span-{SPAN}", str(spans / "span-{SPAN}")):
-        selection = select_spans(data, choice)
+        selection = select_spans(data, IngestConfig(span=choice))
         assert [span.number for span in selection.history] == history
         assert [span.number for span in selection.taken] == taken
 
@@ -54,7 +55,7 @@ def test_spans_are_chosen(choice: Any, history: list[int], taken: list[int], spa
 def test_numbers_order_spans_not_names(tmp_path: Path, write_cover: Write) -> None:
     for number in (2, 10, 9):
         write_cover(tmp_path / f"batch_{number}_eu" / "rock" / "a.jpg", number)
-    selection = select_spans(tmp_path / "batch_{SPAN}_eu", "newest")
+    selection = select_spans(tmp_path / "batch_{SPAN}_eu", IngestConfig(span="newest"))
     assert [span.number for span in selection.spans] == [2, 9, 10]
     assert selection.taken[0].source.name == "batch_10_eu"
 
@@ -65,20 +66,20 @@ def test_numbers_order_spans_not_names(tmp_path: Path, write_cover: Write) -> No
 )
 def test_spans_that_are_not_there_are_an_error(choice: Any, message: str, spans: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        select_spans(spans, choice)
+        select_spans(spans, IngestConfig(span=choice))
 
 
 def test_patterns_and_folders_that_are_ambiguous_are_an_error(spans: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Received: none"):
-        select_spans(spans / "day-{SPAN}", "newest")
+        select_spans(spans / "day-{SPAN}", IngestConfig(span="newest"))
     with pytest.raises(ConfigError, match="once, in the last part"):
-        select_spans(spans / "{SPAN}" / "covers", "newest")
+        select_spans(spans / "{SPAN}" / "covers", IngestConfig(span="newest"))
     with pytest.raises(ConfigError, match="without spans"):
-        select_spans(spans / "span-1", 1)
+        select_spans(spans / "span-1", IngestConfig(span=1))
     (tmp_path / "span-1").mkdir()
     (tmp_path / "span-01").mkdir()
     with pytest.raises(ConfigError, match=r"several numbered \[1\]"):
-        select_spans(tmp_path, "newest")
+        select_spans(tmp_path, IngestConfig(span="newest"))
 
 
 def test_the_newest_span_becomes_examples_and_the_previous_one_statistics(
@@ -183,14 +184,14 @@ def test_mending_a_label_renames_no_group(
 def test_the_fingerprint_follows_the_spans_that_matter(spans: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(spans, root)
-    newest, second = fingerprint_data(root), fingerprint_data(root, 2)
+    newest, second = fingerprint_data(root), fingerprint_data(root, IngestConfig(span=2))
     assert newest != second
     (root / "span-1" / "pop" / "0.jpg").write_bytes(b"changed")
     assert fingerprint_data(root) != newest
-    assert fingerprint_data(root, 2) != second
-    second = fingerprint_data(root, 2)
+    assert fingerprint_data(root, IngestConfig(span=2)) != second
+    second = fingerprint_data(root, IngestConfig(span=2))
     shutil.rmtree(root / "span-3")
-    assert fingerprint_data(root, 2) == second
+    assert fingerprint_data(root, IngestConfig(span=2)) == second
 
 
 def _path(example: Any) -> str:

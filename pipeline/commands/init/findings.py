@@ -1,0 +1,215 @@
+"""Looks at data of any shape and says what they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from components.contracts.label_schema import LabelSchema
+from components.cover_example_gen.columns import choose_columns
+from components.cover_example_gen.config import ColumnsConfig, IngestConfig
+from components.cover_example_gen.files import DataDirectory
+from components.cover_example_gen.layouts import Part
+from components.cover_example_gen.locations import Locations
+from components.cover_example_gen.manifests.kinds import Table
+from components.cover_example_gen.rows import InspectedRow, inspect_rows
+from components.cover_example_gen.sources import Row, Source, open_table
+from components.cover_example_gen.spans import Span, find_spans
+from components.support.errors import DataError
+from pipeline.commands.init.columns import Column, ProposedColumns, propose_columns
+from pipeline.commands.init.genres import ProposedGenres, propose_genres
+
+_RECORDS = 1000
+_IMAGES = 5000
+_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What data hold.
+
+    Attributes:
+        rows: number of rows, of all spans.
+        spans: numbers of the spans; empty for data without spans.
+        columns: which columns of the manifests to use; None for folders.
+        genres: the genres.
+        without_genre: rows that name no genre.
+        splits: split -> rows that the data give it; empty if the data give none.
+        without_split: rows without a split, among others that have one.
+        inspected: number of rows whose images were checked.
+        formats: image format -> number among those.
+        problems: reason -> rows of that reason among those, as `path: detail`.
+    """
+
+    rows: int
+    spans: tuple[int, ...]
+    columns: ProposedColumns | None
+    genres: ProposedGenres
+    without_genre: int
+    splits: dict[str, int]
+    without_split: int
+    inspected: int
+    formats: Counter[str]
+    problems: dict[str, list[str]]
+
+
+def find_out(data: Path, config: IngestConfig, schema: LabelSchema) -> Findings:
+    """Looks at data.
+
+    Args:
+        data: a manifest, a folder, or a folder of spans.
+        config: what the user chose; the rest is proposed.
+        schema: the accepted images, and names that are genres in any data.
+
+    Raises:
+        ConfigError: there is nothing at `data`.
+        DataError: there are no rows, or fewer than two genres.
+    """
+    spans = find_spans(data, config)
+    columns = _propose_columns(spans[-1].source, config.columns)
+    if columns:
+        config = config.model_copy(update={"columns": columns.config})
+    sources = [dataclasses.replace(span.source, config=config) for span in spans]
+    with tempfile.TemporaryDirectory() as scratch:
+        given = [
+            (source, source.rows(Path(scratch, str(number))))
+            for number, source in enumerate(sources)
+        ]
+        rows = [row for _, found in given for row in found]
+        genres = propose_genres(
+            ((row.genres, row.listed) for row in rows if not row.problem), schema.genres
+        )
+        if columns and isinstance(columns.config.genres, tuple):
+            genres.counts.update(dict.fromkeys(columns.config.genres, 0))
+        if len(genres.counts) < 2:
+            raise DataError(
+                f"Expected at least two genres in {data}. Received: "
+                f"{', '.join(genres.counts) or 'none'}. Give one folder per genre, or name the "
+                "column of the genres with --set ingest.columns.genres=COLUMN."
+            )
+        known = dataclasses.replace(schema, genres=tuple(sorted(genres.counts)))
+        inspected = list(_inspect(given, known))
+    splits = Counter(row.split for row in rows if row.split)
+    return Findings(
+        rows=len(rows),
+        spans=_numbers(spans),
+        columns=columns,
+        genres=genres,
+        without_genre=sum(not row.genres for row in rows if not row.problem),
+        splits=dict(splits),
+        without_split=sum(not row.split for row in rows) if splits else 0,
+        inspected=len(inspected),
+        formats=Counter(row.facts.format for row in inspected if row.facts),
+        problems=_problems(inspected),
+    )
+
+
+def _numbers(spans: Sequence[Span]) -> tuple[int, ...]:
+    return tuple(span.number for span in spans if span.number is not None)
+
+
+def _propose_columns(source: Source, given: ColumnsConfig) -> ProposedColumns | None:
+    """Proposes columns by the first manifest, which all others must have as well."""
+    part = next((part for part in source.parts if part.manifest), None)
+    if part is None or part.manifest is None:
+        return None
+    table = open_table(part.manifest, IngestConfig(columns=given))
+    locations = Locations(source.directory, names_objects=table.names_objects)
+    columns = _columns(table, part)
+    proposed = propose_columns(part.manifest.name, columns, locations, part.folder, given)
+    choose_columns(part.manifest, table, proposed.config, ())
+    return proposed
+
+
+def _columns(table: Table, part: Part) -> list[Column]:
+    positions = range(len(table.columns))
+    values = []
+    for record in table.read(positions):
+        if not record.problem:
+            values.append(record.values)
+        if len(values) >= _RECORDS:
+            break
+    if not values:
+        raise DataError(f"Expected rows in {part.manifest}. Received: none that can be read.")
+    by_column = zip(*values, strict=True)
+    return [Column(name, column) for name, column in zip(table.columns, by_column, strict=True)]
+
+
+def _inspect(
+    given: Sequence[tuple[Source, list[Row]]], schema: LabelSchema
+) -> Iterator[InspectedRow]:
+    """Checks rows as ingest does; of very many, some in equal distances."""
+    step = -(-sum(len(rows) for _, rows in given) // _IMAGES)
+    for delivery, (source, rows) in enumerate(given):
+        directory = DataDirectory(source.directory, schema.largest_file)
+        yield from inspect_rows(rows[::step], delivery, directory, schema)
+
+
+def _problems(inspected: Sequence[InspectedRow]) -> dict[str, list[str]]:
+    problems: dict[str, list[str]] = {}
+    for row in inspected:
+        if row.reason:
+            line = f" (line {row.row.line})" if row.row.line else ""
+            problems.setdefault(row.reason.value, []).append(f"{row.row.path}{line}: {row.detail}")
+    return dict(sorted(problems.items(), key=lambda item: -len(item[1])))
+
+
+def describe(findings: Findings, data: str) -> Iterator[str]:
+    """Yields findings as lines for a person."""
+    yield f"{data}: {findings.rows:,} rows" + (
+        f" in spans {findings.spans[0]} to {findings.spans[-1]}" if findings.spans else ""
+    )
+    for sentence in findings.columns.found if findings.columns else ():
+        yield f"  {sentence}"
+    genres = findings.genres
+    yield f"  {len(genres.counts)} genres: " + ", ".join(
+        f"{name} {count:,}" for name, count in genres.counts.items()
+    )
+    yield from _doubts(findings)
+    if findings.splits:
+        yield "  splits given: " + ", ".join(
+            f"{n} {count:,}" for n, count in findings.splits.items()
+        )
+    else:
+        yield "  splits: none given; they will be drawn"
+    checked = "" if findings.inspected == findings.rows else f" of {findings.inspected:,} checked"
+    yield f"  formats{checked}: " + (
+        ", ".join(f"{name} {count:,}" for name, count in findings.formats.most_common()) or "none"
+    )
+    for reason, rows in findings.problems.items():
+        yield f"  {len(rows):,} rows would be set aside as {reason}, such as"
+        yield from (f"    {row}" for row in rows[:_EXAMPLES])
+    if findings.columns and findings.columns.slices:
+        yield (
+            "  other columns, by which the evaluation can be sliced (ingest.slices): "
+            + ", ".join(
+                f"{name} ({distinct:,} values)" for name, distinct in findings.columns.slices
+            )
+        )
+
+
+def _doubts(findings: Findings) -> Iterator[str]:
+    """Yields what is not certain, and what was decided."""
+    genres = findings.genres
+    for text, parts in genres.divided[:_EXAMPLES]:
+        yield f"    divided: {text!r} into {' and '.join(map(repr, parts))}"
+    if len(genres.divided) > _EXAMPLES:
+        yield f"    divided as well: {len(genres.divided) - _EXAMPLES:,} more texts"
+    if genres.whole:
+        yield (
+            f"    kept whole: {', '.join(map(repr, genres.whole))}; if these are several genres, "
+            "list the parts in the schema instead"
+        )
+    for name in genres.doubtful:
+        yield (
+            f"    {name!r} is taken for a genre ({genres.counts[name]:,} rows), but looks like the "
+            "lack of one: remove it from the schema to have these rows set aside"
+        )
+    rare = [name for name, count in genres.counts.items() if count < _EXAMPLES]
+    if rare:
+        yield (f"    fewer than {_EXAMPLES} rows, too few to be in every split: {', '.join(rare)}")
+    if findings.without_genre:
+        yield f"    {findings.without_genre:,} rows name no genre"
