@@ -45,7 +45,7 @@ _GENRES = (
 )
 _SPLITS = (SPLIT_COLUMN, "subset", "set", "fold", "partition", "usage", "ml_use", "dataset")
 _ENOUGH = 0.5
-_MOST_SLICE_VALUES = 0.5  # a column with more distinct values than this share of rows is an id
+_MOST_SLICE_VALUES = 0.8  # a column with more distinct values than this share of rows is an id
 
 
 @dataclasses.dataclass(frozen=True)
