@@ -16,6 +16,22 @@ from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
 
 _PATH = click.Path(path_type=Path)
+
+
+class _Data(click.ParamType):
+    """A path, or a URL, which stays what it is."""
+
+    name = "data"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        from components.support.file_systems import is_url
+
+        return value if is_url(value) else Path(value)
+
+
+_DATA = _Data()
 _pipeline_root = click.option(
     "--pipeline-root",
     type=_PATH,
@@ -55,8 +71,9 @@ def main() -> None:
 @config_option
 @click.option(
     "--data",
-    type=_PATH,
-    help="A manifest such as labels.csv, or a folder with one folder per genre.",
+    type=_DATA,
+    help="A manifest such as labels.csv, a folder with one folder per genre, or the s3:// or gs:// "
+    "URL of either. `covers init` knows more shapes.",
 )
 @overrides_option
 @click.option("--no-cache", is_flag=True, help="Run every stage, even if nothing changed.")
@@ -64,7 +81,7 @@ def main() -> None:
 @_as_json
 def run(
     config: str,
-    data: Path | None,
+    data: Path | str | None,
     overrides: Sequence[str],
     no_cache: bool,
     pipeline_root: Path,
@@ -155,7 +172,7 @@ def report(
 @main.command()
 @click.argument("run", required=False)
 @click.option("--model", type=_PATH, help="Examine this SavedModel instead of a run; needs --data.")
-@click.option("--data", type=_PATH, help="Labelled covers for --model: a manifest or a folder.")
+@click.option("--data", type=_DATA, help="Labelled covers for --model: a manifest or a folder.")
 @click.option(
     "--range-steps",
     default=60,
@@ -167,7 +184,7 @@ def report(
 def diagnose(
     run: str | None,
     model: Path | None,
-    data: Path | None,
+    data: Path | str | None,
     range_steps: int,
     pipeline_root: Path,
     as_json: bool,
@@ -205,15 +222,15 @@ def runs(pipeline_root: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("data", type=_PATH)
+@click.argument("data", type=_DATA)
 @click.option(
     "--output", type=_PATH, help="Configuration to write; by default named like the data's folder."
 )
 @overrides_option
-def init(data: Path, output: Path | None, overrides: Sequence[str]) -> None:
+def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> None:
     """Look at DATA, say what it holds, and write a configuration and a label schema for it.
 
-    DATA is a manifest or a folder. --set takes options of ingest, such as
+    DATA is a manifest, a folder, or the URL of either. --set takes options of ingest, such as
     ingest.columns.genres=style, where the proposal is wrong.
     """
     from pipeline.commands.init.command import initialise

@@ -15,6 +15,7 @@ from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.errors import ConfigError
+from components.support.file_systems import is_url
 from components.support.options import Options
 from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, TunerConfig
@@ -48,7 +49,7 @@ class PipelineConfig(Options):
         schema_path: the label schema; `schema` in YAML, relative to the YAML file.
         genres: names that replace the genres of the label schema, in the order of the model's
             outputs; null keeps those. Another schema by `--set schema=FILE` brings its own.
-        data: a manifest or a folder; relative to the YAML file.
+        data: a manifest or a folder, relative to the YAML file; or its URL in an object store.
         sample: what to generate when no data are given.
         ingest: see `IngestConfig`.
         data_gate: see `DataGateConfig`.
@@ -62,7 +63,7 @@ class PipelineConfig(Options):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     schema_path: Path = Field(alias="schema")
     genres: tuple[str, ...] | None = None
-    data: Path | None = None
+    data: Path | str | None = None
     sample: SampleConfig | None = None
     ingest: IngestConfig = Field(default_factory=IngestConfig)
     data_gate: DataGateConfig = Field(default_factory=DataGateConfig)
@@ -104,7 +105,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
     file = _find(Path(path))
     values = read_mapping(file)
     for key in _PATH_KEYS:
-        if isinstance(values.get(key), str):
+        if isinstance(values.get(key), str) and not is_url(values[key]):
             values[key] = (file.parent / values[key]).resolve()
     for override in overrides:
         if override.partition("=")[0].strip() == "schema":
@@ -159,7 +160,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"Expected a YAML value for {key}. Received: {text!r}.") from error
-    if key in _PATH_KEYS and isinstance(value, str):
+    if key in _PATH_KEYS and isinstance(value, str) and not is_url(value):
         value = Path(value).resolve()
     target = values
     for part in parts[:-1]:

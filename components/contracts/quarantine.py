@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Reason(str, enum.Enum):
     EMPTY_FILE = "empty_file"
     FILE_TOO_LARGE = "file_too_large"
     NOT_AN_IMAGE = "not_an_image"
+    GIT_LFS_POINTER = "git_lfs_pointer"
     UNSUPPORTED_FORMAT = "unsupported_format"
     UNSUPPORTED_COLOURS = "unsupported_colours"
     TRANSPARENT_IMAGE = "transparent_image"
@@ -90,6 +91,7 @@ class IngestSummary:
         united_labels: covers whose rows name different genres; such a cover gets all of them.
         rotated: covers whose EXIF orientation is not upright; they are kept as stored.
         unlisted_files: image files beside listed ones that no row of the manifest names.
+        clutter: kind of clutter -> number of files or folders that were no rows.
     """
 
     source: str
@@ -108,6 +110,7 @@ class IngestSummary:
     united_labels: int = 0
     rotated: int = 0
     unlisted_files: int = 0
+    clutter: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def rows_merged(self) -> int:
@@ -147,6 +150,12 @@ def read_summary(directory: Path | str) -> IngestSummary:
     for key in ("spans", "drift_examples"):
         fields[key] = tuple(fields.get(key, ()))
     return IngestSummary(**fields)
+
+
+def describe_clutter(clutter: Mapping[str, int]) -> str:
+    """Returns the kinds of clutter with their numbers, most frequent first."""
+    ordered = sorted(clutter.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {kind}" for kind, count in ordered)
 
 
 def count_reasons(rows: Iterable[QuarantinedRow]) -> dict[str, int]:

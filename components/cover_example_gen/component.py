@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,10 +96,11 @@ def _ingest(
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch, "results")
         results.mkdir()
-        rows = [
-            span.source.rows(Path(scratch, str(number)))
+        listings = [
+            span.source.listing(Path(scratch, str(number)))
             for number, span in enumerate(selection.spans)
         ]
+        rows = [listing.rows for listing in listings]
         progress.start(COVER_EXAMPLE_GEN, sum(map(len, rows)), "covers checked")
         with beam_pipeline as pipeline:
             ingest.build_ingest(
@@ -119,8 +121,11 @@ def _ingest(
         for span, given in zip(selection.taken, taken, strict=True)
         for file in span.source.unlisted_files(given)
     ]
+    clutter: Counter[str] = Counter()
+    for listing in listings[len(selection.history) :]:
+        clutter.update(listing.clutter)
     given = sum(map(len, taken))
-    summary = ingest.summarise(selection, given, planned, written, labels, unlisted)
+    summary = ingest.summarise(selection, given, planned, written, labels, unlisted, clutter)
     _check_account(summary)
     write_quarantine(quarantine, planned.quarantined)
     write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)

@@ -89,6 +89,7 @@ def summarise(
     reports: Sequence[ShardReport],
     schema: LabelSchema,
     unlisted: Sequence[QuarantinedRow],
+    clutter: Mapping[str, int],
 ) -> IngestSummary:
     """Adds up what was written and what was set aside."""
     examples: Counter[str] = Counter()
@@ -121,6 +122,7 @@ def summarise(
         united_labels=plan.united_labels,
         rotated=sum(report.rotated for report in written),
         unlisted_files=len(unlisted),
+        clutter=dict(clutter),
     )
 
 

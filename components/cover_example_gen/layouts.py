@@ -15,6 +15,8 @@ from pathlib import Path
 
 from components.contracts.label_schema import TRAIN_SPLIT
 from components.cover_example_gen.cells import SPLIT_NAMES, is_split_name
+from components.cover_example_gen.clutter import clutter_folder
+from components.cover_example_gen.image_names import has_image_suffix
 from components.cover_example_gen.manifests.kinds import (
     NAMED_FIRST,
     expected_manifests,
@@ -27,6 +29,16 @@ from components.support.errors import ConfigError
 _NUMBERED = re.compile(r"(?P<name>.+?)(?:[-_.]?\d+(?:-of-\d+)?(?:-[0-9a-f-]+)?)?")
 _SHARD = re.compile(r".+[-_.]?\d+(?:-of-\d+)?(?:-[0-9a-f-]+)?")
 _PARQUET_FOLDER = "data"
+_ARCHIVES = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x1f\x8b": "a file compressed with gzip",
+    b"BZh": "a file compressed with bzip2",
+    b"\xfd7zXZ\0": "a file compressed with xz",
+    b"\x28\xb5\x2f\xfd": "a file compressed with Zstandard",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +70,7 @@ def find_parts(data: Path) -> tuple[Path, tuple[Part, ...]]:
         ConfigError: there is nothing at `data`, or several manifests of which none is to be taken.
     """
     if data.is_file():
+        _check_readable(data)
         return data.parent, (Part(manifest=data),)
     if not data.is_dir():
         raise ConfigError(
@@ -73,6 +86,26 @@ def find_parts(data: Path) -> tuple[Path, tuple[Part, ...]]:
     if all(map(is_split_name, folders)) and TRAIN_SPLIT in splits and len(splits) > 1:
         return data, tuple(part for name in folders for part in _split_parts(data, name))
     return data, (Part(),)
+
+
+def _check_readable(file: Path) -> None:
+    """Raises on files that cannot be a manifest, whatever they hold.
+
+    Raises:
+        ConfigError: the file is an archive or an image.
+    """
+    with file.open("rb") as opened:
+        first = opened.read(max(map(len, _ARCHIVES)))
+    archive = next((kind for magic, kind in _ARCHIVES.items() if first.startswith(magic)), None)
+    if archive or file.suffix.casefold() == ".tar":
+        raise ConfigError(
+            f"Expected a manifest or a folder at {file}. Received: {archive or 'a tar archive'}. "
+            "Unpack it, and give the folder."
+        )
+    if has_image_suffix(file.name):
+        raise ConfigError(
+            f"Expected a manifest or a folder at {file}. Received: an image. {expected_layout()}"
+        )
 
 
 def expected_layout() -> str:
@@ -130,4 +163,5 @@ def _folders(data: Path) -> list[str]:
 
 
 def _is_plain_folder(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+    is_hidden = entry.name.startswith(".") or clutter_folder(entry.name)
+    return not is_hidden and entry.is_dir(follow_symlinks=False)

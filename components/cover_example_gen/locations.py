@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from components.cover_example_gen.clutter import clutter_folder
 from components.cover_example_gen.image_names import has_image_suffix, without_image_suffix
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
@@ -125,7 +126,11 @@ class Locations:
 
     def _walk(self) -> Iterator[str]:
         for name, folders, files in os.walk(self._directory):
-            folders[:] = [folder for folder in folders if not folder.startswith(".")]
+            folders[:] = [
+                folder
+                for folder in folders
+                if not folder.startswith(".") and not clutter_folder(folder)
+            ]
             below = Path(name).relative_to(self._directory).as_posix()
             for file in files:
                 if not file.startswith(".") and has_image_suffix(file):

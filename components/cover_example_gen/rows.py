@@ -10,6 +10,7 @@ from pathlib import Path
 from components.contracts.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
 from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
+from components.cover_example_gen.clutter import is_lfs_pointer
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row
@@ -91,7 +92,14 @@ def read_row(row: Row, directory: DataDirectory) -> tuple[str, bytes]:
         file = Path(row.extracted)
         scratch = DataDirectory(file.parent, directory.largest_file)
         return row.path, scratch.read(file.name)[1]
-    return directory.read(row.file or row.path)
+    path, encoded = directory.read(row.file or row.path)
+    if is_lfs_pointer(encoded):
+        raise RowRejected(
+            Reason.GIT_LFS_POINTER,
+            "Expected an image. Received: a pointer to one that Git LFS did not download. Run "
+            "`git lfs pull`.",
+        )
+    return path, encoded
 
 
 def _labelled(

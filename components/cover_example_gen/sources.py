@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.contracts.quarantine import QuarantinedRow, Reason
+from components.contracts.quarantine import QuarantinedRow, Reason, describe_clutter
 from components.cover_example_gen.cells import SPLIT_NAMES, is_split_name
+from components.cover_example_gen.clutter import (
+    EMPTY_FOLDERS,
+    LFS_POINTERS,
+    clutter_file,
+    clutter_folder,
+    is_lfs_pointer_file,
+)
 from components.cover_example_gen.columns import are_recognised, choose_columns, interpret
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.image_names import has_image_suffix
@@ -55,6 +63,19 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        rows: the rows.
+        clutter: kind of clutter -> number of files or folders; they are no rows.
+    """
+
+    rows: list[Row]
+    clutter: Counter[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Where the rows come from.
 
@@ -84,20 +105,33 @@ class Source:
         return tuple(part.manifest for part in self.parts if part.manifest)
 
     def rows(self, scratch: Path | None = None) -> list[Row]:
-        """Lists the rows in a stable order: by line, or by path.
+        """Lists the rows; see `listing`."""
+        return self.listing(scratch).rows
+
+    def listing(self, scratch: Path | None = None) -> Listing:
+        """Lists the rows in a stable order, by line or by path, and what is none.
 
         Args:
-            scratch: an existing folder for images that a manifest holds; without it they are left
-                in there.
+            scratch: a folder for images that a manifest holds; without it they are left in there.
 
         Raises:
             DataError: a manifest cannot be read as what its name says, or there are no rows.
         """
-        found = [row for number in range(len(self.parts)) for row in self._rows(number, scratch)]
+        clutter: Counter[str] = Counter()
+        found: list[Row] = []
+        for number, part in enumerate(self.parts):
+            if part.manifest:
+                folder = scratch / str(number) if scratch else None
+                found += self._manifest_rows(part, part.manifest, folder)
+            else:
+                found += self._folder_rows(part, clutter)
         if not found:
             given = ", ".join(map(str, self.manifests)) or str(self.directory)
-            raise DataError(f"Expected covers in {given}. Received: no rows. {expected_layout()}")
-        return _with_splits(found)
+            beside = f", but {describe_clutter(clutter)}" if clutter else ""
+            raise DataError(
+                f"Expected covers in {given}. Received: no rows{beside}. {expected_layout()}"
+            )
+        return Listing(_with_splits(found), clutter)
 
     def unlisted_files(self, rows: list[Row]) -> list[QuarantinedRow]:
         """Lists image files that no row names, in the folders that rows of the manifest name."""
@@ -122,17 +156,9 @@ class Source:
             return []
         return sorted(str(folder / name) for name in names if has_image_suffix(name))
 
-    def _rows(self, number: int, scratch: Path | None) -> Iterator[Row]:
-        part = self.parts[number]
-        if part.manifest is None:
-            yield from self._folder_rows(part)
-            return
-        folder = scratch / str(number) if scratch else None
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-        yield from self._manifest_rows(part, part.manifest, folder)
-
     def _manifest_rows(self, part: Part, manifest: Path, scratch: Path | None) -> Iterator[Row]:
+        if scratch:
+            scratch.mkdir(parents=True, exist_ok=True)
         table = open_table(manifest, self.config)
         columns = choose_columns(manifest, table, self.config.columns, self.config.slices)
         locations = Locations(self.directory, names_objects=table.names_objects)
@@ -162,7 +188,7 @@ class Source:
                 extracted,
             )
 
-    def _folder_rows(self, part: Part) -> Iterator[Row]:
+    def _folder_rows(self, part: Part, clutter: Counter[str]) -> Iterator[Row]:
         """Yields files and what may hide some: unreadable or linked folders, folders like x.jpg."""
         unreadable: list[Path] = []
         root = self.directory / part.folder
@@ -170,14 +196,23 @@ class Source:
             root, onerror=lambda error: unreadable.append(Path(error.filename))
         ):
             folder = Path(name)
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            clutter.update(_take_out_clutter(subfolders))
+            if not files and not subfolders and folder != root:
+                clutter[EMPTY_FOLDERS] += 1
             odd = [
                 name
                 for name in subfolders
                 if has_image_suffix(name) or (folder / name).is_symlink()
             ]
             for name in sorted([*files, *odd]):
-                if not name.startswith("."):
+                if name.startswith("."):
+                    continue
+                kind = clutter_file(name)
+                if not kind and is_lfs_pointer_file(folder / name):
+                    kind = LFS_POINTERS
+                if kind:
+                    clutter[kind] += 1
+                else:
                     yield self._folder_row(folder / name, root, part)
         for path in sorted(unreadable):
             yield self._folder_row(path, root, part)
@@ -218,6 +253,13 @@ def open_table(manifest: Path, config: IngestConfig) -> Table:
         return are_recognised(names, config.columns)
 
     return kind_of(manifest).open(manifest, recognise)
+
+
+def _take_out_clutter(folders: list[str]) -> list[str]:
+    """Leaves hidden folders and clutter out of those to walk; returns the kinds of the latter."""
+    kinds = {name: clutter_folder(name) for name in folders if not name.startswith(".")}
+    folders[:] = sorted(name for name, kind in kinds.items() if kind is None)
+    return [kind for kind in kinds.values() if kind is not None]
 
 
 def _extract(image: EmbeddedImage, scratch: Path | None, line: int) -> str:

@@ -61,7 +61,7 @@ def local_copy(location: str) -> Iterator[Path]:
             if file_system.isfile(path):
                 file_system.get_file(path, str(copy))
             elif file_system.isdir(path):
-                file_system.get(f"{path}/", f"{copy}/", recursive=True)
+                _download(file_system, path, copy)
             else:
                 raise ConfigError(
                     f"Expected a file or folder at {location}. Received: nothing there."
@@ -71,6 +71,15 @@ def local_copy(location: str) -> Iterator[Path]:
         except CoversError as error:
             # The user gave a URL and knows nothing about the copy.
             raise type(error)(str(error).replace(str(copy), location.rstrip("/"))) from error
+
+
+def _download(file_system: Any, folder: str, copy: Path) -> None:
+    """Downloads what is below a folder, without the empty objects that stand for folders."""
+    names = [name for name in file_system.find(folder) if not name.endswith("/")]
+    targets = [copy / name.removeprefix(folder).lstrip("/") for name in names]
+    for parent in {copy, *(target.parent for target in targets)}:
+        parent.mkdir(parents=True, exist_ok=True)
+    file_system.get(names, [str(target) for target in targets])
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
     )
 
 
-def diagnose_model(model: Path, data: Path) -> tuple[str, Diagnosis]:
+def diagnose_model(model: Path, data: Path | str) -> tuple[str, Diagnosis]:
     """Examines a model's predictions of labelled covers.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 from components.contracts.decisions import decision_text
 from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
 from components.contracts.outcome import Outcome
-from components.contracts.quarantine import IngestSummary
+from components.contracts.quarantine import IngestSummary, describe_clutter
 from pipeline.runner.result import RunResult
 
 Line = tuple[str, str | None]
@@ -37,6 +37,8 @@ def describe_ingest(summary: IngestSummary) -> str:
         )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")
+    if summary.clutter:
+        parts.append(f"left out: {describe_clutter(summary.clutter)}")
     return "; ".join(parts)
 
 

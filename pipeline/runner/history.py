@@ -63,11 +63,14 @@ class RunHistory:
         return {}
 
     def record(self, result: RunResult) -> None:
-        """Keeps the result with the run; a run that TFX never registered has no place for it."""
+        """Keeps the result with the run, also of one that ended before TFX registered it."""
         context = self._context(result.run_id)
-        if context is not None:
-            context.custom_properties[_RESULT_PROPERTY].string_value = result.to_json()
-            self._store.put_contexts([context])
+        if context is None:
+            run = metadata_store_pb2.ContextType(name=_RUN_CONTEXT)
+            type_id = self._store.put_context_type(run, can_add_fields=True, can_omit_fields=True)
+            context = metadata_store_pb2.Context(type_id=type_id, name=result.run_id)
+        context.custom_properties[_RESULT_PROPERTY].string_value = result.to_json()
+        self._store.put_contexts([context])
 
     def _context(self, run_id: str) -> metadata_store_pb2.Context | None:
         return self._store.get_context_by_type_and_name(_RUN_CONTEXT, run_id)

@@ -40,13 +40,14 @@ if TYPE_CHECKING:
     from pipeline.pipeline import RunInputs
     from pipeline.runner.history import RunHistory
 
+_PREPARE = "Prepare"
 _SECONDS_TO_BE_WRONG = 0.2
 
 
 def run_locally(
     config: PipelineConfig,
     *,
-    data: Path | None,
+    data: Path | str | None,
     pipeline_root: Path,
     console: TextIO,
     use_cache: bool = True,
@@ -55,7 +56,8 @@ def run_locally(
 
     Args:
         config: what the pipeline does.
-        data: what to ingest; None takes the config's data or, if it has none, a generated sample.
+        data: what to ingest, a path or a URL; None takes the config's data or, if it has none, a
+            generated sample.
         pipeline_root: where everything is stored.
         console: what the user reads; everything else goes to a log file.
         use_cache: False runs every node again.
@@ -64,7 +66,8 @@ def run_locally(
         The outcome, including errors that a user can meet.
 
     Raises:
-        ConfigError: a setting, a path or the schema is wrong; nothing was run.
+        ConfigError: the label schema or the pipeline root is wrong, or there are no data; nothing
+            was begun.
     """
     workspace = Workspace(pipeline_root.resolve(), config.name)
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
@@ -84,30 +87,28 @@ class _Run:
         self._stages: dict[str, str] = {}
         self._started = time.monotonic()
 
-    def run(self, data: Path | None, use_cache: bool) -> RunResult:
+    def run(self, data: Path | str | None, use_cache: bool) -> RunResult:
         labels = LabelSchema.from_text(self._config.schema_text())
         data = data or self._config.data or self._sample(labels)
         self._console.say(f"covers: pipeline '{self._config.name}' on {data}", style="bold")
-        history: RunHistory | None = None
         error: BaseException | None = None
         try:
             launch = self._prepare(labels, data, use_cache)
-            from pipeline.runner.history import RunHistory
-
-            history = RunHistory(self._workspace.root)
-            self._execute(launch, history)
+            self._execute(launch, self._history())
         except (Exception, KeyboardInterrupt) as caught:
             self._console.close()
-            if isinstance(caught, ConfigError) and not history:
-                raise
             error = caught
-        result = self._result(data, history, error)
-        if history:
-            result = self._with_report(result, history)
-            history.record(result)
+        history = self._history()
+        result = self._with_report(self._result(data, history, error), history)
+        history.record(result)
         for line, style in describe_result(result):
             self._console.say(line, style)
         return result
+
+    def _history(self) -> RunHistory:
+        from pipeline.runner.history import RunHistory
+
+        return RunHistory(self._workspace.root)
 
     def _sample(self, labels: LabelSchema) -> Path:
         from pipeline.commands.sample import write_sample
@@ -121,11 +122,24 @@ class _Run:
         directory = self._workspace.sample(sample.images, sample.seed, labels.genres)
         return write_sample(directory, genres=labels.genres, images=sample.images, seed=sample.seed)
 
-    def _prepare(self, labels: LabelSchema, data: Path, use_cache: bool) -> Callable[[], None]:
+    def _prepare(
+        self, labels: LabelSchema, data: Path | str, use_cache: bool
+    ) -> Callable[[], None]:
         """Checks and compiles the pipeline; returns what runs it."""
+        self._console.stage_started(_PREPARE)
+        try:
+            launch = self._compile(labels, data, use_cache)
+        except BaseException:
+            self._console.stage_finished(_PREPARE, "failed")
+            raise
+        self._console.stage_finished(_PREPARE, "done", "data fingerprint, TensorFlow Extended")
+        return launch
+
+    def _compile(
+        self, labels: LabelSchema, data: Path | str, use_cache: bool
+    ) -> Callable[[], None]:
         from components.cover_example_gen.fingerprint import fingerprint_data
 
-        self._console.stage_started("Prepare")
         with ThreadPoolExecutor(1) as pool, deferred_imports(), _without_arguments():
             data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest)
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
@@ -142,17 +156,16 @@ class _Run:
             metadata = metadata_file(self._workspace.root)
             ir = compile_for_run(tfx_pipeline, metadata, self._run_id)
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
-        self._console.stage_finished("Prepare", "done", "data fingerprint, TensorFlow Extended")
         return functools.partial(launch, ir)
 
-    def _inputs(self, data: Path, data_fingerprint: str) -> RunInputs:
+    def _inputs(self, data: Path | str, data_fingerprint: str) -> RunInputs:
         from pipeline.pipeline import RunInputs
 
         features = str(self._workspace.features)
         return RunInputs(
             pipeline_root=str(self._workspace.artifacts),
             push_destination=str(self._workspace.push_destination),
-            data=str(data.resolve()),
+            data=str(data.resolve() if isinstance(data, Path) else data),
             data_fingerprint=data_fingerprint,
             schema_text=self._config.schema_text(),
             training=training_options(self._config, str(self._workspace.checkpoints), features),
@@ -211,17 +224,17 @@ class _Run:
         return read_summary(outputs[nodes.QUARANTINE].uri) if nodes.QUARANTINE in outputs else None
 
     def _result(
-        self, data: Path, history: RunHistory | None, error: BaseException | None
+        self, data: Path | str, history: RunHistory, error: BaseException | None
     ) -> RunResult:
         ingest = evaluation = pushed_model = decision = None
         outcome = Outcome.FAILED
-        if history:
-            summary = self._summary(history)
-            ingest = dataclasses.asdict(summary) if summary else None
+        summary = self._summary(history)
+        if summary:
+            ingest = dataclasses.asdict(summary)
         if error:
             outcome = Outcome.of_error(error)
             decision = error.decision if isinstance(error, DataRefused) else None
-        elif history:
+        else:
             uri = history.outputs(self._run_id, nodes.EVALUATOR)[nodes.EVALUATION].uri
             evaluation, decision = read_evaluation(uri).to_dict(), read_decision(uri)
             pushed_model = self._pushed_model(history)
@@ -244,9 +257,10 @@ class _Run:
     def _with_report(self, result: RunResult, history: RunHistory) -> RunResult:
         from pipeline.commands.reports import report_of_node, write_early_report
 
-        page = report_of_node(history, self._run_id) or write_early_report(
-            self._workspace.report_folder(self._run_id), history, self._config, result
-        )
+        with deferred_imports():  # a run that ends early may not have imported anything yet
+            page = report_of_node(history, self._run_id) or write_early_report(
+                self._workspace.report_folder(self._run_id), history, self._config, result
+            )
         return dataclasses.replace(result, report=str(page) if page else None)
 
     def _pushed_model(self, history: RunHistory) -> str | None:

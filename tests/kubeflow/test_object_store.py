@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from click.testing import CliRunner
 
 from components.contracts.pushed_models import find_baseline, push_model, pushed_versions
 from components.contracts.signatures import ModelDescription, write_model_description
@@ -14,6 +15,8 @@ from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.remote import local_data
 from components.support.errors import ConfigError, DataError, DeploymentError
 from components.support.file_systems import local_copy
+from pipeline.cli import main
+from pipeline.config import load_config
 
 GENRES = ("pop", "rock")
 
@@ -79,6 +82,15 @@ def covers(s3: dict[str, str], tmp_path: Path, write_cover: Callable[..., Path])
     return f"s3://bucket/{tmp_path.name}/covers"
 
 
+def test_empty_objects_that_stand_for_folders_are_no_files(covers: str) -> None:
+    store, path = fsspec.core.url_to_fs(covers)
+    for folder in ("", "images/", "none/"):
+        store.call_s3("put_object", Bucket="bucket", Key=f"{path[7:]}/{folder}", Body=b"")
+    with local_data(covers) as local:
+        assert (local / "images" / "1.jpg").is_file()
+        assert sorted(path.name for path in local.iterdir()) == ["images", "labels.csv"]
+
+
 @pytest.mark.parametrize("manifest", ["", "/labels.csv"])
 def test_data_come_with_their_images(covers: str, manifest: str) -> None:
     with local_data(covers + manifest) as local:
@@ -94,6 +106,33 @@ def test_the_fingerprint_follows_the_objects(covers: str) -> None:
     store, path = fsspec.core.url_to_fs(covers)
     store.pipe(f"{path}/images/1.jpg", b"another cover")
     assert fingerprint_data(covers) != before
+
+
+@pytest.mark.slow
+def test_a_local_run_takes_data_from_a_url(covers: str, tmp_path: Path) -> None:
+    """One cover is too few to train on, but the run has read it."""
+    arguments = ["run", "--data", covers, "--pipeline-root", str(tmp_path / "root")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 3, result.output
+    assert f"pipeline 'sample' on {covers}" in result.output
+    assert "1 rows = 1 ingested + 0 quarantined" in result.output
+    missing = [*arguments[:2], f"{covers}/gone", *arguments[3:]]
+    result = CliRunner().invoke(main, missing)
+    assert (result.exit_code, f"{covers}/gone. Received: nothing there" in result.output) == (
+        2,
+        True,
+    )
+
+
+def test_init_takes_data_from_a_url(
+    covers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store, path = fsspec.core.url_to_fs(covers)
+    store.pipe(f"{path}/labels.csv", b"image,genres\n1,rock\n1,pop\n")
+    result = CliRunner().invoke(main, ["init", f"{covers}/labels.csv"])
+    assert result.exit_code == 0, result.output
+    assert load_config(tmp_path / "covers.yaml").data == f"{covers}/labels.csv"
 
 
 def test_an_error_names_the_url_and_not_the_copy(covers: str) -> None:

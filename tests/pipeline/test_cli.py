@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -61,6 +62,36 @@ def test_no_run_and_no_model_yet(tmp_path: Path) -> None:
     code, output = _invoke("predict", "cover.jpg", "--pipeline-root", tmp_path)
     assert code == 1
     assert "Expected a pushed model" in output
+
+
+BAD_DATA = {
+    "nothing there": (None, 2, "Received: nothing there"),
+    "an archive": (b"PK\x03\x04 and more", 2, "a ZIP archive or an Excel workbook. Unpack it"),
+    "no rows": (b"image,genres\n", 3, "Received: no rows"),
+    "no columns": (b"a,b\n1,2\n", 3, "name the columns"),
+    "no text": (b"image,genres\n\xff\n", 3, "Save it as UTF-8"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_DATA)
+def test_a_run_that_fails_before_its_first_stage_leaves_a_report_and_an_entry(
+    tmp_path: Path, fault: str
+) -> None:
+    content, code, reason = BAD_DATA[fault]
+    data, root = tmp_path / "labels.csv", tmp_path / "root"
+    if content is not None:
+        data.write_bytes(content)
+    command = ("run", "--data", data, "--pipeline-root", root)
+    ended, output = _invoke(*command)
+    assert (ended, "Prepare           failed" in output) == (code, True)
+    assert reason in output
+    (entry,) = json.loads(_invoke("runs", "--json", "--pipeline-root", root)[1])
+    assert entry["outcome"] == ("data_stopped" if code == 3 else "misconfigured")
+    assert entry["result"]["exit_code"] == code
+    assert reason in entry["result"]["reasons"][0]
+    page = Path(_invoke("report", "--pipeline-root", root)[1].strip())
+    assert str(page) == entry["result"]["report"]
+    assert reason in html.unescape(page.read_text())
 
 
 def test_compare_takes_two_runs_and_nothing_else(tmp_path: Path) -> None:

@@ -67,6 +67,4 @@ def _object(text: str) -> dict[str, Any] | str:
     return f"Expected a JSON object. Received: {text.strip()[:80]!r}."
 
 
-KIND = ManifestKind(
-    (".jsonl", ".ndjson"), "a JSON Lines file with the keys 'image' and 'genres'", open_manifest
-)
+KIND = ManifestKind((".jsonl", ".ndjson"), "a JSON Lines file", open_manifest)

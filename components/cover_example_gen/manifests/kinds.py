@@ -115,4 +115,5 @@ def kind_of(manifest: Path) -> ManifestKind:
 
 def expected_manifests() -> str:
     """Returns what a manifest may be, for messages."""
-    return " or ".join(kind.expected for kind in kinds())
+    *others, last = (kind.expected for kind in kinds())
+    return f"{', '.join(others)} or {last}"

@@ -109,6 +109,4 @@ def _unreadable(manifest: Path, error: Exception) -> DataError:
     return DataError(f"Expected {manifest} to be a Parquet file. Received: {first}")
 
 
-KIND = ManifestKind(
-    (".parquet",), "a Parquet file with the columns 'image' and 'genres'", open_manifest
-)
+KIND = ManifestKind((".parquet",), "a Parquet file", open_manifest)

@@ -8,6 +8,7 @@ from typing import Any
 
 from components.contracts.label_schema import LabelSchema
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.remote import local_data
 from components.support.errors import ConfigError
 from pipeline.commands.init.files import (
     check_new,
@@ -20,11 +21,11 @@ from pipeline.commands.init.findings import describe, find_out
 from pipeline.config import DEFAULT_CONFIG, apply_override, load_config
 
 
-def initialise(data: Path, output: Path | None, overrides: Sequence[str]) -> Iterator[str]:
+def initialise(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Iterator[str]:
     """Writes a configuration and a label schema for data; yields lines for a person.
 
     Args:
-        data: a manifest, a folder, or a folder of spans.
+        data: a manifest, a folder, a folder of spans, or the URL of one of these.
         output: the configuration to write; None names it like the data's folder.
         overrides: options of ingest as `ingest.key=value`.
 
@@ -37,9 +38,11 @@ def initialise(data: Path, output: Path | None, overrides: Sequence[str]) -> Ite
     check_new([output, schema])
     config = _ingest_config(overrides)
     labels = LabelSchema.from_text(load_config(DEFAULT_CONFIG).schema_text())
-    findings = find_out(data, config, labels)
+    with local_data(str(data)) as local:
+        findings = find_out(local, config, labels)
+        name = local.name
     yield from describe(findings, str(data))
-    schema.write_text(make_schema(findings, data.name), encoding="utf-8")
+    schema.write_text(make_schema(findings, name), encoding="utf-8")
     output.write_text(make_configuration(findings, data, output, config), encoding="utf-8")
     load_config(output)
     yield ""

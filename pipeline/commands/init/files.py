@@ -14,6 +14,7 @@ import yaml
 
 from components.contracts.label_schema import LabelSchema, read_schema, set_genres
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.manifests.kinds import is_manifest
 from components.support.errors import ConfigError
 from pipeline.commands.init.findings import Findings
 from pipeline.config import DEFAULT_CONFIG, load_config
@@ -24,10 +25,14 @@ _MODEL_FROM = "\ntrainer:"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def default_output(data: Path) -> Path:
+def default_output(data: Path | str) -> Path:
     """Returns the configuration to write if none is named: by the name of the data's folder."""
-    folder = data.resolve() if data.is_dir() else data.resolve().parent
-    return Path(f"{_pipeline_name(folder.name)}.yaml")
+    if isinstance(data, str):
+        *folders, name = data.rstrip("/").split("/")
+        folder = folders[-1] if is_manifest(name) else name
+    else:
+        folder = (data if data.is_dir() else data.parent).resolve().name
+    return Path(f"{_pipeline_name(folder)}.yaml")
 
 
 def schema_file(configuration: Path) -> Path:
@@ -71,7 +76,9 @@ def make_schema(findings: Findings, data: str) -> str:
     return f"{lines}\n{text_format.MessageToString(schema, as_utf8=True)}"
 
 
-def make_configuration(findings: Findings, data: Path, output: Path, config: IngestConfig) -> str:
+def make_configuration(
+    findings: Findings, data: Path | str, output: Path, config: IngestConfig
+) -> str:
     """Returns the configuration as YAML: the ingest of these data, and the shipped model.
 
     Args:
@@ -114,8 +121,10 @@ def _yaml(options: dict[str, Any]) -> str:
     return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 
 
-def _path(data: Path, folder: Path) -> str:
-    """Returns a path relative to the configuration's folder if it is below it."""
+def _path(data: Path | str, folder: Path) -> str:
+    """Returns a path relative to the configuration's folder if it is below it, or a URL."""
+    if isinstance(data, str):
+        return data
     path = Path(os.path.abspath(data))  # noqa: PTH100  # Links stay what they are.
     below = Path(os.path.abspath(folder))  # noqa: PTH100
     return str(path.relative_to(below)) if path.is_relative_to(below) else str(path)
