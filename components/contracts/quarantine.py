@@ -3,7 +3,8 @@
 `quarantine.jsonl` holds one JSON record per row (`pandas.read_json(path, lines=True)`);
 `summary.json` holds the row counts: rows given == rows ingested + rows quarantined.
 `unlisted_files.jsonl` holds, in the same form, image files that no row of a manifest names: they
-were not given, so they are not counted there.
+were not given, so they are not counted there. `straddling.jsonl` holds near-duplicates in different
+splits, which only splits given by the data can have.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from typing import Any
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
 UNLISTED_FILE_NAME = "unlisted_files.jsonl"
 SUMMARY_FILE_NAME = "summary.json"
+STRADDLING_FILE_NAME = "straddling.jsonl"
+
+FEWEST_GROUPS = 3
+"""How many near-duplicate groups a genre needs to be in every split."""
 
 
 class Reason(str, enum.Enum):
@@ -41,6 +46,8 @@ class Reason(str, enum.Enum):
     NO_GENRE = "no_genre"
     UNKNOWN_GENRE = "unknown_genre"
     BETWEEN_SPLITS = "between_splits"
+    NO_SPLIT = "no_split"
+    IN_SEVERAL_SPLITS = "in_several_splits"
     UNLISTED_FILE = "unlisted_file"
 
 
@@ -73,6 +80,21 @@ class QuarantinedRow:
 
 
 @dataclasses.dataclass(frozen=True)
+class StraddlingPair:
+    """Two near-duplicates in different splits, of which one leaks the other.
+
+    Attributes:
+        image_ids: their identities.
+        paths: where each was found.
+        splits: the split of each.
+    """
+
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    splits: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class IngestSummary:
     """The row counts of one ingest, and what else it found.
 
@@ -84,6 +106,7 @@ class IngestSummary:
         examples: distinct covers written, with their counts in `examples_by_split`.
         near_duplicate_groups: groups of two or more covers, of `near_duplicates` covers in all.
         genres_by_split: split -> genre -> number of examples.
+        groups_by_genre: genre -> number of near-duplicate groups that have it.
         spans: numbers of the spans that were taken, ascending; empty for data without spans.
         previous_span: the span that the newest one is compared with, or None.
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
@@ -92,6 +115,9 @@ class IngestSummary:
         rotated: covers whose EXIF orientation is not upright; they are kept as stored.
         unlisted_files: image files beside listed ones that no row of the manifest names.
         clutter: kind of clutter -> number of files or folders that were no rows.
+        given_splits: whether the data gave the splits.
+        drawn_from_train: the splits that the data lacked, which were drawn from train.
+        straddling: splits such as "train and test" -> pairs of near-duplicates across them.
     """
 
     source: str
@@ -111,6 +137,10 @@ class IngestSummary:
     rotated: int = 0
     unlisted_files: int = 0
     clutter: dict[str, int] = dataclasses.field(default_factory=dict)
+    given_splits: bool = False
+    drawn_from_train: tuple[str, ...] = ()
+    straddling: dict[str, int] = dataclasses.field(default_factory=dict)
+    groups_by_genre: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def rows_merged(self) -> int:
@@ -137,6 +167,17 @@ def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
         return [QuarantinedRow(**json.loads(line)) for line in file]
 
 
+def write_straddling(directory: Path, pairs: Iterable[StraddlingPair]) -> None:
+    """Writes one JSON record per pair of near-duplicates in different splits."""
+    with (directory / STRADDLING_FILE_NAME).open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            record = {
+                key: [_printable(value) for value in values]
+                for key, values in dataclasses.asdict(pair).items()
+            }
+            file.write(json.dumps(record, ensure_ascii=True) + "\n")
+
+
 def write_summary(directory: Path, summary: IngestSummary) -> None:
     """Writes `summary.json`."""
     text = json.dumps(dataclasses.asdict(summary), indent=2)
@@ -147,7 +188,7 @@ def read_summary(directory: Path | str) -> IngestSummary:
     """Reads what `write_summary` wrote."""
     path = Path(directory) / SUMMARY_FILE_NAME
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("spans", "drift_examples"):
+    for key in ("spans", "drift_examples", "drawn_from_train"):
         fields[key] = tuple(fields.get(key, ()))
     return IngestSummary(**fields)
 

@@ -25,6 +25,7 @@ from components.contracts.quarantine import (
     UNLISTED_FILE_NAME,
     IngestSummary,
     write_quarantine,
+    write_straddling,
     write_summary,
 )
 from components.cover_example_gen.config import IngestConfig
@@ -129,6 +130,7 @@ def _ingest(
     _check_account(summary)
     write_quarantine(quarantine, planned.quarantined)
     write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)
+    write_straddling(quarantine, planned.straddling)
     write_summary(quarantine, summary)
 
 

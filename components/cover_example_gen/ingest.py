@@ -123,7 +123,16 @@ def summarise(
         rotated=sum(report.rotated for report in written),
         unlisted_files=len(unlisted),
         clutter=dict(clutter),
+        given_splits=plan.given_splits,
+        drawn_from_train=plan.drawn_from_train,
+        straddling=_straddling(plan),
+        groups_by_genre=dict(plan.groups_by_genre),
     )
+
+
+def _straddling(plan: Plan) -> dict[str, int]:
+    ordered = [sorted(pair.splits, key=SPLITS.index) for pair in plan.straddling]
+    return dict(Counter(" and ".join(splits) for splits in ordered).most_common())
 
 
 def _batches(rows: Sequence[Sequence[Row]]) -> Iterator[Batch]:

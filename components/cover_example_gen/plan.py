@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.contracts.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
-from components.contracts.quarantine import QuarantinedRow, Reason
+from components.contracts.quarantine import QuarantinedRow, Reason, StraddlingPair
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.examples import Cover
-from components.cover_example_gen.groups import Arrival, Place, assign_places
+from components.cover_example_gen.groups import Arrival, Place, Places, find_places
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
 from components.cover_example_gen.spans import Selection
 
@@ -40,11 +40,19 @@ class Plan:
             the newest and of the previous span, if there is one.
         quarantined: the rejected rows, by source, line and path.
         united_labels: covers whose rows name different genres.
+        given_splits: whether the data give the splits.
+        drawn_from_train: the splits that the data lack, which were drawn from train.
+        straddling: near-duplicates in different splits.
+        groups_by_genre: genre -> number of near-duplicate groups that have it.
     """
 
     covers: Mapping[str, tuple[Cover, ...]]
     quarantined: tuple[QuarantinedRow, ...]
     united_labels: int
+    given_splits: bool = False
+    drawn_from_train: tuple[str, ...] = ()
+    straddling: tuple[StraddlingPair, ...] = ()
+    groups_by_genre: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def without_covers(self) -> Plan:
         """The rest of the plan, once its shards go their own way."""
@@ -62,15 +70,16 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         config: shares of the splits and number of threads.
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
-    places = assign_places(_arrivals(ordered), config.splits, config.threads)
+    found = find_places(_arrivals(ordered), config.splits, config.threads)
+    places = found.by_id
     taken = range(len(selection.history), len(selection.spans))
     rejected: list[InspectedRow] = []
     accepted: list[InspectedRow] = []
     for row in ordered:
-        checked = _placed(row, places)
+        checked = _placed(row, found)
         if row.delivery in taken:
             (rejected if checked.reason else accepted).append(checked)
-    covers = _covers(accepted, places, selection)
+    covers = list(_covers(accepted, places, selection))
     by_split: dict[str, list[Cover]] = {split: [] for split in SPLITS}
     for cover in covers:
         split = places[cover.facts.image_id].split
@@ -83,6 +92,10 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
             quarantined_row(row, selection.spans[row.delivery].source.folder) for row in rejected
         ),
         united_labels=_united_labels(accepted),
+        groups_by_genre=_groups_by_genre(covers),
+        given_splits=found.are_given,
+        drawn_from_train=found.drawn,
+        straddling=tuple(_straddling(found, {cover.facts.image_id: cover for cover in covers})),
     )
 
 
@@ -96,28 +109,87 @@ def plan_shards(plan: Plan, config: IngestConfig) -> list[Shard]:
 
 
 def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
-    """Lists distinct covers by the delivery in which each first came."""
-    first: dict[str, Arrival] = {}
+    """Lists distinct covers by the delivery in which each first came, with its genres there."""
+    first: dict[str, InspectedRow] = {}
+    genres: dict[str, tuple[str, ...]] = {}
+    splits: dict[str, str] = {}
     for row in rows:
-        if row.facts:
-            facts = row.facts
-            first.setdefault(
-                facts.image_id, Arrival(row.delivery, facts.image_id, facts.perceptual_hash)
-            )
-    return sorted(first.values(), key=lambda arrival: (arrival.delivery, arrival.image_id))
+        if not row.facts:
+            continue
+        image_id = row.facts.image_id
+        known = first.setdefault(image_id, row)
+        if row.delivery != known.delivery or row.reason:
+            continue
+        before = genres.setdefault(image_id, row.genres)
+        if before != row.genres:
+            genres[image_id] = tuple(sorted({*before, *row.genres}))
+        if row.row.split:
+            splits[image_id] = max(row.row.split, splits.get(image_id, ""), key=_protection)
+    arrivals = [
+        Arrival(
+            row.delivery,
+            image_id,
+            row.facts.perceptual_hash,
+            genres.get(image_id, ()),
+            splits.get(image_id),
+        )
+        for image_id, row in first.items()
+        if row.facts
+    ]
+    return sorted(arrivals, key=lambda arrival: (arrival.delivery, arrival.image_id))
 
 
-def _placed(row: InspectedRow, places: Mapping[str, Place]) -> InspectedRow:
-    if row.reason or not row.facts or places[row.facts.image_id].split:
+def _protection(split: str) -> int:
+    """Ranks splits: what is in one of them must not be in any before it."""
+    return SPLITS.index(split) if split else -1
+
+
+def _placed(row: InspectedRow, found: Places) -> InspectedRow:
+    if row.reason or not row.facts:
         return row
-    near = places[row.facts.image_id].conflict
-    received = ", ".join(f"{image_id[:12]} ({split})" for split, image_id in near.items())
+    place = found.by_id[row.facts.image_id]
+    if found.are_given:
+        return _checked_split(row, place)
+    if place.split:
+        return row
+    received = ", ".join(f"{image_id[:12]} ({split})" for split, image_id in place.conflict.items())
     return dataclasses.replace(
         row,
         reason=Reason.BETWEEN_SPLITS,
         detail="Expected the near-duplicates among earlier covers to be in one split. "
         f"Received: {received}.",
     )
+
+
+def _checked_split(row: InspectedRow, place: Place) -> InspectedRow:
+    """Sets a row aside that gives no split where others do, or another one for the same image."""
+    if row.row.split is None:
+        return dataclasses.replace(
+            row,
+            reason=Reason.NO_SPLIT,
+            detail="Expected a split, as other rows have one. Received: none. Give one, or ignore "
+            "all of them (ingest.columns.split: false).",
+        )
+    if row.row.split == place.given:
+        return row
+    return dataclasses.replace(
+        row,
+        reason=Reason.IN_SEVERAL_SPLITS,
+        detail=f"Expected one split for an image. Received: {row.row.split}, and {place.given} "
+        "for the same image, which is kept.",
+    )
+
+
+def _straddling(found: Places, covers: Mapping[str, Cover]) -> Iterator[StraddlingPair]:
+    """Yields the near-duplicates in different splits, of the covers that are taken."""
+    for pair in found.straddling:
+        both = [covers[image_id] for image_id in pair if image_id in covers]
+        if len(both) == 2:
+            yield StraddlingPair(
+                image_ids=pair,
+                paths=tuple(cover.paths[0] for cover in both),
+                splits=tuple(found.by_id[image_id].split or "" for image_id in pair),
+            )
 
 
 def _covers(
@@ -155,6 +227,11 @@ def _drift_covers(
         usable = [row for row in rows if row.delivery == delivery and row.facts and row.genres]
         covers[split] = list(_covers(usable, places, selection))
     return covers
+
+
+def _groups_by_genre(covers: Sequence[Cover]) -> dict[str, int]:
+    pairs = {(cover.group, genre) for cover in covers for genre in cover.genres}
+    return dict(sorted(Counter(genre for _, genre in pairs).items()))
 
 
 def _united_labels(rows: Sequence[InspectedRow]) -> int:

@@ -280,10 +280,14 @@ def _with_splits(rows: list[Row]) -> list[Row]:
 
 
 def _with_splits_of_folders(rows: list[Row]) -> list[Row]:
-    if any(row.line is None for row in rows):
-        return rows  # what is above the genres was looked at when the parts were found
-    tops = {_top(row) for row in rows if not row.problem}
-    if not all(map(is_split_name, tops)) or len({SPLIT_NAMES[top.casefold()] for top in tops}) < 2:
+    tops: set[str] = set()
+    for row in rows:
+        # What is above the genres was looked at when the parts were found.
+        if row.line is None or not (row.problem or is_split_name(top := _top(row))):
+            return rows
+        if not row.problem:
+            tops.add(top)
+    if len({SPLIT_NAMES[top.casefold()] for top in tops}) < 2:
         return rows
     return [dataclasses.replace(row, split=SPLIT_NAMES.get(_top(row).casefold())) for row in rows]
 

@@ -14,7 +14,10 @@ class DataGateConfig(Options):
 
     Attributes:
         max_quarantined_share: largest share of the rows given that may be quarantined.
-        min_examples_per_genre: least number of examples of each genre in each split.
+        min_examples_per_genre: least number of examples of each genre in each split; a genre with
+            fewer than three groups of near-duplicates cannot be in all, which is only reported.
+        straddling: whether near-duplicates across splits that the data give stop the run or are
+            only reported.
         drift: whether drift of a new span beyond the schema's limits stops the run or is only
             reported.
         min_drift_examples: the number of covers that both spans need for drift to stop the run;
@@ -25,5 +28,6 @@ class DataGateConfig(Options):
 
     max_quarantined_share: float = Field(default=0.02, ge=0.0, le=1.0)
     min_examples_per_genre: int = Field(default=1, ge=0)
+    straddling: Literal["stops", "reported"] = "reported"
     drift: Literal["stops", "reported"] = "stops"
     min_drift_examples: int = Field(default=200, ge=1)

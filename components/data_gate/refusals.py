@@ -11,7 +11,11 @@ from components.contracts.decisions import Decision, Refusal
 from components.contracts.files import ANOMALIES_FILE
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
 from components.contracts.nodes import DATA_GATE
-from components.contracts.quarantine import IngestSummary
+from components.contracts.quarantine import (
+    FEWEST_GROUPS,
+    STRADDLING_FILE_NAME,
+    IngestSummary,
+)
 from components.data_gate.config import DataGateConfig
 
 
@@ -31,16 +35,24 @@ def decide(
     """
     drift = tuple(_drift(summary, anomalies))
     stops = config.drift == "stops" and _can_drift_stop(summary, config)
+    straddling = tuple(_straddling(summary, quarantine_file))
+    straddling_stops = config.straddling == "stops"
     return Decision(
         gate=DATA_GATE,
         headline="The data were stopped at the gate",
         refusals=(
             *_quarantined(summary, config, quarantine_file),
+            *_empty_splits(summary),
             *_missing_genres(summary, config),
+            *(straddling if straddling_stops else ()),
             *_anomalies({split: found for split, found in anomalies.items() if split in SPLITS}),
             *(drift if stops else ()),
         ),
-        warnings=() if stops else drift,
+        warnings=(
+            *_rare_genres(summary, config),
+            *(() if straddling_stops else straddling),
+            *(() if stops else drift),
+        ),
     )
 
 
@@ -92,6 +104,66 @@ def _quarantined(
     )
 
 
+def _empty_splits(summary: IngestSummary) -> Iterator[Refusal]:
+    empty = [split for split in SPLITS if not summary.examples_by_split.get(split)]
+    if empty:
+        where = f"splits of {summary.source}"
+        yield Refusal(
+            where,
+            f"{where}: expected covers in each. Received: none in {', '.join(empty)}, of "
+            f"{summary.examples} covers in all.",
+            value=0.0,
+            bound=1.0,
+            support=summary.examples,
+            remedy="Give covers for these splits."
+            if summary.given_splits
+            else f"Give more covers: at least {FEWEST_GROUPS} of one genre, not counting "
+            "near-duplicates.",
+        )
+
+
+def _rare_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:
+    """Yields a sentence on each genre that has too few groups to be in every split."""
+    for genre, groups in summary.groups_by_genre.items():
+        counts = {split: summary.genres_by_split[split][genre] for split in SPLITS}
+        absent = [split for split, count in counts.items() if not count]
+        if not 0 < groups < FEWEST_GROUPS or not absent:
+            continue
+        there = ", ".join(f"{count} in {split}" for split, count in counts.items() if count)
+        where = f"genre '{genre}'"
+        yield Refusal(
+            where,
+            f"{where}: {groups} cover{'' if groups == 1 else 's'}, not counting near-duplicates, "
+            f"are too few for three splits: {there}. Nothing can be said about how well the model "
+            f"recognises it, and with few test covers it does not decide the gate "
+            "(evaluation.gate.min_support).",
+            value=float(groups),
+            bound=float(FEWEST_GROUPS),
+            support=sum(counts.values()),
+            remedy="Add covers of this genre, or remove it from the schema.",
+        )
+
+
+def _straddling(summary: IngestSummary, quarantine_file: str) -> Iterator[Refusal]:
+    pairs = sum(summary.straddling.values())
+    if not pairs:
+        return
+    listed = ", ".join(f"{count} across {splits}" for splits, count in summary.straddling.items())
+    where = "splits given by the data"
+    yield Refusal(
+        where,
+        f"{where}: expected near-duplicates to share a split. Received: {pairs} "
+        f"pair{'' if pairs == 1 else 's'} that do not: {listed}. Such covers make the model look "
+        "better than it is.",
+        value=float(pairs),
+        bound=0.0,
+        support=summary.examples,
+        remedy=f"They are listed in {STRADDLING_FILE_NAME}, beside {quarantine_file}. Remove them "
+        "from one of the splits, let the splits be drawn (ingest.columns.split: false), or make "
+        "them stop the run with data_gate.straddling=stops.",
+    )
+
+
 def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:
     remedy = "Add more covers of these genres, or remove the genres from the schema."
     absent = [
@@ -113,7 +185,10 @@ def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[
         scarce = {
             genre: count
             for genre, count in counts.items()
-            if count < config.min_examples_per_genre and genre not in absent
+            if count < config.min_examples_per_genre
+            and genre not in absent
+            and not _is_rare(summary, genre)
+            and summary.examples_by_split[split]
         }
         if scarce:
             listed = ", ".join(f"{genre} {count}" for genre, count in scarce.items())
@@ -127,6 +202,10 @@ def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[
                 support=examples,
                 remedy=remedy,
             )
+
+
+def _is_rare(summary: IngestSummary, genre: str) -> bool:
+    return 0 < summary.groups_by_genre.get(genre, FEWEST_GROUPS) < FEWEST_GROUPS
 
 
 def _can_drift_stop(summary: IngestSummary, config: DataGateConfig) -> bool:

@@ -27,6 +27,9 @@ def describe_ingest(summary: IngestSummary) -> str:
         account += " (" + ", ".join(f"{reason} {count:,}" for reason, count in counts) + ")"
     splits = " / ".join(f"{count:,} {split}" for split, count in summary.examples_by_split.items())
     parts = [account, f"{summary.examples:,} covers: {splits}"]
+    if summary.given_splits:
+        drawn = " and ".join(summary.drawn_from_train)
+        parts.append("splits as given" + (f", {drawn} drawn from train" if drawn else ""))
     if summary.spans:
         first, last = summary.spans[0], summary.spans[-1]
         parts.insert(0, f"span {last}" if first == last else f"spans {first} to {last}")

@@ -65,6 +65,8 @@ class TextLines:
             return self._leave_out(f"Expected a line of fewer than {LONGEST_LINE:,} characters.")
         if "\0" in line:
             return self._leave_out("Expected text. Received: a line with a NUL character.")
+        if line.isascii():
+            return line
         undecoded = next((c for c in line if "\udc80" <= c <= "\udcff"), None)
         if undecoded:
             raise DataError(
@@ -76,6 +78,8 @@ class TextLines:
 
     def problem_within(self, first: int, last: int) -> str | None:
         """Returns the problem of a line, among those given, that was left out; or None."""
+        if not self._problems:
+            return None
         return next((text for n, text in self._problems.items() if first <= n <= last), None)
 
     def _skip_rest(self) -> None:

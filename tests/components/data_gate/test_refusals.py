@@ -69,6 +69,39 @@ def test_a_genre_without_examples_in_a_split_is_named() -> None:
     assert "Received: rock 0." in finding
 
 
+def test_a_genre_of_two_covers_is_reported_and_stops_nothing() -> None:
+    counts = {split: {"pop": 5, "rock": 0} for split in ("train", "eval", "test")}
+    counts["train"]["rock"] = counts["test"]["rock"] = 1
+    rare = dataclasses.replace(GOOD, genres_by_split=counts, groups_by_genre={"pop": 15, "rock": 2})
+    decision = decide(rare, {}, DataGateConfig(), "quarantine.jsonl")
+    (warning,) = decision.warnings
+    assert decision.passed
+    assert "genre 'rock': 2 covers" in warning.what
+    assert "1 in train, 1 in test" in warning.what
+    assert "evaluation.gate.min_support" in warning.what
+
+
+def test_an_empty_split_stops_the_run() -> None:
+    counts = GOOD.genres_by_split | {"eval": {"pop": 0, "rock": 0}}
+    empty = dataclasses.replace(
+        GOOD, genres_by_split=counts, examples_by_split={"train": 2, "eval": 0, "test": 1}
+    )
+    (finding,) = _find(empty, {})
+    assert "Received: none in eval, of 90 covers in all" in finding
+    assert "at least 3 of one genre" in finding
+
+
+@pytest.mark.parametrize("choice", ["reported", "stops"])
+def test_near_duplicates_across_given_splits(choice: str) -> None:
+    leaking = dataclasses.replace(GOOD, given_splits=True, straddling={"train and test": 3})
+    config = DataGateConfig(straddling=choice)
+    decision = decide(leaking, {}, config, "quarantine.jsonl")
+    assert decision.passed == (choice == "reported")
+    (found,) = decision.warnings or decision.refusals
+    assert "3 pairs that do not: 3 across train and test" in found.what
+    assert "straddling.jsonl" in found.remedy
+
+
 def test_an_anomaly_names_feature_split_and_what_to_do() -> None:
     (finding,) = _find(GOOD, {"eval": _anomalies()})
     assert "feature 'genres', split 'eval': Unexpected string values: Examples contain" in finding
