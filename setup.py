@@ -26,12 +26,14 @@ INSTALL_REQUIRES = [
     "protobuf",
     # Images, near-duplicates, metrics.
     "numpy",
-    "pillow",
+    "pillow>=11.3",  # the first with AVIF
+    "pillow-heif",
     "scikit-learn",
     "scipy",
     "simplejpeg>=1.8",
-    # Local folders and object stores.
+    # Parquet, local folders and object stores.
     "fsspec",
+    "pyarrow",
     # Configuration and command line.
     "click",
     "pydantic>=2",

@@ -32,6 +32,7 @@ class _Data(click.ParamType):
 
 
 _DATA = _Data()
+_WHITE = "#ffffff"
 _pipeline_root = click.option(
     "--pipeline-root",
     type=_PATH,
@@ -126,20 +127,39 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
 @click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
+@click.option(
+    "--background",
+    default=_WHITE,
+    show_default=True,
+    help="Colour below transparent pixels; as ingest.background of the training data.",
+)
 @_pipeline_root
-@_as_json
-def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
-    """Print genres, probabilities and decisions of the pushed model for each IMAGE."""
-    from pipeline.commands.predict import find_model, predict_files
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per image.")
+def predict(
+    images: Sequence[Path], model: Path | None, background: str, pipeline_root: Path, as_json: bool
+) -> None:
+    """Print genres, probabilities and decisions of the pushed model for each IMAGE.
+
+    An image that cannot be read gets its reason instead, and the exit code is 3.
+    """
+    from components.support.errors import DataError
+    from pipeline.commands.predict import Unreadable, find_model, predict_files
 
     directory = model or find_model(pipeline_root)
-    predictions = predict_files(directory, images)
-    if as_json:
-        click.echo(json.dumps([prediction.to_dict() for prediction in predictions]))
-        return
-    click.echo(f"model: {directory}")
-    for prediction in predictions:
-        click.echo(str(prediction))
+    if not as_json:
+        click.echo(f"model: {directory}")
+    unreadable = 0
+    for answer in predict_files(directory, images, background):
+        is_bad = isinstance(answer, Unreadable)
+        unreadable += is_bad
+        click.echo(
+            json.dumps(answer.to_dict()) if as_json else str(answer), err=is_bad and not as_json
+        )
+    if unreadable:
+        raise DataError(
+            f"Expected images that can be read. Received: {unreadable:,} of {len(images):,} that "
+            "cannot, each with its reason above."
+        )
 
 
 @main.command()

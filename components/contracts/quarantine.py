@@ -40,7 +40,6 @@ class Reason(str, enum.Enum):
     GIT_LFS_POINTER = "git_lfs_pointer"
     UNSUPPORTED_FORMAT = "unsupported_format"
     UNSUPPORTED_COLOURS = "unsupported_colours"
-    TRANSPARENT_IMAGE = "transparent_image"
     UNDECODABLE_IMAGE = "undecodable_image"
     IMAGE_SIZE_OUT_OF_RANGE = "image_size_out_of_range"
     NO_GENRE = "no_genre"
@@ -112,7 +111,8 @@ class IngestSummary:
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
             previous span's; empty without a previous span.
         united_labels: covers whose rows name different genres; such a cover gets all of them.
-        rotated: covers whose EXIF orientation is not upright; they are kept as stored.
+        converted: why covers were converted, such as `WebP` or `rotated` -> number of covers.
+        imperfect: covers whose file has a harmless imperfection, such as a wrong version.
         unlisted_files: image files beside listed ones that no row of the manifest names.
         clutter: kind of clutter -> number of files or folders that were no rows.
         given_splits: whether the data gave the splits.
@@ -134,7 +134,8 @@ class IngestSummary:
     previous_span: int | None = None
     drift_examples: tuple[int, ...] = ()
     united_labels: int = 0
-    rotated: int = 0
+    converted: dict[str, int] = dataclasses.field(default_factory=dict)
+    imperfect: int = 0
     unlisted_files: int = 0
     clutter: dict[str, int] = dataclasses.field(default_factory=dict)
     given_splits: bool = False
@@ -190,7 +191,8 @@ def read_summary(directory: Path | str) -> IngestSummary:
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for key in ("spans", "drift_examples", "drawn_from_train"):
         fields[key] = tuple(fields.get(key, ()))
-    return IngestSummary(**fields)
+    known = {field.name for field in dataclasses.fields(IngestSummary)}
+    return IngestSummary(**{key: value for key, value in fields.items() if key in known})
 
 
 def describe_clutter(clutter: Mapping[str, int]) -> str:

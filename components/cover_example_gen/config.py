@@ -41,6 +41,7 @@ class IngestConfig(Options):
         examples_per_shard: largest number of examples in one TFRecord file.
         shards: number of files of each split; None makes as many as `examples_per_shard` needs.
         span: for data in spans: `newest`, `all`, a number, or a first and a last number.
+        background: colour below the transparent pixels of an image, as `#rrggbb`.
         workers: threads; None takes one per core. The choice never changes a byte of the result.
     """
 
@@ -52,6 +53,7 @@ class IngestConfig(Options):
     examples_per_shard: int = Field(default=1000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=100_000)
     span: SpanChoice = "newest"
+    background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
     workers: int | None = Field(default=None, ge=1, le=256)
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.contracts import label_schema
 from components.contracts.label_schema import LabelSchema
-from components.cover_example_gen.images import ImageFacts
+from components.cover_example_gen.images import ImageFacts, stored_image
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,14 +37,21 @@ class Cover:
     file: str
 
 
-def read_image(cover: Cover) -> bytes | None:
-    """Reads the cover's file again; None if it cannot be read or its bytes have changed."""
+def read_image(cover: Cover, background: str) -> bytes | None:
+    """Reads the cover's file again; None if it cannot be read or its bytes have changed.
+
+    Args:
+        cover: the cover.
+        background: colour below the transparent pixels of a converted image.
+    """
     try:
         with open(cover.file, "rb") as file:  # noqa: PTH123  # A Path of each cover takes longer.
             encoded = file.read()
     except OSError:
         return None
-    return encoded if hashlib.sha256(encoded).hexdigest() == cover.facts.image_id else None
+    if hashlib.sha256(encoded).hexdigest() != cover.facts.image_id:
+        return None
+    return stored_image(encoded, cover.facts, background)
 
 
 def make_example(cover: Cover, schema: LabelSchema, encoded: bytes | None) -> tf.train.Example:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import struct
 from collections.abc import Iterator
 
-from PIL import Image, ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-
 from components.contracts.quarantine import Reason, RowRejected
+from components.cover_example_gen.conversion import (
+    CONVERTIBLE_FORMATS,
+    open_image,
+    orientation_of,
+)
+from components.cover_example_gen.imperfections import without_comments
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
-# Common formats that the model does not decode, named for the message.
+# Other common formats, by the first bytes.
 _OTHER_FORMATS = {
-    b"GIF8": "GIF",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
     b"BM": "BMP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -30,11 +32,16 @@ _OTHER_FORMATS = {
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
 }
-_ISO_MEDIA = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
+_ISO_MEDIA = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "HEIC"),
+}
 
-# Baseline, extended and progressive: what every JPEG decoder reads. The others are lossless,
-# hierarchical and arithmetic-coded.
+# Baseline, extended and progressive: what every JPEG decoder reads. Of the others, arithmetic-coded
+# ones are converted.
 _READABLE_FRAMES = (0xC0, 0xC1, _PROGRESSIVE := 0xC2)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1, _APP14 = 0xE1, 0xEE
@@ -43,7 +50,8 @@ _GRAY, _RGB, _CMYK = 1, 3, 4
 # Cameras and editors write progressive JPEGs of about ten scans; each costs a pass over the image.
 _MOST_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
-_ORIENTATION_TAG = 0x0112
+# Kinds of conversion, beside the names of formats.
+_ROTATED, _INKS, _RARE_CODING = "rotated", "CMYK", "rare JPEG coding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +59,15 @@ class Header:
     """What a file says about its image.
 
     Attributes:
-        format: `JPEG` or `PNG`.
-        width: pixels.
-        height: pixels.
+        format: `JPEG`, `PNG`, or another of `CONVERTIBLE_FORMATS`.
+        width: pixels, as stored.
+        height: pixels, as stored.
         orientation: EXIF orientation, 1 (upright) to 8.
         channels: 1 grey, 3 colours, 4 inks (CMYK).
         may_be_transparent: whether the file has an alpha channel or a transparent colour.
+        conversion: why the model would not see the image as people do, such as `WebP` or
+            `rotated`; empty if it would.
+        is_imperfect: whether the header has a harmless imperfection.
     """
 
     format: str
@@ -65,24 +76,34 @@ class Header:
     orientation: int
     channels: int
     may_be_transparent: bool = False
+    conversion: str = ""
+    is_imperfect: bool = False
 
 
 def read_header(encoded: bytes) -> Header:
-    """Reads the header of a JPEG or PNG file.
+    """Reads the header of an image file.
 
-    Only these two parsers ever see the bytes, and they stop before the coded image.
+    Only the parser of the format that the first bytes name ever sees them, and it stops before the
+    coded image.
 
     Raises:
-        RowRejected: the bytes are not a JPEG or PNG that the model's decoder reads correctly.
+        RowRejected: the bytes are not an image that can be read or converted.
     """
     if encoded.startswith(_JPEG_MAGIC):
         return _read_jpeg(encoded)
     if encoded.startswith(_PNG_MAGIC):
         return _read_png(encoded)
     other = _other_format(encoded)
+    if other in CONVERTIBLE_FORMATS:
+        image = open_image(encoded, other)
+        return Header(
+            other, image.width, image.height, orientation_of(image), _RGB, conversion=other
+        )
     if other:
         raise RowRejected(
-            Reason.UNSUPPORTED_FORMAT, f"Expected a JPEG or PNG image. Received: {other}."
+            Reason.UNSUPPORTED_FORMAT,
+            f"Expected one of the formats {', '.join(sorted(CONVERTIBLE_FORMATS))}. "
+            f"Received: {other}.",
         )
     raise RowRejected(
         Reason.NOT_AN_IMAGE,
@@ -91,14 +112,20 @@ def read_header(encoded: bytes) -> Header:
 
 
 def _read_png(encoded: bytes) -> Header:
-    image = _parse(PngImageFile, encoded)
+    try:
+        image, is_imperfect = open_image(encoded, "PNG"), False
+    except RowRejected:
+        image, is_imperfect = open_image(without_comments(encoded), "PNG"), True
+    orientation = orientation_of(image) if "exif" in image.info else 1
     return Header(
         format="PNG",
         width=image.width,
         height=image.height,
-        orientation=_orientation(image),
+        orientation=orientation,
         channels=_RGB,
         may_be_transparent="A" in image.mode or "transparency" in image.info,
+        conversion=_ROTATED if orientation != 1 else "",
+        is_imperfect=is_imperfect,
     )
 
 
@@ -107,26 +134,20 @@ def _read_jpeg(encoded: bytes) -> Header:
     frame = next((marker for marker in segments if marker in _FRAMES), None)
     if frame is None:
         raise _undecodable("a JPEG without a frame header")
-    if frame not in _READABLE_FRAMES:
-        raise RowRejected(
-            Reason.UNSUPPORTED_FORMAT,
-            "Expected a baseline or progressive JPEG. Received: a lossless, hierarchical or "
-            f"arithmetic-coded one (marker 0xff{frame:02x}).",
-        )
     if frame == _PROGRESSIVE and encoded.count(_START_OF_SCAN) > _MOST_SCANS:
         raise _undecodable(f"a JPEG of {encoded.count(_START_OF_SCAN)} scans")
     _, height, width, channels = struct.unpack_from(">BHHB", encoded, segments[frame])
     if channels not in (_GRAY, _RGB, _CMYK):
         raise _undecodable(f"a JPEG of {channels} colour channels")
-    if channels == _CMYK and _APP14 not in segments:
-        raise RowRejected(
-            Reason.UNSUPPORTED_COLOURS,
-            "Expected a CMYK JPEG to have an Adobe marker, which tells whether its inks are "
-            "stored inverted. Received: none.",
-        )
-    has_exif = _APP1 in segments
-    orientation = _orientation(_parse(JpegImageFile, encoded)) if has_exif else 1
-    return Header("JPEG", width, height, orientation, channels)
+    orientation = orientation_of(open_image(encoded, "JPEG")) if _APP1 in segments else 1
+    conversion = ""
+    if orientation != 1:
+        conversion = _ROTATED
+    elif frame not in _READABLE_FRAMES:
+        conversion = _RARE_CODING
+    elif channels == _CMYK and _APP14 not in segments:
+        conversion = _INKS
+    return Header("JPEG", width, height, orientation, channels, conversion=conversion)
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
@@ -141,24 +162,6 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
             continue
         yield marker, at + 4
         at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
-
-
-def _parse(plugin: type[ImageFile.ImageFile], encoded: bytes) -> ImageFile.ImageFile:
-    # The plug-in itself, not Image.open, which tries others and warns through global state.
-    try:
-        return plugin(io.BytesIO(encoded))
-    except Exception as error:  # Pillow's header parsers raise anything on hostile bytes
-        raise _undecodable(f"{type(error).__name__}: {error}") from error
-
-
-def _orientation(image: Image.Image) -> int:
-    if "exif" not in image.info:
-        return 1
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # broken EXIF is no reason to reject the image it is attached to
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _other_format(encoded: bytes) -> str | None:

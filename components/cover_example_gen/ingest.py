@@ -120,7 +120,8 @@ def summarise(
         previous_span=previous.number if previous else None,
         drift_examples=tuple(examples[split] for split in DRIFT_SPLITS) if previous else (),
         united_labels=plan.united_labels,
-        rotated=sum(report.rotated for report in written),
+        converted=_added(report.converted for report in written),
+        imperfect=sum(report.imperfect for report in written),
         unlisted_files=len(unlisted),
         clutter=dict(clutter),
         given_splits=plan.given_splits,
@@ -128,6 +129,13 @@ def summarise(
         straddling=_straddling(plan),
         groups_by_genre=dict(plan.groups_by_genre),
     )
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
 
 
 def _straddling(plan: Plan) -> dict[str, int]:
@@ -148,6 +156,7 @@ class _InspectRows(beam.DoFn):
         self._selection = selection
         self._schema = schema
         self._threads = config.threads
+        self._background = config.background
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads)
@@ -164,7 +173,8 @@ class _InspectRows(beam.DoFn):
 
     def _inspect(self, delivery: int, rows: Sequence[Row]) -> list[InspectedRow]:
         def inspect(part: Sequence[Row]) -> list[InspectedRow]:
-            return list(inspect_rows(part, delivery, self._directories[delivery], self._schema))
+            directory = self._directories[delivery]
+            return list(inspect_rows(part, delivery, directory, self._schema, self._background))
 
         inspected: list[InspectedRow] = []
         parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]
@@ -210,6 +220,7 @@ class _WriteShards(beam.DoFn):
     ) -> None:
         self._schema = schema
         self._threads = config.threads
+        self._background = config.background
         self._directories = directories
         self._results = results
 
@@ -221,7 +232,7 @@ class _WriteShards(beam.DoFn):
             progress.advance(COVER_EXAMPLE_GEN, covers)
 
         def write(shard: Shard) -> ShardReport:
-            return write_shard(shard, self._schema, self._directories, advance)
+            return write_shard(shard, self._schema, self._directories, self._background, advance)
 
         number, groups = numbered
         shards = [shard for group in groups for shard in pickle.loads(group)]

@@ -11,6 +11,7 @@ from components.contracts.label_schema import GENRE_SEPARATOR, LabelSchema, spli
 from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.clutter import is_lfs_pointer
+from components.cover_example_gen.conversion import DEFAULT_BACKGROUND
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row
@@ -43,14 +44,20 @@ class InspectedRow:
 
 
 def inspect_rows(
-    rows: Sequence[Row], delivery: int, directory: DataDirectory, schema: LabelSchema
+    rows: Sequence[Row],
+    delivery: int,
+    directory: DataDirectory,
+    schema: LabelSchema,
+    background: str = DEFAULT_BACKGROUND,
 ) -> Iterator[InspectedRow]:
     """Checks rows; what is wrong with one is part of its result.
 
     An acceptable image of a row without usable genres keeps its facts: it still takes part in
     naming near-duplicate groups, so that fixing its genres later renames none.
     """
-    accepted = AcceptedImages(schema.image_formats, schema.smallest_side, schema.largest_side)
+    accepted = AcceptedImages(
+        schema.image_formats, schema.smallest_side, schema.largest_side, background
+    )
     read = (_read_file(row, directory) for row in rows)
     for files in batches_by_size(read, lambda file: len(file.encoded), _BYTES_AT_ONCE):
         images = inspect_images([file.encoded for file in files if not file.rejected], accepted)

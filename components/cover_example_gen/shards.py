@@ -24,7 +24,8 @@ class ShardReport:
     rows: int
     genres: dict[str, int]
     group_sizes: dict[str, int]
-    rotated: int
+    converted: dict[str, int]
+    imperfect: int
     changed: tuple[str, ...]
 
 
@@ -32,6 +33,7 @@ def write_shard(
     shard: Shard,
     schema: LabelSchema,
     directories: Mapping[str, str],
+    background: str,
     advance: Callable[[int], None],
 ) -> ShardReport:
     """Writes one shard; the examples of a drift split have no image.
@@ -40,6 +42,7 @@ def write_shard(
         shard: what to write.
         schema: the genres.
         directories: split -> existing directory.
+        background: colour below the transparent pixels of converted images.
         advance: called with numbers of covers written.
     """
     import tensorflow as tf
@@ -47,14 +50,15 @@ def write_shard(
     changed: list[str] = []
     genres: Counter[str] = Counter()
     groups: Counter[str] = Counter()
-    written = rows = rotated = 0
+    converted: Counter[str] = Counter()
+    written = rows = imperfect = 0
     path = Path(directories[shard.split]) / shard.file_name
     has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
         for covers in batches_by_size(shard.covers, lambda cover: cover.facts.size, _BYTES_AT_ONCE):
             # All files of a batch are read before the first example is made: other threads run
             # while files are read and hashed.
-            images = [read_image(cover) if has_images else None for cover in covers]
+            images = [read_image(cover, background) if has_images else None for cover in covers]
             for cover, encoded in zip(covers, images, strict=True):
                 if has_images and encoded is None:
                     changed.append(cover.paths[0])
@@ -63,10 +67,19 @@ def write_shard(
                 out.write(example.SerializeToString(deterministic=True))
                 written += 1
                 rows += cover.rows
-                rotated += cover.facts.orientation != 1
+                imperfect += cover.facts.is_imperfect
+                if cover.facts.conversion:
+                    converted[cover.facts.conversion] += 1
                 genres.update(cover.genres)
                 groups[cover.group] += 1
             advance(len(covers))
     return ShardReport(
-        shard.split, written, rows, dict(genres), dict(groups), rotated, tuple(changed)
+        shard.split,
+        written,
+        rows,
+        dict(genres),
+        dict(groups),
+        dict(converted),
+        imperfect,
+        tuple(changed),
     )

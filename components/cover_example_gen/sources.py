@@ -197,7 +197,8 @@ class Source:
         ):
             folder = Path(name)
             clutter.update(_take_out_clutter(subfolders))
-            if not files and not subfolders and folder != root:
+            is_row = folder == root or has_image_suffix(folder.name)
+            if not files and not subfolders and not is_row:
                 clutter[EMPTY_FOLDERS] += 1
             odd = [
                 name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ _CACHED_SHARE_OF_MEMORY = 0.25
 _SHUFFLED_BLOCK = 8_192
 _FILES_AT_A_TIME = 8
 _PREFETCHED_BATCHES = 2
+_EXAMPLES_AT_ONCE = 256
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ class Split:
     Attributes:
         files: TFRecord files, sorted; gzipped where the name ends in `.gz`.
         labels: float32, shape (examples, genres), in the order of the files.
-        ids: `image/id` of the covers, in the order of the files.
+        ids: sha256 of the images as they are stored, hex, in the order of the files; other than
+            `image/id` where ingest converted the image.
     """
 
     files: tuple[str, ...]
@@ -73,33 +76,36 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     spec = {
         label_schema.LABEL: label_schema.parsing_spec(schema)[label_schema.LABEL],
-        label_schema.IMAGE_ID: tf.io.FixedLenFeature((), tf.string),
+        label_schema.IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string),
     }
+    ids: list[str] = []
+    batches: list[np.ndarray] = []
     try:
-        batches = [
-            tf.io.parse_example(serialized, spec) for serialized in _records(files).batch(1024)
-        ]
+        for serialized in _records(files).batch(_EXAMPLES_AT_ONCE):
+            parsed = tf.io.parse_example(serialized, spec)
+            batches.append(parsed[label_schema.LABEL].numpy())
+            encoded = parsed[label_schema.IMAGE_ENCODED].numpy()
+            ids += [hashlib.sha256(image).hexdigest() for image in encoded]
     except tf.errors.OpError as error:
         raise DataError(
-            f"Expected tf.Examples with '{label_schema.IMAGE_ID}' and "
+            f"Expected tf.Examples with '{label_schema.IMAGE_ENCODED}' and "
             f"'{label_schema.LABEL}' of {len(schema.genres)} floats, one per genre of the schema, "
             f"in the {name} split ({', '.join(patterns)}). "
             f"Received: {error.message}. Ingest the data again with this schema."
         ) from error
-    examples = sum(len(batch[label_schema.IMAGE_ID]) for batch in batches)
+    examples = len(ids)
     if not examples:
         raise DataError(
             f"Expected examples in the {name} split. Received: {len(files)} files without any "
             f"({', '.join(patterns)}). Add more covers, or change the splits."
         )
-    labels = np.concatenate([batch[label_schema.LABEL].numpy() for batch in batches])
+    labels = np.concatenate(batches)
     if not labels.any():
         raise DataError(
             f"Expected labelled examples in the {name} split. Received: {examples} examples, "
             f"none with a genre of the schema ({', '.join(schema.genres)})."
         )
-    ids = np.concatenate([batch[label_schema.IMAGE_ID].numpy() for batch in batches])
-    return Split(files, labels, tuple(each.decode() for each in ids.tolist()))
+    return Split(files, labels, tuple(ids))
 
 
 def label_prior(labels: np.ndarray) -> np.ndarray:

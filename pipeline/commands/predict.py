@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
     read_model_description,
 )
+from components.cover_example_gen.conversion import DEFAULT_BACKGROUND
 from components.cover_example_gen.files import DataDirectory
-from components.cover_example_gen.images import AcceptedImages, inspect_image
-from components.support.errors import DataError, DeploymentError
+from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
+from components.support.errors import DeploymentError
 from pipeline.runner.workspace import model_folders
 
 _BATCH_SIZE = 32
@@ -75,60 +76,81 @@ def find_model(pipeline_root: Path) -> Path:
     return Path(newest.location)
 
 
-def predict_files(model_directory: Path, images: Sequence[Path]) -> list[Prediction]:
-    """Predicts the genres of image files.
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """A file that ingest would set aside as well: its reason, and what was expected."""
+
+    image: Path
+    reason: str
+    error: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the reason ready for JSON."""
+        return {"image": str(self.image), "reason": self.reason, "error": self.error}
+
+    def __str__(self) -> str:
+        return f"{self.image}: {self.reason}: {self.error}"
+
+
+def predict_files(
+    model_directory: Path, images: Sequence[Path], background: str = DEFAULT_BACKGROUND
+) -> Iterator[Prediction | Unreadable]:
+    """Yields what the model says of image files, in their order, or why one cannot be read.
+
+    Args:
+        model_directory: folder of a SavedModel of this project.
+        images: the files.
+        background: colour below transparent pixels.
 
     Raises:
         DeploymentError: the folder holds no model of this project.
-        DataError: names each file that ingest would refuse as well, and why.
     """
     description = read_model_description(model_directory)
-    encoded = read_images(images)
     import tensorflow as tf
 
     model = tf.saved_model.load(str(model_directory))
     signature = model.signatures[SERVING_SIGNATURE]
-    predictions: list[Prediction] = []
+
+    def predict(encoded: Sequence[bytes]) -> Iterator[tuple[list[float], list[bool]]]:
+        outputs = signature(**{IMAGE_BYTES: tf.constant(encoded)})
+        yield from zip(
+            outputs[PROBABILITIES].numpy().tolist(),
+            outputs[DECISIONS].numpy().tolist(),
+            strict=True,
+        )
+
     for start in range(0, len(images), _BATCH_SIZE):
-        batch = slice(start, start + _BATCH_SIZE)
-        outputs = signature(**{IMAGE_BYTES: tf.constant(encoded[batch])})
-        probabilities = outputs[PROBABILITIES].numpy().tolist()
-        decisions = outputs[DECISIONS].numpy().tolist()
-        for image, row, decided in zip(images[batch], probabilities, decisions, strict=True):
-            predictions.append(
-                Prediction(
-                    image=image,
-                    probabilities=dict(zip(description.genres, row, strict=True)),
-                    decided=tuple(
-                        genre for genre, yes in zip(description.genres, decided, strict=True) if yes
-                    ),
-                )
+        files = images[start : start + _BATCH_SIZE]
+        read = [_read(image, background) for image in files]
+        encoded = [each for each in read if isinstance(each, bytes)]
+        answers = predict(encoded) if encoded else iter(())
+        for image, each in zip(files, read, strict=True):
+            if isinstance(each, Unreadable):
+                yield each
+                continue
+            probabilities, decisions = next(answers)
+            decided = zip(description.genres, decisions, strict=True)
+            yield Prediction(
+                image=image,
+                probabilities=dict(zip(description.genres, probabilities, strict=True)),
+                decided=tuple(genre for genre, yes in decided if yes),
             )
-    return predictions
 
 
-def read_images(images: Sequence[Path]) -> list[bytes]:
-    """Reads image files as ingest does, with the same checks.
+def _read(image: Path, background: str) -> bytes | Unreadable:
+    try:
+        return read_image(image, background)
+    except RowRejected as rejected:
+        return Unreadable(image, rejected.reason.value, rejected.detail)
+
+
+def read_image(image: Path, background: str = DEFAULT_BACKGROUND) -> bytes:
+    """Reads a file as ingest stores it, converted if need be.
 
     Raises:
-        DataError: names each file that ingest would refuse as well, and why.
+        RowRejected: ingest would refuse the file, except for the schema's size limits.
     """
-    encoded: list[bytes] = []
-    refused: list[str] = []
-    for image in images:
-        try:
-            encoded.append(read_image(image))
-        except RowRejected as rejected:
-            refused.append(f"  {image}: {rejected.detail} ({rejected.reason.value})")
-    if refused:
-        listed = "\n".join(refused)
-        raise DataError(f"Expected images that the model sees correctly. Received:\n{listed}")
-    return encoded
-
-
-def read_image(image: Path) -> bytes:
-    """Reads a file and refuses what ingest refuses, except for the schema's size limits."""
     file = Path(os.path.realpath(image))
     _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
-    inspect_image(encoded, AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE))
-    return encoded
+    accepted = AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE, background)
+    return stored_image(encoded, inspect_image(encoded, accepted), background)

@@ -40,6 +40,11 @@ def describe_ingest(summary: IngestSummary) -> str:
         )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")
+    if summary.converted:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.converted.items())
+        parts.append(f"{sum(summary.converted.values()):,} converted ({kinds})")
+    if summary.imperfect:
+        parts.append(f"{summary.imperfect:,} imperfect but whole")
     if summary.clutter:
         parts.append(f"left out: {describe_clutter(summary.clutter)}")
     return "; ".join(parts)

@@ -51,7 +51,8 @@ def test_the_model_is_from_the_other_line(other: Path) -> None:
 
 
 def test_it_answers_as_it_did_there(other: Path) -> None:
-    expected = json.loads((other / "predictions.json").read_text())
+    lines = (other / "predictions.jsonl").read_text().splitlines()
+    expected = [json.loads(line) for line in lines]
     names = [Path(prediction["image"]).name for prediction in expected]
     (folder,) = other.glob("samples/*/images")
     images = [folder / name for name in names]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.support.errors import DataError
-from pipeline.commands.predict import read_images
+from components.contracts.quarantine import RowRejected
+from pipeline.commands.predict import read_image
 
 Write = Callable[..., Path]
 
@@ -16,7 +16,7 @@ def test_images_are_read_whatever_their_size(tmp_path: Path, write_cover: Write)
     small = write_cover(tmp_path / "small.jpg", 1, side=20)
     link = tmp_path / "link.jpg"
     link.symlink_to(small)
-    assert read_images([small, link]) == [small.read_bytes()] * 2
+    assert [read_image(file) for file in (small, link)] == [small.read_bytes()] * 2
 
 
 def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_cover: Write) -> None:
@@ -26,12 +26,11 @@ def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_co
     (tmp_path / "page.jpg").write_text("<html></html>")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
     os.mkfifo(tmp_path / "fifo.jpg")
-    names = ("good.jpg", "cut.jpg", "page.jpg", "loop.jpg", "fifo.jpg", "gone.jpg")
-    with pytest.raises(DataError) as caught:
-        read_images([tmp_path / name for name in names])
-    first, *lines = str(caught.value).splitlines()
-    assert first == "Expected images that the model sees correctly. Received:"
-    reasons = [line.rpartition("(")[2].rstrip(")") for line in lines]
+    reasons = []
+    for name in ("cut.jpg", "page.jpg", "loop.jpg", "fifo.jpg", "gone.jpg"):
+        with pytest.raises(RowRejected, match=r"Expected .* Received") as caught:
+            read_image(tmp_path / name)
+        reasons.append(caught.value.reason.value)
     assert reasons == [
         "undecodable_image",
         "not_an_image",
