@@ -11,7 +11,8 @@ import numpy as np
 
 from components.contracts import nodes
 from components.contracts.files import serving_model
-from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema, spelling
+from components.contracts.genre_names import spelling
+from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema
 from components.contracts.quarantine import RowRejected
 from components.contracts.signatures import read_model_description
 from components.cover_example_gen.sources import find_source
