@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 GENRE_SEPARATOR = "|"
@@ -17,6 +17,7 @@ _LIST_SEPARATOR = re.compile(f"[{_LIST_SEPARATORS}]")
 _SAME_SEPARATOR = str.maketrans("；，／、،؛", ";,/,,;")  # noqa: RUF001
 _SEPARATORS = rf"\s&+＆＋{_LIST_SEPARATORS}"  # noqa: RUF001
 _NO_LETTER_ASCII = re.compile(r"[^a-z0-9]+")
+_LOOKS_LISTED = re.compile("[;,；，、،؛]")  # noqa: RUF001
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
@@ -58,6 +59,11 @@ def _folded(name: str) -> str:
     """Returns a text without differences of case and encoding (Unicode's NFKC_Casefold)."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return folded.replace("i\u0307", "i")  # what Turkish İ becomes
+
+
+def listing(names: Iterable[str]) -> str:
+    """Returns names as a list to be read; a name that looks like a list itself is quoted."""
+    return ", ".join(f'"{name}"' if _LOOKS_LISTED.search(name) else name for name in names)
 
 
 class FoundGenres(NamedTuple):

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.contracts.genre_names import GENRE_SEPARATOR
+from components.contracts.genre_names import GENRE_SEPARATOR, listing
 from components.contracts.label_schema import LabelSchema
 from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
@@ -120,7 +120,7 @@ def match_genres(
     Raises:
         RowRejected: there is no genre, or one that is not in the schema.
     """
-    known = ", ".join(schema.genres)
+    known = listing(schema.genres)
     matched: set[str] = set()
     unknown: list[str] = []
     for name in names:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, pushed_versions
 from components.contracts.quarantine import RowRejected
@@ -51,7 +52,7 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        genres = ", ".join(self.decided) or "none of the genres"
+        genres = listing(self.decided) or "none of the genres"
         listed = "  ".join(f"{genre} {value:.2f}" for genre, value in self.probabilities.items())
         return f"{self.image}: {genres}  ({listed})"
 
