@@ -25,7 +25,7 @@ from components.support.errors import DataError, DeploymentError
 from pipeline.runner.workspace import model_folders
 
 _BATCH_SIZE = 32
-_LARGEST_FILE = 32 << 20
+LARGEST_FILE = 32 << 20
 _LARGEST_SIDE = 65_535
 
 
@@ -130,6 +130,15 @@ def read_images(images: Sequence[Path]) -> list[bytes]:
 def read_image(image: Path) -> bytes:
     """Reads a file and refuses what ingest refuses, except for the schema's size limits."""
     file = Path(os.path.realpath(image))
-    _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
+    _, encoded = DataDirectory(file.parent, LARGEST_FILE).read(file.name)
+    return accept_image(encoded)
+
+
+def accept_image(encoded: bytes) -> bytes:
+    """Returns what the model is to see of a file.
+
+    Raises:
+        RowRejected: ingest would refuse it, for another reason than the schema's size limits.
+    """
     inspect_image(encoded, AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE))
     return encoded
