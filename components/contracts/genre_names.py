@@ -21,7 +21,7 @@ _LOOKS_LISTED = re.compile("[;,；，、،؛]")  # noqa: RUF001
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
-@functools.lru_cache(maxsize=1 << 14)
+@functools.lru_cache(maxsize=4096)
 def spelling(name: str) -> str:
     """Returns what matters of a genre name: its letters with their marks, and its digits.
 
