@@ -142,6 +142,8 @@ def _divide_doubtful(
 
     def divide(part: str) -> Sequence[str]:
         found = _pieces(part, separator)
+        if separator != "/" and spelling(part) in alone:
+            return (part,)
         return found if all(spelling(piece) in alone for piece in found) else (part,)
 
     return {

@@ -200,6 +200,10 @@ TEXTS = [
     (("Drum & Bass", "東京", "électro", "électro"), ["Drum & Bass", "électro", "東京"]),
     (("Hip-Hop", "hip hop", "Hip-Hop"), ["Hip-Hop"]),
     (("rock|pop", "jazz"), ["jazz", "pop", "rock"]),
+    (("Pop-Rock", "pop rock", "pop", "rock"), ["Pop-Rock", "pop", "rock"]),
+    (("Pop-Rock", "pop, rock", "pop", "rock"), ["Pop-Rock", "pop", "rock"]),
+    (("!!!", "!!!, rock", "rock"), ["!!!", "rock"]),
+    (("हिन्दी", "हिन्द", "हिन्दी, ไทย"), ["हिन्द", "हिन्दी", "ไทย"]),
 ]
 
 
