@@ -115,13 +115,14 @@ def run(
 @click.option("--schema", "schema_path", type=_PATH, help="Schema that names the genres.")
 def sample(directory: Path, images: int, seed: int, schema_path: Path | None) -> None:
     """Write a synthetic, labelled, multi-label cover set into DIRECTORY."""
+    from components.contracts.genre_names import listing
     from components.contracts.label_schema import LabelSchema
     from pipeline.commands.sample import write_sample
     from pipeline.config import DEFAULT_CONFIG, load_config
 
     labels = LabelSchema.from_file(schema_path or load_config(DEFAULT_CONFIG).schema_path)
     written = write_sample(directory, genres=labels.genres, images=images, seed=seed)
-    click.echo(f"{images} covers of {', '.join(labels.genres)} in {written}")
+    click.echo(f"{images} covers of {listing(labels.genres)} in {written}")
 
 
 @main.command()

@@ -88,7 +88,7 @@ class PipelineConfig(Options):
         LabelSchema.from_proto(schema, str(self.schema_path))
         set_genres(schema, self.genres)
         LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
-        return str(text_format.MessageToString(schema))
+        return str(text_format.MessageToString(schema, as_utf8=True))
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:

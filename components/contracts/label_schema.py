@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.contracts.genre_names import GENRE_SEPARATOR, FoundGenres, GenreNames, spelling
 from components.support.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,14 +56,12 @@ PREVIOUS_SPAN_SPLIT = "previous_span"
 DRIFT_SPLITS = (NEWEST_SPAN_SPLIT, PREVIOUS_SPAN_SPLIT)
 
 SCHEMA_FILE_NAME = "schema.pbtxt"
-GENRE_SEPARATOR = "|"
 
 # What `components.trainer.preprocessing` decodes.
 DECODABLE_FORMATS = ("JPEG", "PNG")
 
 _LARGEST_SIDE = 10_000
 _LARGEST_FILE = 32 << 20
-_OTHER_SEPARATORS = re.compile(r"[;,/]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,11 +147,15 @@ class LabelSchema:
         Case, white space, hyphens, underscores and other punctuation are ignored:
         "Hip-Hop", "hip hop" and " HIPHOP " all spell the genre "hiphop".
         """
-        return self._by_spelling.get(spelling(name))
+        return self._names.match(name)
+
+    def find(self, text: str) -> FoundGenres:
+        """Finds the genres that a text names, and what in it is none; see `GenreNames.find`."""
+        return self._names.find(text)
 
     @functools.cached_property
-    def _by_spelling(self) -> dict[str, str]:
-        return {spelling(genre): genre for genre in self.genres}
+    def _names(self) -> GenreNames:
+        return GenreNames(self.genres)
 
 
 def read_schema(path: Path | str) -> schema_pb2.Schema:
@@ -221,27 +224,19 @@ def _check_genre_names(genres: Sequence[str], source: str) -> None:
     spellings: dict[str, str] = {}
     for genre in genres:
         spelled = spelling(genre)
-        if not spelled or GENRE_SEPARATOR in genre:
+        if not spelled or GENRE_SEPARATOR in genre or _has_control_characters(genre):
             raise ConfigError(
-                f"Expected genre names in {source} to hold a letter or digit and no "
-                f"'{GENRE_SEPARATOR}'. Received: {genre!r}."
+                f"Expected genre names in {source} to hold a letter, digit or symbol, no "
+                f"'{GENRE_SEPARATOR}' and no line break or other control character. "
+                f"Received: {genre!r}."
             )
         if spelled in spellings:
             raise ConfigError(
-                f"Expected genre names in {source} to differ in more than case and "
-                f"punctuation. Received: {spellings[spelled]!r} and {genre!r}."
+                f"Expected genre names in {source} to differ in more than case, punctuation "
+                f"and encoding. Received: {spellings[spelled]!r} and {genre!r}."
             )
         spellings[spelled] = genre
 
 
-def split_genres(text: str) -> list[str]:
-    """Splits a text that names genres at `;`, `,` and `/`; empty parts are ignored.
-
-    For a text that is not a genre as a whole: "Folk, World, & Country" may be one.
-    """
-    return [part for part in map(str.strip, _OTHER_SEPARATORS.split(text)) if part]
-
-
-def spelling(name: str) -> str:
-    """Returns the part of a genre name that matters: its letters and digits, in lower case."""
-    return re.sub(r"[\W_]+", "", name.casefold())
+def _has_control_characters(name: str) -> bool:
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)

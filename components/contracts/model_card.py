@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts.evaluation_record import Evaluation
+from components.contracts.genre_names import listing
 from components.contracts.metrics import CI_HIGH, CI_LOW, OVERALL_METRICS, PER_GENRE_METRICS
 from components.contracts.quarantine import IngestSummary
 from components.contracts.signatures import ModelDescription
@@ -40,7 +41,7 @@ def make_model_card(
         evaluation: its evaluation on the test split.
         summary: the row counts of its data; None if they are unknown.
     """
-    genres = ", ".join(description.genres)
+    genres = listing(description.genres)
     side = description.image_size
     thresholds = zip(description.genres, description.thresholds, strict=True)
     weakest = _weakest(evaluation)

@@ -9,12 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.contracts.label_schema import (
-    EVAL_SPLIT,
-    GENRE_SEPARATOR,
-    TEST_SPLIT,
-    TRAIN_SPLIT,
-)
+from components.contracts.genre_names import GENRE_SEPARATOR
+from components.contracts.label_schema import EVAL_SPLIT, TEST_SPLIT, TRAIN_SPLIT
 
 SPLIT_NAMES: Mapping[str, str | None] = {
     "train": TRAIN_SPLIT,

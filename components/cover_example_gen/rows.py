@@ -7,7 +7,8 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.contracts.label_schema import GENRE_SEPARATOR, LabelSchema, split_genres
+from components.contracts.genre_names import GENRE_SEPARATOR, listing
+from components.contracts.label_schema import LabelSchema
 from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.clutter import is_lfs_pointer
@@ -114,31 +115,38 @@ def _labelled(
 ) -> InspectedRow:
     row, path = file.row, file.path
     try:
-        return InspectedRow(row, delivery, path, facts, match_genres(row.genres, schema))
+        genres = match_genres(row.genres, schema, row.listed)
+        return InspectedRow(row, delivery, path, facts, genres)
     except RowRejected as rejected:
         return InspectedRow(row, delivery, path, facts, (), rejected.reason, rejected.detail)
 
 
 @functools.lru_cache(maxsize=4096)
-def match_genres(names: tuple[str, ...], schema: LabelSchema) -> tuple[str, ...]:
+def match_genres(
+    names: tuple[str, ...], schema: LabelSchema, listed: bool = False
+) -> tuple[str, ...]:
     """Returns the schema's genres that the names spell, sorted.
 
-    A name that is not a genre as a whole is split at `;`, `,` and `/`.
+    Args:
+        names: the names as given; each may itself be a list of genres.
+        schema: the known genres.
+        listed: whether the names were given one by one: none is divided.
 
     Raises:
         RowRejected: there is no genre, or one that is not in the schema.
     """
-    known = ", ".join(schema.genres)
+    known = listing(schema.genres)
     matched: set[str] = set()
     unknown: list[str] = []
     for name in names:
-        genre = schema.match(name)
-        for part in [name] if genre else split_genres(name):
-            genre = schema.match(part)
-            if genre:
-                matched.add(genre)
-            else:
-                unknown.append(part)
+        if listed:
+            genre = schema.match(name)
+            matched.update([genre] if genre else [])
+            unknown.extend([] if genre else [name])
+        else:
+            found = schema.find(name)
+            matched.update(found.known)
+            unknown.extend(found.unknown)
     if unknown:
         raise RowRejected(
             Reason.UNKNOWN_GENRE,

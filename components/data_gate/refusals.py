@@ -9,6 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.contracts.decisions import Decision, Refusal
 from components.contracts.files import ANOMALIES_FILE
+from components.contracts.genre_names import listing
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
 from components.contracts.nodes import DATA_GATE
 from components.contracts.quarantine import (
@@ -175,7 +176,7 @@ def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[
         yield Refusal(
             "genres of the schema",
             f"genres of the schema: expected examples of each. Received: none of "
-            f"{', '.join(absent)}.",
+            f"{listing(absent)}.",
             value=0.0,
             bound=float(config.min_examples_per_genre),
             support=summary.examples,

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from components.contracts.genre_names import listing
 from components.contracts.metrics import METRICS, is_worse
 from components.report_gen import views
 
@@ -41,6 +42,7 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         "signed": _signed,
         "percent": _percent,
         "count": lambda value: f"{value:,}",
+        "listing": listing,
         "words": lambda name: name.replace("_", " "),
         "metric": lambda name: METRICS[name].title,
     }

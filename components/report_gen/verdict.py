@@ -7,6 +7,7 @@ from typing import Any
 
 from components.contracts.decisions import Refusal
 from components.contracts.evaluation_record import Evaluation
+from components.contracts.genre_names import listing
 from components.report_gen.sources import RunFacts
 
 _HEADLINES = {
@@ -91,7 +92,7 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
         steps = []
         if genres:
             steps.append(
-                f"Look at {', '.join(genres)} below: the curves, and the covers the model got "
+                f"Look at {listing(genres)} below: the curves, and the covers the model got "
                 "wrong. Wrong labels show up there first."
             )
         steps += [

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from components.contracts import nodes
 from components.contracts.files import serving_model
-from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema, spelling
-from components.contracts.quarantine import RowRejected
+from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema
 from components.contracts.signatures import read_model_description
-from components.cover_example_gen.sources import find_source
-from components.support.errors import ConfigError, DataError
-from pipeline.commands.predict import read_image
+from components.cover_example_gen.remote import local_data
+from components.support.errors import ConfigError
+from pipeline.commands.labelled_covers import read_labelled_covers
 
 if TYPE_CHECKING:
     from components.trainer.diagnostics.examine import Diagnosis
@@ -71,37 +69,21 @@ def diagnose_model(model: Path, data: Path | str) -> tuple[str, Diagnosis]:
 
     Args:
         model: folder of a SavedModel of this project.
-        data: a manifest, or a folder with one folder per genre.
+        data: a manifest, a folder with one folder per genre, a folder of spans, or the URL of one.
 
     Raises:
-        DeploymentError: the folder holds no model of this project.
+        DeploymentError: the folder holds no model of this project, or an object store failed.
         DataError: no row can be used.
     """
     from components.trainer.diagnostics.examine import examine_model
 
-    genres = {
-        spelling(genre): index for index, genre in enumerate(read_model_description(model).genres)
-    }
-    source = find_source(data)
-    labels: dict[str, np.ndarray] = {}
-    for row in source.rows():
-        known = [genres[spelling(name)] for name in row.genres if spelling(name) in genres]
-        if row.problem is None and known:
-            labels.setdefault(row.path, np.zeros(len(genres), np.float32))[known] = 1.0
-    encoded, vectors = [], []
-    for path, vector in labels.items():
-        try:
-            encoded.append(read_image(source.directory / path))
-        except RowRejected:
-            continue
-        vectors.append(vector)
-    if not vectors:
-        raise DataError(
-            f"Expected labelled covers of the model's genres in {data}. Received: none that can "
-            "be read."
-        )
-    return f"{model}, {len(vectors):,} covers of {data}", examine_model(
-        model, encoded, np.stack(vectors)
+    with local_data(str(data)) as local:
+        covers = read_labelled_covers(local, read_model_description(model).genres)
+    diagnosis = examine_model(model, covers.encoded, covers.labels)
+    measured = [*covers.account(), *diagnosis.measured]
+    return (
+        f"{model}, {len(covers.encoded):,} covers of {data}",
+        dataclasses.replace(diagnosis, measured=measured),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, pushed_versions
 from components.contracts.quarantine import RowRejected
@@ -25,7 +26,7 @@ from components.support.errors import DeploymentError
 from pipeline.runner.workspace import model_folders
 
 _BATCH_SIZE = 32
-_LARGEST_FILE = 32 << 20
+LARGEST_FILE = 32 << 20
 _LARGEST_SIDE = 65_535
 
 
@@ -52,7 +53,7 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        genres = ", ".join(self.decided) or "none of the genres"
+        genres = listing(self.decided) or "none of the genres"
         listed = "  ".join(f"{genre} {value:.2f}" for genre, value in self.probabilities.items())
         return f"{self.image}: {genres}  ({listed})"
 
@@ -151,6 +152,15 @@ def read_image(image: Path, background: str = DEFAULT_BACKGROUND) -> bytes:
         RowRejected: ingest would refuse the file, except for the schema's size limits.
     """
     file = Path(os.path.realpath(image))
-    _, encoded = DataDirectory(file.parent, _LARGEST_FILE).read(file.name)
+    _, encoded = DataDirectory(file.parent, LARGEST_FILE).read(file.name)
+    return accept_image(encoded, background)
+
+
+def accept_image(encoded: bytes, background: str = DEFAULT_BACKGROUND) -> bytes:
+    """Returns what the model is to see of a file's bytes: the same, or the converted image.
+
+    Raises:
+        RowRejected: ingest would refuse it, for another reason than the schema's size limits.
+    """
     accepted = AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE, background)
     return stored_image(encoded, inspect_image(encoded, accepted), background)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
+
 from components.contracts import nodes
 from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import ConfigError
@@ -30,6 +32,8 @@ _OUTPUTS = {
     nodes.PREDICTIONS: (nodes.BATCH_INFERENCE, nodes.PREDICTIONS),
     nodes.EVALUATION: (nodes.EVALUATOR, nodes.EVALUATION),
 }
+
+_LEAST_WIDTH = 30
 
 _logger = logging.getLogger(__name__)
 
@@ -121,14 +125,16 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
         ConfigError: a report has no `report.json`.
     """
     first, second = (_read(page) for page in pages)
-    yield f"{'':<30}{'first':>12}{'second':>12}{'change':>12}"
-    yield f"{'run ended':<30}{_outcome(first):>12}{_outcome(second):>12}"
-    for name in COMPARED:
-        yield _row(name, *(_value(report, None, name) for report in (first, second)))
-    for genre in dict.fromkeys([*_genres(first), *_genres(second)]):
-        for name in COMPARED_PER_GENRE:
-            values = (_value(report, genre, name) for report in (first, second))
-            yield _row(f"{genre}: {name}", *values)
+    genres = dict.fromkeys([*_genres(first), *_genres(second)])
+    compared = [(name, None, name) for name in COMPARED] + [
+        (f"{genre}: {name}", genre, name) for genre in genres for name in COMPARED_PER_GENRE
+    ]
+    width = max(_LEAST_WIDTH, *(cell_len(title) + 2 for title, _, _ in compared))
+    yield f"{'':<{width}}{'first':>12}{'second':>12}{'change':>12}"
+    yield f"{'run ended':<{width}}{_outcome(first):>12}{_outcome(second):>12}"
+    for title, genre, name in compared:
+        values = (_value(report, genre, name) for report in (first, second))
+        yield set_cell_size(title, width) + _numbers(*values)
     if _fingerprint(first) != _fingerprint(second):
         yield "The runs used different data: their numbers come from different test covers."
 
@@ -192,9 +198,9 @@ def _fingerprint(report: dict[str, Any]) -> Any:
     return report["provenance"]["data_fingerprint"], summary and summary["examples_by_split"]
 
 
-def _row(name: str, first: float | None, second: float | None) -> str:
+def _numbers(first: float | None, second: float | None) -> str:
     def cell(value: float | None, form: str) -> str:
         return f"{'-' if value is None else format(value, form):>12}"
 
     change = None if first is None or second is None else second - first
-    return f"{name:<30}{cell(first, '.3f')}{cell(second, '.3f')}{cell(change, '+.3f')}"
+    return f"{cell(first, '.3f')}{cell(second, '.3f')}{cell(change, '+.3f')}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from components.contracts.decisions import decision_text
 from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
 from components.contracts.outcome import Outcome
@@ -14,6 +16,7 @@ from pipeline.runner.result import RunResult
 Line = tuple[str, str | None]
 
 _COMPARED = "macro_roc_auc"
+_LEAST_WIDTH = 16
 
 
 def describe_ingest(summary: IngestSummary) -> str:
@@ -99,11 +102,12 @@ def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
     yield f"  Test split, {evaluation['example_count']:,} covers", "bold"
     yield "  " + ", ".join(f"{name} {metric_text(name, overall)}" for name in HEADLINES), None
     columns = GENRE_COLUMNS[:-1]
-    yield f"  {'genre':<16}" + "".join(f"{name:>18}" for name in columns), "dim"
+    width = max(_LEAST_WIDTH, *(cell_len(genre) + 2 for genre in evaluation["genres"]))
+    yield f"  {'genre':<{width}}" + "".join(f"{name:>18}" for name in columns), "dim"
     for genre in evaluation["genres"]:
         values = evaluation["per_genre"][genre]
         cells = "".join(f"{metric_text(name, values):>18}" for name in columns)
-        yield f"  {genre:<16}{cells}", None
+        yield f"  {set_cell_size(genre, width)}{cells}", None
 
 
 def _compared(evaluation: dict[str, Any] | None) -> Iterator[Line]:

@@ -89,6 +89,13 @@ def test_genres_of_the_configuration_replace_those_of_the_schema(tmp_path: Path)
         load_config("sample", ["genres=[soul]"]).schema_text()
 
 
+def test_genres_in_any_script_stay_readable_in_the_schema() -> None:
+    names = ["東京", "हिन्दी", "R&B/Soul", "!!!"]
+    text = load_config("sample", [f"genres={names}"]).schema_text()
+    assert all(f'"{name}"' in text for name in names)
+    assert LabelSchema.from_text(text).genres == tuple(names)
+
+
 def test_another_schema_brings_its_own_genres(tmp_path: Path) -> None:
     assert load_config("covers").genres == ("country", "electronic", "hiphop", "pop", "rock")
     assert (

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from components.contracts.label_schema import GENRE_SEPARATOR
+from components.contracts.genre_names import GENRE_SEPARATOR
 from components.cover_example_gen.cells import is_split_name
 from components.cover_example_gen.image_names import has_image_suffix
 from components.cover_example_gen.manifests.kinds import ManifestKind, Recognise, Record, Table

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.contracts.diagnosis import Finding
 from components.contracts.files import split_pattern
@@ -49,7 +49,11 @@ from components.trainer.diagnostics.network import (
     gradient_norms,
     layer_activity,
 )
-from components.trainer.diagnostics.predictions import check_class_imbalance, check_predictions
+from components.trainer.diagnostics.predictions import (
+    check_class_imbalance,
+    check_predictions,
+    describe_ranking,
+)
 from components.trainer.head import split_at_features
 from components.trainer.model import (
     build_model,
@@ -124,7 +128,7 @@ def examine_training(
         *check_saturation(probabilities),
         *check_gradients(gradient_norms(network, make_loss(config, prior), inputs, labels)),
     ]
-    measured = _measured(split.labels, probabilities, rule)
+    measured = _measured(schema.genres, split.labels, probabilities, rule)
     if range_steps and not config.trains_on_features:
         found = _range_test(config, schema, train, prior, range_steps)
         measured.append(
@@ -161,7 +165,7 @@ def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diag
         *check_class_imbalance(genres, labels),
         *check_saturation(probabilities),
     ]
-    return Diagnosis(_measured(labels, probabilities, rule), findings)
+    return Diagnosis(_measured(genres, labels, probabilities, rule), findings)
 
 
 def _rule(model: Path) -> DecisionRule:
@@ -177,22 +181,15 @@ def _check_augmentation(config: TrainerConfig) -> list[Finding]:
     return check_geometry(geometry, config.image_size)
 
 
-def _measured(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule) -> list[str]:
+def _measured(
+    genres: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule
+) -> list[str]:
     decisions = rule.decide(probabilities)
-    varied = [column for column in labels.T if 0 < column.mean() < 1]
-    scores = [
-        each
-        for each, column in zip(probabilities.T, labels.T, strict=True)
-        if 0 < column.mean() < 1
-    ]
-    area = np.mean([roc_auc_score(*pair) for pair in zip(varied, scores, strict=True)])
-    precision = np.mean([average_precision_score(*p) for p in zip(varied, scores, strict=True)])
     wrong = decisions != labels.astype(bool)
     return [
         f"{len(labels):,} covers, {labels.sum(axis=1).mean():.2f} genres each; label density "
         f"{labels.mean():.4f}",
-        f"without thresholds: macro ROC AUC {area:.3f} (chance 0.500), macro average precision "
-        f"{precision:.3f} (chance {labels.mean():.3f})",
+        f"without thresholds: {describe_ranking(genres, labels, probabilities)}",
         f"decisions: {decisions.sum(axis=1).mean():.2f} genres per cover, none for "
         f"{100 * (~decisions.any(axis=1)).mean():.0f}% of the covers; Hamming loss "
         f"{wrong.mean():.4f}, exact match ratio {(~wrong.any(axis=1)).mean():.3f}",

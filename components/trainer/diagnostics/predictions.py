@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.contracts.diagnosis import Finding
 from components.trainer.thresholds import DecisionRule
@@ -101,23 +101,24 @@ def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding
     """Finds probabilities that do not depend on the cover, or not on its genre."""
     low, high = np.percentile(probabilities, [1.0, 99.0], axis=0)
     spread = float((high - low).max())
-    varied = [column for column in range(labels.shape[1]) if 0 < labels[:, column].mean() < 1]
-    areas = [roc_auc_score(labels[:, column], probabilities[:, column]) for column in varied]
-    area = float(np.mean(areas)) if areas else float("nan")
+    areas = [roc_auc_score(*pair) for pair in _ranked(labels, probabilities)]
+    area = float(np.mean(areas)) if areas else None
+    ranking = {} if area is None else {"macro_roc_auc": area}
     if spread < _SMALLEST_SPREAD:
         return [
             Finding(
                 "constant_predictions",
                 "warning",
                 "The network gives every cover nearly the same probabilities: for no genre do the "
-                f"middle 98% differ by more than {spread:.4f} (ROC AUC {area:.3f}).",
+                f"middle 98% differ by more than {spread:.4f}"
+                + ("." if area is None else f" (ROC AUC {area:.3f})."),
                 "Lower the learning rate, normalise (BatchNormalization after each convolution) or "
                 "start from a backbone: the units are dead, or the network has learnt only the "
                 "label prior.",
-                {"spread": spread, "macro_roc_auc": area},
+                {"spread": spread, **ranking},
             )
         ]
-    if area < _CHANCE:
+    if area is not None and area < _CHANCE:
         return [
             Finding(
                 "hardly_better_than_chance",
@@ -126,10 +127,42 @@ def check_ranking(labels: np.ndarray, probabilities: np.ndarray) -> list[Finding
                 "hardly better than a coin toss.",
                 "Train longer, with an augmentation that keeps covers upright and whole, or start "
                 "from ImageNet-pretrained networks: --config covers.",
-                {"macro_roc_auc": area},
+                ranking,
             )
         ]
     return []
+
+
+def describe_ranking(genres: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> str:
+    """Says how well probabilities rank covers, and for which genres that is unknown."""
+    pairs = list(_ranked(labels, probabilities))
+    constant = [
+        f"{genre} (true of {'every' if column.any() else 'no'} cover)"
+        for genre, column in zip(genres, labels.T, strict=True)
+        if not 0 < column.mean() < 1
+    ]
+    if not pairs:
+        return (
+            "no ROC AUC and no average precision, which need covers both with a genre and without "
+            f"it: {', '.join(constant)}"
+        )
+    area = np.mean([roc_auc_score(*pair) for pair in pairs])
+    precision = np.mean([average_precision_score(*pair) for pair in pairs])
+    chance = np.mean([label.mean() for label, _ in pairs])
+    return (
+        f"macro ROC AUC {area:.3f} (chance 0.500), macro average precision {precision:.3f} "
+        f"(chance {chance:.3f})"
+        + (f"; without {', '.join(constant)}, which cannot be ranked" if constant else "")
+    )
+
+
+def _ranked(
+    labels: np.ndarray, probabilities: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields label and probability of the genres that some covers have and some have not."""
+    for label, probability in zip(labels.T, probabilities.T, strict=True):
+        if 0 < label.mean() < 1:
+            yield label, probability
 
 
 def check_class_imbalance(genres: Sequence[str], labels: np.ndarray) -> list[Finding]:

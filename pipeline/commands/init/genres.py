@@ -9,8 +9,9 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from components.contracts.label_schema import spelling
+from components.contracts.genre_names import spelling
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LIST_SEPARATORS = (";", ",")
 _DOUBTFUL_SEPARATORS = ("/", r"\s")
 _SAYS_NOTHING = frozenset(
@@ -141,6 +142,8 @@ def _divide_doubtful(
 
     def divide(part: str) -> Sequence[str]:
         found = _pieces(part, separator)
+        if separator != "/" and spelling(part) in alone:
+            return (part,)
         return found if all(spelling(piece) in alone for piece in found) else (part,)
 
     return {
@@ -154,7 +157,7 @@ def _pieces(text: str, separator: str) -> list[str]:
 
 
 def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())
+    return unicodedata.normalize("NFC", " ".join(_CONTROL.sub(" ", name).split()))
 
 
 def _most_frequent(names: Counter[str]) -> str:

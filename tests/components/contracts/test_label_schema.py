@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from components.contracts.label_schema import LabelSchema
+from components.contracts.genre_names import spelling
+from components.contracts.label_schema import LabelSchema, read_schema, set_genres
 from components.support.errors import ConfigError
 
 
@@ -26,6 +28,61 @@ def test_spellings_of_one_genre_match(labels: LabelSchema, name: str) -> None:
 def test_an_unknown_genre_matches_nothing(labels: LabelSchema) -> None:
     assert labels.match("polka") is None
     assert labels.match("--") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("Hip-Hop", "HIP_HOP", True),
+        ("électro", "e\u0301lectro", True),
+        ("électro", "electro", False),
+        ("हिन्दी", "हिन्द", False),
+        ("ไทย", "ไท", False),
+        ("กิน", "กัน", False),
+        ("ＰＯＰ", "pop", True),  # noqa: RUF001
+        ("ﾛｯｸ", "ロック", True),
+        ("Straße", "STRASSE", True),
+        ("HALK MÜZİĞİ", "Halk Müziği", True),
+        ("!!!", "! ! !", True),
+        ("!!!", "!!", False),
+        ("🎸", "🎸\ufe0f", True),
+        ("rock 🎸\ufe0f", "rock", True),
+        ("R&B", "RnB", False),
+    ],
+)
+def test_names_are_the_same_genre(one: str, other: str, is_same: bool) -> None:
+    assert (spelling(one) == spelling(other)) is is_same
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u00a0"])
+def test_what_nobody_sees_is_no_name(name: str) -> None:
+    assert spelling(name) == ""
+
+
+def test_names_in_any_script_are_kept_as_they_are(schema_path: Path) -> None:
+    names = ("Folk, World, & Country", "R&B/Soul", "électro", "東京", "हिन्दी", "ไทย", "!!!")
+    schema = read_schema(schema_path)
+    set_genres(schema, names)
+    assert LabelSchema.from_proto(schema).genres == names
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("pop", "rock|pop"), "Received: 'rock|pop'"),
+        (("pop", "  "), "Received: '  '"),
+        (("pop", "rock\nroll"), "no line break"),
+        (("électro", "e\u0301lectro"), "Received: 'électro' and 'e"),
+        (("Hip-Hop", "hip hop"), "Received: 'Hip-Hop' and 'hip hop'"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_or_written_are_refused(
+    schema_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    schema = read_schema(schema_path)
+    set_genres(schema, names)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        LabelSchema.from_proto(schema)
 
 
 def test_adding_a_genre_without_resizing_the_label_is_explained(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from components.contracts.label_schema import LabelSchema
+from components.cover_example_gen.rows import match_genres
 from components.cover_example_gen.sources import find_source
 from pipeline.cli import main
 from pipeline.commands.init.genres import propose_genres
@@ -180,31 +183,46 @@ def _proposed(*texts: str) -> list[str]:
     return sorted(propose_genres((text.split("|"), False) for text in texts).counts)
 
 
-@pytest.mark.parametrize(
-    ("texts", "genres"),
-    [
-        (("rock", "pop", "rock;pop"), ["pop", "rock"]),
-        (("rock, pop", "pop, jazz", "jazz"), ["jazz", "pop", "rock"]),
-        (("Folk, World, & Country", "rock"), ["Folk, World, & Country", "rock"]),
-        (
-            ("Folk, World, & Country, rock", "rock", "Folk, World, & Country"),
-            ["Folk, World, & Country", "rock"],
-        ),
-        (("Dance/Electronic", "Pop", "Dance/Electronic, Pop"), ["Dance/Electronic", "Pop"]),
-        (("rock/pop", "rock", "pop"), ["pop", "rock"]),
-        (("R&B/Soul", "Hip-Hop/Rap"), ["Hip-Hop/Rap", "R&B/Soul"]),
-        (("rock pop", "rock", "pop"), ["pop", "rock"]),
-        (("rock pop", "rock"), ["rock", "rock pop"]),
-        (("pop rock, jazz", "jazz", "pop", "rock"), ["jazz", "pop", "pop rock", "rock"]),
-        (("Drum & Bass", "東京", "électro", "électro"), ["Drum & Bass", "électro", "東京"]),
-        (("Hip-Hop", "hip hop", "Hip-Hop"), ["Hip-Hop"]),
-        (("rock|pop", "jazz"), ["jazz", "pop", "rock"]),
-    ],
-)
+TEXTS = [
+    (("rock", "pop", "rock;pop"), ["pop", "rock"]),
+    (("rock, pop", "pop, jazz", "jazz"), ["jazz", "pop", "rock"]),
+    (("Folk, World, & Country", "rock"), ["Folk, World, & Country", "rock"]),
+    (
+        ("Folk, World, & Country, rock", "rock", "Folk, World, & Country"),
+        ["Folk, World, & Country", "rock"],
+    ),
+    (("Dance/Electronic", "Pop", "Dance/Electronic, Pop"), ["Dance/Electronic", "Pop"]),
+    (("rock/pop", "rock", "pop"), ["pop", "rock"]),
+    (("R&B/Soul", "Hip-Hop/Rap"), ["Hip-Hop/Rap", "R&B/Soul"]),
+    (("rock pop", "rock", "pop"), ["pop", "rock"]),
+    (("rock pop", "rock"), ["rock", "rock pop"]),
+    (("pop rock, jazz", "jazz", "pop", "rock"), ["jazz", "pop", "pop rock", "rock"]),
+    (("Drum & Bass", "東京", "électro", "électro"), ["Drum & Bass", "électro", "東京"]),
+    (("Hip-Hop", "hip hop", "Hip-Hop"), ["Hip-Hop"]),
+    (("rock|pop", "jazz"), ["jazz", "pop", "rock"]),
+    (("Pop-Rock", "pop rock", "pop", "rock"), ["Pop-Rock", "pop", "rock"]),
+    (("Pop-Rock", "pop, rock", "pop", "rock"), ["Pop-Rock", "pop", "rock"]),
+    (("!!!", "!!!, rock", "rock"), ["!!!", "rock"]),
+    (("हिन्दी", "हिन्द", "हिन्दी, ไทย"), ["हिन्द", "हिन्दी", "ไทย"]),
+]
+
+
+@pytest.mark.parametrize(("texts", "genres"), TEXTS)
 def test_labels_are_divided_only_where_it_cannot_be_wrong(
     texts: tuple[str, ...], genres: list[str]
 ) -> None:
     assert _proposed(*texts) == genres
+
+
+@pytest.mark.parametrize("texts", [texts for texts, _ in TEXTS])
+def test_what_is_proposed_is_what_ingest_matches(
+    texts: tuple[str, ...], labels: LabelSchema
+) -> None:
+    rows = [tuple(text.split("|")) for text in texts]
+    proposed = propose_genres((names, False) for names in rows)
+    schema = dataclasses.replace(labels, genres=tuple(proposed.counts))
+    matched = Counter(genre for names in rows for genre in match_genres(names, schema))
+    assert matched == proposed.counts
 
 
 def test_labels_in_lists_are_never_divided() -> None:

@@ -22,7 +22,11 @@ from components.trainer.diagnostics.network import (
     gradient_norms,
     layer_activity,
 )
-from components.trainer.diagnostics.predictions import check_class_imbalance, check_predictions
+from components.trainer.diagnostics.predictions import (
+    check_class_imbalance,
+    check_predictions,
+    describe_ranking,
+)
 from components.trainer.thresholds import DecisionRule
 
 GENRES = ("rock", "pop", "jazz")
@@ -80,6 +84,31 @@ def test_too_many_genres_and_constant_genres(labels, good):
     findings = check_predictions(GENRES, labels, good, rule(0.001))
     assert codes(findings) == ["label_cardinality", *["constant_genre"] * 3]
     assert findings[0].numbers["predicted"] == pytest.approx(3, abs=0.1)
+
+
+def test_genres_that_cannot_be_ranked_are_named(labels, good):
+    ranked = describe_ranking(GENRES, labels, good)
+    assert ranked.startswith("macro ROC AUC ") and "cannot be ranked" not in ranked
+    labels[:, 1] = 0.0
+    assert "without pop (true of no cover), which cannot be ranked" in describe_ranking(
+        GENRES, labels, good
+    )
+    labels[:] = [1.0, 0.0, 0.0]
+    described = describe_ranking(GENRES, labels, good)
+    assert described.startswith("no ROC AUC and no average precision")
+    assert "rock (true of every cover), pop (true of no cover), jazz" in described
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_class_makes_no_undefined_number(labels, good):
+    labels[:] = [1.0, 0.0, 0.0]
+    same = np.full_like(good, 0.4)
+    for probabilities in (good, same):
+        findings = check_predictions(GENRES, labels, probabilities, rule(0.5))
+        assert "nan" not in "".join(finding.sentence for finding in findings)
+        numbers = [number for finding in findings for number in finding.numbers.values()]
+        assert np.isfinite(numbers).all()
+    assert "constant_predictions" in codes(check_predictions(GENRES, labels, same, rule(0.5)))
 
 
 def test_class_imbalance(labels):
