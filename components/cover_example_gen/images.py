@@ -18,7 +18,7 @@ from PIL import Image
 
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.headers import Header, read_header
-from components.cover_example_gen.perceptual_hash import perceptual_hashes, reduce_image
+from components.cover_example_gen.perceptual_hash import cover_hashes, reduce_image
 
 LARGEST_PIXELS = 25_000_000
 
@@ -39,6 +39,7 @@ class ImageFacts:
         orientation: EXIF orientation, 1 (upright) to 8; recorded, not applied.
         brightness: mean grey level, 0 (black) to 1 (white).
         perceptual_hash: 32 bytes, the 256-bit DCT perceptual hash (pHash).
+        flat: whether the image is one even grey level, with nothing to see.
     """
 
     image_id: str
@@ -49,6 +50,7 @@ class ImageFacts:
     orientation: int
     brightness: float
     perceptual_hash: bytes
+    flat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +96,9 @@ def inspect_images(
     checked = [_check(image, accepted) for image in images]
     reduced = list(map(_reduce, images, checked))
     usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
-    hashes = iter(perceptual_hashes(np.stack(usable)) if usable else ())
+    hashes = iter(zip(*cover_hashes(np.stack(usable)), strict=True) if usable else ())
     return [
-        _facts(image, next(hashes).tobytes()) if isinstance(image, _ReducedImage) else image
+        _facts(image, *next(hashes)) if isinstance(image, _ReducedImage) else image
         for image in reduced
     ]
 
@@ -134,7 +136,7 @@ def _reduce(encoded: bytes, checked: _CheckedImage | RowRejected) -> _ReducedIma
     return _ReducedImage(checked, brightness, reduce_image(gray))
 
 
-def _facts(image: _ReducedImage, perceptual_hash: bytes) -> ImageFacts:
+def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bool_) -> ImageFacts:
     header = image.checked.header
     return ImageFacts(
         image_id=image.checked.image_id,
@@ -144,7 +146,8 @@ def _facts(image: _ReducedImage, perceptual_hash: bytes) -> ImageFacts:
         size=image.checked.size,
         orientation=header.orientation,
         brightness=image.brightness,
-        perceptual_hash=perceptual_hash,
+        perceptual_hash=perceptual_hash.tobytes(),
+        flat=bool(flat),
     )
 
 
