@@ -3,7 +3,8 @@
 `quarantine.jsonl` holds one JSON record per row (`pandas.read_json(path, lines=True)`);
 `summary.json` holds the row counts: rows given == rows ingested + rows quarantined.
 `unlisted_files.jsonl` holds, in the same form, image files that no row of a manifest names: they
-were not given, so they are not counted there.
+were not given, so they are not counted there. `contradictions.jsonl` holds one record per pair of
+near-duplicates that name different genres.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
 UNLISTED_FILE_NAME = "unlisted_files.jsonl"
+CONTRADICTIONS_FILE_NAME = "contradictions.jsonl"
 SUMMARY_FILE_NAME = "summary.json"
 
 
@@ -39,6 +41,8 @@ class Reason(str, enum.Enum):
     IMAGE_SIZE_OUT_OF_RANGE = "image_size_out_of_range"
     NO_GENRE = "no_genre"
     UNKNOWN_GENRE = "unknown_genre"
+    CONTRADICTING_LABELS = "contradicting_labels"
+    PLACEHOLDER = "placeholder"
     BETWEEN_SPLITS = "between_splits"
     UNLISTED_FILE = "unlisted_file"
 
@@ -72,6 +76,48 @@ class QuarantinedRow:
 
 
 @dataclasses.dataclass(frozen=True)
+class Contradiction:
+    """Two near-duplicates that name different genres.
+
+    Attributes:
+        ids: identities of the two covers.
+        paths: one path of each.
+        genres: the genres that the rows of each name.
+        distance: differing bits of their perceptual hashes, of 256.
+        outcome: what became of the labels: `merged`, `kept` or `quarantined`.
+    """
+
+    ids: tuple[str, str]
+    paths: tuple[str, str]
+    genres: tuple[tuple[str, ...], tuple[str, ...]]
+    distance: int
+    outcome: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Placeholder:
+    """One picture in place of many covers.
+
+    Attributes:
+        image_id: identity of one of its files.
+        path: path of that file.
+        rows: number of rows that show it.
+        images: number of different files among them.
+        share: their share of the acceptable rows.
+        label_sets: number of different sets of genres among them.
+        flat: whether it is one even grey level.
+    """
+
+    image_id: str
+    path: str
+    rows: int
+    images: int
+    share: float
+    label_sets: int
+    flat: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class IngestSummary:
     """The row counts of one ingest, and what else it found.
 
@@ -88,6 +134,9 @@ class IngestSummary:
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
             previous span's; empty without a previous span.
         united_labels: covers whose rows name different genres; such a cover gets all of them.
+        contradicting_pairs: outcome -> number of pairs in `contradictions.jsonl`.
+        placeholders: pictures in place of many covers.
+        without_genre: examples that have none of the genres.
         rotated: covers whose EXIF orientation is not upright; they are kept as stored.
         unlisted_files: image files beside listed ones that no row of the manifest names.
     """
@@ -106,6 +155,9 @@ class IngestSummary:
     previous_span: int | None = None
     drift_examples: tuple[int, ...] = ()
     united_labels: int = 0
+    contradicting_pairs: dict[str, int] = dataclasses.field(default_factory=dict)
+    placeholders: tuple[Placeholder, ...] = ()
+    without_genre: int = 0
     rotated: int = 0
     unlisted_files: int = 0
 
@@ -134,6 +186,29 @@ def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
         return [QuarantinedRow(**json.loads(line)) for line in file]
 
 
+def write_contradictions(directory: Path, pairs: Iterable[Contradiction]) -> None:
+    """Writes one JSON record per pair, in the order given."""
+    with (directory / CONTRADICTIONS_FILE_NAME).open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            record = dataclasses.asdict(pair) | {"paths": list(map(_printable, pair.paths))}
+            file.write(json.dumps(record, ensure_ascii=True) + "\n")
+
+
+def read_contradictions(directory: Path | str) -> list[Contradiction]:
+    """Reads what `write_contradictions` wrote; nothing if there is no such file."""
+    path = Path(directory) / CONTRADICTIONS_FILE_NAME
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        return [_contradiction(json.loads(line)) for line in file]
+
+
+def _contradiction(fields: dict[str, Any]) -> Contradiction:
+    first, second = fields["genres"]
+    pairs = {"ids": tuple(fields["ids"]), "paths": tuple(fields["paths"])}
+    return Contradiction(**fields | pairs | {"genres": (tuple(first), tuple(second))})
+
+
 def write_summary(directory: Path, summary: IngestSummary) -> None:
     """Writes `summary.json`."""
     text = json.dumps(dataclasses.asdict(summary), indent=2)
@@ -146,6 +221,7 @@ def read_summary(directory: Path | str) -> IngestSummary:
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for key in ("spans", "drift_examples"):
         fields[key] = tuple(fields.get(key, ()))
+    fields["placeholders"] = tuple(Placeholder(**each) for each in fields.get("placeholders", ()))
     return IngestSummary(**fields)
 
 

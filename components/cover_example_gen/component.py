@@ -23,6 +23,7 @@ from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import (
     UNLISTED_FILE_NAME,
     IngestSummary,
+    write_contradictions,
     write_quarantine,
     write_summary,
 )
@@ -124,6 +125,7 @@ def _ingest(
     _check_account(summary)
     write_quarantine(quarantine, planned.quarantined)
     write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)
+    write_contradictions(quarantine, planned.contradictions)
     write_summary(quarantine, summary)
 
 

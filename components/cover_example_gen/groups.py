@@ -12,11 +12,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from components.cover_example_gen.near_duplicates import Pairs, find_near_duplicates
+from components.cover_example_gen.near_duplicates import Pairs, find_near_duplicates, number_groups
 from components.cover_example_gen.splits import assign_split
 
 
@@ -51,7 +48,10 @@ class Place:
 
 
 def assign_places(
-    arrivals: Sequence[Arrival], shares: Mapping[str, float], workers: int = 1
+    arrivals: Sequence[Arrival],
+    shares: Mapping[str, float],
+    workers: int = 1,
+    pairs: Pairs | None = None,
 ) -> dict[str, Place]:
     """Returns the place of each cover by identity.
 
@@ -59,9 +59,11 @@ def assign_places(
         arrivals: distinct covers, ordered by delivery and identity.
         shares: split -> share of the groups.
         workers: threads of the search for near-duplicates.
+        pairs: what that search has found, if it is known.
     """
     deliveries = np.array([arrival.delivery for arrival in arrivals], np.int64)
-    pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
+    if pairs is None:
+        pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
     ids = [arrival.image_id for arrival in arrivals]
     places: list[Place] = []
     edges = np.append(np.flatnonzero(np.diff(deliveries, prepend=-1)), len(ids))
@@ -81,7 +83,7 @@ def _place_delivery(
 ) -> list[Place]:
     """Places the covers of one delivery; `pairs` are those whose later cover is among them."""
     among = pairs[pairs[:, 1] >= first] - first
-    numbers = _components(among, len(new_ids))
+    numbers = number_groups(among, len(new_ids))
     earlier: dict[int, dict[str, int]] = {}  # component -> split -> an earlier cover there
     for later, before in pairs[pairs[:, 1] < first].tolist():
         split = placed[before].split
@@ -109,8 +111,3 @@ def _decide(
     if len(earlier) == 1:
         return placed[next(iter(earlier.values()))]
     return Place(image_id, None, {split: ids[cover] for split, cover in sorted(earlier.items())})
-
-
-def _components(pairs: Pairs, count: int) -> NDArray[np.int32]:
-    links = (np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1]))
-    return connected_components(coo_matrix(links, shape=(count, count)), directed=False)[1]

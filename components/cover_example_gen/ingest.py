@@ -119,6 +119,9 @@ def summarise(
         previous_span=previous.number if previous else None,
         drift_examples=tuple(examples[split] for split in DRIFT_SPLITS) if previous else (),
         united_labels=plan.united_labels,
+        contradicting_pairs=dict(Counter(pair.outcome for pair in plan.contradictions)),
+        placeholders=plan.placeholders,
+        without_genre=sum(report.without_genre for report in written),
         rotated=sum(report.rotated for report in written),
         unlisted_files=len(unlisted),
     )
@@ -136,6 +139,7 @@ class _InspectRows(beam.DoFn):
     def __init__(self, selection: Selection, schema: LabelSchema, config: IngestConfig) -> None:
         self._selection = selection
         self._schema = schema
+        self._allow_no_genre = config.allow_no_genre
         self._threads = config.threads
 
     def setup(self) -> None:
@@ -153,7 +157,11 @@ class _InspectRows(beam.DoFn):
 
     def _inspect(self, delivery: int, rows: Sequence[Row]) -> list[InspectedRow]:
         def inspect(part: Sequence[Row]) -> list[InspectedRow]:
-            return list(inspect_rows(part, delivery, self._directories[delivery], self._schema))
+            directory = self._directories[delivery]
+            allowed = self._allow_no_genre
+            return list(
+                inspect_rows(part, delivery, directory, self._schema, allow_no_genre=allowed)
+            )
 
         inspected: list[InspectedRow] = []
         parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]

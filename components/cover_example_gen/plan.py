@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from components.contracts.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
-from components.contracts.quarantine import QuarantinedRow, Reason
+from components.contracts.quarantine import Contradiction, Placeholder, QuarantinedRow, Reason
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.contradictions import settle_labels
 from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, assign_places
+from components.cover_example_gen.near_duplicates import NearDuplicates
+from components.cover_example_gen.placeholders import find_placeholders, set_aside
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
 from components.cover_example_gen.spans import Selection
 
@@ -40,11 +43,15 @@ class Plan:
             the newest and of the previous span, if there is one.
         quarantined: the rejected rows, by source, line and path.
         united_labels: covers whose rows name different genres.
+        contradictions: near-duplicates that name different genres.
+        placeholders: pictures in place of many covers.
     """
 
     covers: Mapping[str, tuple[Cover, ...]]
     quarantined: tuple[QuarantinedRow, ...]
     united_labels: int
+    contradictions: tuple[Contradiction, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
 
     def without_covers(self) -> Plan:
         """The rest of the plan, once its shards go their own way."""
@@ -62,15 +69,25 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         config: shares of the splits and number of threads.
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
-    places = assign_places(_arrivals(ordered), config.splits, config.threads)
     taken = range(len(selection.history), len(selection.spans))
+    near = _near_duplicates(_arrivals(ordered), config.threads)
+    usable = [row for row in ordered if row.delivery in taken and not row.reason]
+    placeholders = find_placeholders(usable, near)
+    covers_proper = near.among(set(near.ids) - placeholders.keys())
+    if config.near_duplicates.placeholders == "quarantine":
+        ordered = [set_aside(row, placeholders) for row in ordered]
+        near = covers_proper
+    given = [row for row in ordered if row.delivery in taken]
+    settled, contradictions = settle_labels(given, covers_proper, config.near_duplicates.labels)
+    ordered = [row for row in ordered if row.delivery not in taken] + settled
+    places = assign_places(_arrivals(ordered), config.splits, config.threads, near.pairs)
     rejected: list[InspectedRow] = []
     accepted: list[InspectedRow] = []
     for row in ordered:
         checked = _placed(row, places)
         if row.delivery in taken:
             (rejected if checked.reason else accepted).append(checked)
-    covers = _covers(accepted, places, selection)
+    covers = list(_covers(accepted, places, selection))
     by_split: dict[str, list[Cover]] = {split: [] for split in SPLITS}
     for cover in covers:
         split = places[cover.facts.image_id].split
@@ -82,7 +99,9 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         quarantined=tuple(
             quarantined_row(row, selection.spans[row.delivery].source.folder) for row in rejected
         ),
-        united_labels=_united_labels(accepted),
+        united_labels=_united_labels(given, {cover.facts.image_id for cover in covers}),
+        contradictions=tuple(contradictions),
+        placeholders=tuple(dict.fromkeys(placeholders.values())),
     )
 
 
@@ -105,6 +124,11 @@ def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
                 facts.image_id, Arrival(row.delivery, facts.image_id, facts.perceptual_hash)
             )
     return sorted(first.values(), key=lambda arrival: (arrival.delivery, arrival.image_id))
+
+
+def _near_duplicates(arrivals: Sequence[Arrival], workers: int) -> NearDuplicates:
+    ids = [arrival.image_id for arrival in arrivals]
+    return NearDuplicates.find(ids, [arrival.perceptual_hash for arrival in arrivals], workers)
 
 
 def _placed(row: InspectedRow, places: Mapping[str, Place]) -> InspectedRow:
@@ -152,14 +176,14 @@ def _drift_covers(
     covers: dict[str, list[Cover]] = {}
     for split in DRIFT_SPLITS:
         delivery = newest if split == NEWEST_SPAN_SPLIT else newest - 1
-        usable = [row for row in rows if row.delivery == delivery and row.facts and row.genres]
+        usable = [row for row in rows if row.delivery == delivery and not row.reason]
         covers[split] = list(_covers(usable, places, selection))
     return covers
 
 
-def _united_labels(rows: Sequence[InspectedRow]) -> int:
+def _united_labels(given: Sequence[InspectedRow], covers: Collection[str]) -> int:
     genres: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for row in rows:
-        assert row.facts is not None
-        genres[row.facts.image_id].add(row.genres)
+    for row in given:
+        if row.facts and not row.reason and row.facts.image_id in covers:
+            genres[row.facts.image_id].add(row.genres)
     return sum(len(given) > 1 for given in genres.values())

@@ -25,6 +25,7 @@ class ShardReport:
     genres: dict[str, int]
     group_sizes: dict[str, int]
     rotated: int
+    without_genre: int
     changed: tuple[str, ...]
 
 
@@ -47,7 +48,7 @@ def write_shard(
     changed: list[str] = []
     genres: Counter[str] = Counter()
     groups: Counter[str] = Counter()
-    written = rows = rotated = 0
+    written = rows = rotated = without_genre = 0
     path = Path(directories[shard.split]) / shard.file_name
     has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
@@ -64,9 +65,17 @@ def write_shard(
                 written += 1
                 rows += cover.rows
                 rotated += cover.facts.orientation != 1
+                without_genre += not cover.genres
                 genres.update(cover.genres)
                 groups[cover.group] += 1
             advance(len(covers))
     return ShardReport(
-        shard.split, written, rows, dict(genres), dict(groups), rotated, tuple(changed)
+        shard.split,
+        written,
+        rows,
+        dict(genres),
+        dict(groups),
+        rotated,
+        without_genre,
+        tuple(changed),
     )

@@ -11,7 +11,7 @@ from components.contracts.decisions import Decision, Refusal
 from components.contracts.files import ANOMALIES_FILE
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
 from components.contracts.nodes import DATA_GATE
-from components.contracts.quarantine import IngestSummary
+from components.contracts.quarantine import IngestSummary, Reason
 from components.data_gate.config import DataGateConfig
 
 
@@ -40,7 +40,7 @@ def decide(
             *_anomalies({split: found for split, found in anomalies.items() if split in SPLITS}),
             *(drift if stops else ()),
         ),
-        warnings=() if stops else drift,
+        warnings=(*_placeholders(summary, quarantine_file), *(() if stops else drift)),
     )
 
 
@@ -73,23 +73,46 @@ def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
 def _quarantined(
     summary: IngestSummary, config: DataGateConfig, quarantine_file: str
 ) -> Iterator[Refusal]:
-    share = summary.rows_quarantined / summary.rows_given
+    # Placeholders are no faults of rows: ingest has judged them together, and they are warned of.
+    placeholders = summary.quarantined_by_reason.get(Reason.PLACEHOLDER.value, 0)
+    faulty = summary.rows_quarantined - placeholders
+    share = faulty / summary.rows_given
     if share <= config.max_quarantined_share:
         return
     reasons = ", ".join(
-        f"{reason} {count}" for reason, count in summary.quarantined_by_reason.items()
+        f"{reason} {count}"
+        for reason, count in summary.quarantined_by_reason.items()
+        if reason != Reason.PLACEHOLDER.value
     )
     where = f"rows of {summary.source}"
     yield Refusal(
         where,
         f"{where}: expected at most {config.max_quarantined_share:.1%} quarantined. Received: "
-        f"{summary.rows_quarantined} of {summary.rows_given} ({share:.1%}): {reasons}.",
+        f"{faulty} of {summary.rows_given} ({share:.1%}): {reasons}.",
         value=share,
         bound=config.max_quarantined_share,
         support=summary.rows_given,
         remedy=f"Fix or remove the rows listed in {quarantine_file}, or raise "
         "data_gate.max_quarantined_share.",
     )
+
+
+def _placeholders(summary: IngestSummary, quarantine_file: str) -> Iterator[Refusal]:
+    for found in summary.placeholders:
+        picture = "a picture without anything to see" if found.flat else "one picture"
+        set_aside = Reason.PLACEHOLDER.value in summary.quarantined_by_reason
+        yield Refusal(
+            found.path,
+            f"{found.path}: expected a cover. Received: {picture} in {found.rows:,} rows "
+            f"({found.share:.1%}) with {found.label_sets} different sets of genres, probably a "
+            f"placeholder. They were {'set aside' if set_aside else 'kept'}.",
+            value=found.share,
+            support=found.rows,
+            remedy=f"Replace the pictures; the rows are in {quarantine_file}. If they are covers, "
+            "choose ingest.near_duplicates.placeholders=keep."
+            if set_aside
+            else "Replace the pictures, or choose ingest.near_duplicates.placeholders=quarantine.",
+        )
 
 
 def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:
