@@ -25,8 +25,8 @@ def describe_data(sources: Sources) -> dict[str, Any]:
     Returns:
         `summary`, an `IngestSummary`; `quarantine`, reason -> number of `rows` and the first
         of them; `contradictions`, the number of `pairs` of near-duplicates that name different
-        genres and the first of them; `statistics`, split -> features; `anomalies`, a list with split, feature and
-        description; `drift`, a list with feature, distance and threshold.
+        genres and the first of them; `statistics`, split -> features; `anomalies`, a list with
+        split, feature and description; `drift`, a list with feature, distance and threshold.
     """
     return {
         "summary": _summary(sources.quarantine),
