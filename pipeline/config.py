@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from components.contracts.label_schema import LabelSchema, read_schema, set_genres
+from components.contracts.label_schema import LabelSchema, allow_no_genre, read_schema, set_genres
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
@@ -76,18 +76,23 @@ class PipelineConfig(Options):
     def schema_text(self) -> str:
         """Reads the label schema, with `genres` in place.
 
+        If covers may have no genre, the schema allows that `genres` has no value.
+
         Raises:
             ConfigError: the file is missing, or no label schema.
         """
-        if self.genres is None:
+        if self.genres is None and not self.ingest.allow_no_genre:
             LabelSchema.from_file(self.schema_path)
             return self.schema_path.read_text(encoding="utf-8")
         from google.protobuf import text_format
 
         schema = read_schema(self.schema_path)
         LabelSchema.from_proto(schema, str(self.schema_path))
-        set_genres(schema, self.genres)
-        LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
+        if self.genres is not None:
+            set_genres(schema, self.genres)
+            LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
+        if self.ingest.allow_no_genre:
+            allow_no_genre(schema)
         return str(text_format.MessageToString(schema, as_utf8=True))
 
 

@@ -201,6 +201,14 @@ def set_genres(schema: schema_pb2.Schema, genres: Sequence[str]) -> None:
     features[LABEL].shape.dim[0].size = len(genres)
 
 
+def allow_no_genre(schema: schema_pb2.Schema) -> None:
+    """Lets examples have no value of `genres`."""
+    genres = next(feature for feature in schema.feature if feature.name == GENRES)
+    genres.ClearField("presence")
+    if genres.HasField("value_count"):
+        genres.value_count.min = 0
+
+
 def parsing_spec(schema: LabelSchema) -> dict[str, tf.io.FixedLenFeature]:
     """Returns what the model reads of a tf.Example: image bytes () and label (n,)."""
     import tensorflow as tf

@@ -4,7 +4,8 @@
 `summary.json` holds the row counts: rows given == rows ingested + rows quarantined.
 `unlisted_files.jsonl` holds, in the same form, image files that no row of a manifest names: they
 were not given, so they are not counted there. `straddling.jsonl` holds near-duplicates in different
-splits, which only splits given by the data can have.
+splits, which only splits given by the data can have, and `contradictions.jsonl` near-duplicates
+that name different genres.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
 UNLISTED_FILE_NAME = "unlisted_files.jsonl"
+CONTRADICTIONS_FILE_NAME = "contradictions.jsonl"
 SUMMARY_FILE_NAME = "summary.json"
 STRADDLING_FILE_NAME = "straddling.jsonl"
 
@@ -44,6 +46,8 @@ class Reason(str, enum.Enum):
     IMAGE_SIZE_OUT_OF_RANGE = "image_size_out_of_range"
     NO_GENRE = "no_genre"
     UNKNOWN_GENRE = "unknown_genre"
+    CONTRADICTING_LABELS = "contradicting_labels"
+    PLACEHOLDER = "placeholder"
     BETWEEN_SPLITS = "between_splits"
     NO_SPLIT = "no_split"
     IN_SEVERAL_SPLITS = "in_several_splits"
@@ -94,6 +98,48 @@ class StraddlingPair:
 
 
 @dataclasses.dataclass(frozen=True)
+class Contradiction:
+    """Two near-duplicates that name different genres.
+
+    Attributes:
+        ids: identities of the two covers.
+        paths: one path of each.
+        genres: the genres that the rows of each name.
+        distance: differing bits of their perceptual hashes, of 256.
+        outcome: what became of the labels: `merged`, `kept` or `quarantined`.
+    """
+
+    ids: tuple[str, str]
+    paths: tuple[str, str]
+    genres: tuple[tuple[str, ...], tuple[str, ...]]
+    distance: int
+    outcome: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Placeholder:
+    """One picture in place of many covers.
+
+    Attributes:
+        image_id: identity of one of its files.
+        path: path of that file.
+        rows: number of rows that show it.
+        images: number of different files among them.
+        share: their share of the acceptable rows.
+        label_sets: number of different sets of genres among them.
+        flat: whether it is one even grey level.
+    """
+
+    image_id: str
+    path: str
+    rows: int
+    images: int
+    share: float
+    label_sets: int
+    flat: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class IngestSummary:
     """The row counts of one ingest, and what else it found.
 
@@ -113,6 +159,9 @@ class IngestSummary:
         united_labels: covers whose rows name different genres; such a cover gets all of them.
         converted: why covers were converted, such as `WebP` or `rotated` -> number of covers.
         imperfect: covers whose file has a harmless imperfection, such as a wrong version.
+        contradicting_pairs: outcome -> number of pairs in `contradictions.jsonl`.
+        placeholders: pictures in place of many covers.
+        without_genre: examples that have none of the genres.
         unlisted_files: image files beside listed ones that no row of the manifest names.
         clutter: kind of clutter -> number of files or folders that were no rows.
         given_splits: whether the data gave the splits.
@@ -136,6 +185,9 @@ class IngestSummary:
     united_labels: int = 0
     converted: dict[str, int] = dataclasses.field(default_factory=dict)
     imperfect: int = 0
+    contradicting_pairs: dict[str, int] = dataclasses.field(default_factory=dict)
+    placeholders: tuple[Placeholder, ...] = ()
+    without_genre: int = 0
     unlisted_files: int = 0
     clutter: dict[str, int] = dataclasses.field(default_factory=dict)
     given_splits: bool = False
@@ -179,6 +231,29 @@ def write_straddling(directory: Path, pairs: Iterable[StraddlingPair]) -> None:
             file.write(json.dumps(record, ensure_ascii=True) + "\n")
 
 
+def write_contradictions(directory: Path, pairs: Iterable[Contradiction]) -> None:
+    """Writes one JSON record per pair, in the order given."""
+    with (directory / CONTRADICTIONS_FILE_NAME).open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            record = dataclasses.asdict(pair) | {"paths": list(map(_printable, pair.paths))}
+            file.write(json.dumps(record, ensure_ascii=True) + "\n")
+
+
+def read_contradictions(directory: Path | str) -> list[Contradiction]:
+    """Reads what `write_contradictions` wrote; nothing if there is no such file."""
+    path = Path(directory) / CONTRADICTIONS_FILE_NAME
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        return [_contradiction(json.loads(line)) for line in file]
+
+
+def _contradiction(fields: dict[str, Any]) -> Contradiction:
+    first, second = fields["genres"]
+    pairs = {"ids": tuple(fields["ids"]), "paths": tuple(fields["paths"])}
+    return Contradiction(**fields | pairs | {"genres": (tuple(first), tuple(second))})
+
+
 def write_summary(directory: Path, summary: IngestSummary) -> None:
     """Writes `summary.json`."""
     text = json.dumps(dataclasses.asdict(summary), indent=2)
@@ -191,6 +266,7 @@ def read_summary(directory: Path | str) -> IngestSummary:
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for key in ("spans", "drift_examples", "drawn_from_train"):
         fields[key] = tuple(fields.get(key, ()))
+    fields["placeholders"] = tuple(Placeholder(**each) for each in fields.get("placeholders", ()))
     known = {field.name for field in dataclasses.fields(IngestSummary)}
     return IngestSummary(**{key: value for key, value in fields.items() if key in known})
 

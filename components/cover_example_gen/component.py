@@ -24,6 +24,7 @@ from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import (
     UNLISTED_FILE_NAME,
     IngestSummary,
+    write_contradictions,
     write_quarantine,
     write_straddling,
     write_summary,
@@ -131,6 +132,7 @@ def _ingest(
     write_quarantine(quarantine, planned.quarantined)
     write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)
     write_straddling(quarantine, planned.straddling)
+    write_contradictions(quarantine, planned.contradictions)
     write_summary(quarantine, summary)
 
 

@@ -12,6 +12,8 @@ from components.support.options import Options
 
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
+ContradictingLabels = Literal["merge", "keep", "quarantine"]
+
 
 class ColumnsConfig(Options):
     """Which columns of a manifest hold what; their case does not matter.
@@ -31,12 +33,32 @@ class ColumnsConfig(Options):
     split: str | Literal[False] | None = None
 
 
+class NearDuplicatesConfig(Options):
+    """What becomes of covers that look alike.
+
+    Attributes:
+        labels: what becomes of copies of the same picture that name different genres: `merge`
+            gives each the genres of all, `keep` leaves them as they are, `quarantine` sets all of
+            them aside.
+        placeholders: whether a picture that stands for many covers, such as "no image
+            available", is set aside (`quarantine`) or only reported (`keep`).
+    """
+
+    SECTION = "ingest.near_duplicates"
+
+    labels: ContradictingLabels = "merge"
+    placeholders: Literal["quarantine", "keep"] = "quarantine"
+
+
 class IngestConfig(Options):
     """Ingest options.
 
     Attributes:
         columns: which columns of a manifest hold what.
         slices: names of further columns of a manifest, by whose values the evaluation is sliced.
+        near_duplicates: what becomes of covers that look alike.
+        allow_no_genre: whether a row that names no genre is a cover without any of the genres, a
+            negative for each; otherwise it is quarantined.
         splits: share of the near-duplicate groups that each split receives; adds up to 1.
         examples_per_shard: largest number of examples in one TFRecord file.
         shards: number of files of each split; None makes as many as `examples_per_shard` needs.
@@ -49,6 +71,8 @@ class IngestConfig(Options):
 
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
     slices: tuple[str, ...] = ()
+    near_duplicates: NearDuplicatesConfig = Field(default_factory=NearDuplicatesConfig)
+    allow_no_genre: bool = False
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=100_000)

@@ -78,7 +78,8 @@ def make_example(cover: Cover, schema: LabelSchema, encoded: bytes | None) -> tf
     integer(label_schema.IMAGE_SIZE, facts.size)
     integer(label_schema.IMAGE_ORIENTATION, facts.orientation)
     features[label_schema.IMAGE_BRIGHTNESS].float_list.value.append(facts.brightness)
-    texts(label_schema.GENRES, cover.genres)
+    if cover.genres:
+        texts(label_schema.GENRES, cover.genres)
     features[label_schema.LABEL].float_list.value.extend(schema.multi_hot(cover.genres))
     if encoded is not None:
         features[label_schema.IMAGE_ENCODED].bytes_list.value.append(encoded)

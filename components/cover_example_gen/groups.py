@@ -14,12 +14,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from components.contracts.label_schema import SPLITS, TRAIN_SPLIT
-from components.cover_example_gen.near_duplicates import Pairs, find_near_duplicates
+from components.cover_example_gen.near_duplicates import Pairs, find_near_duplicates, number_groups
 from components.cover_example_gen.splits import Group, assign_split, balance
 
 
@@ -78,7 +75,10 @@ class Places:
 
 
 def find_places(
-    arrivals: Sequence[Arrival], shares: Mapping[str, float], workers: int = 1
+    arrivals: Sequence[Arrival],
+    shares: Mapping[str, float],
+    workers: int = 1,
+    pairs: Pairs | None = None,
 ) -> Places:
     """Returns the places of covers, in splits that the data give or that are drawn.
 
@@ -86,10 +86,13 @@ def find_places(
         arrivals: distinct covers, ordered by delivery and identity.
         shares: split -> share of the groups.
         workers: threads of the search for near-duplicates.
+        pairs: what that search has found, if it is known.
     """
+    if pairs is None:
+        pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
     given = {arrival.split for arrival in arrivals} - {None}
     if not given:
-        return Places(assign_places(arrivals, shares, workers))
+        return Places(assign_places(arrivals, shares, workers, pairs))
     missing = tuple(split for split in SPLITS if split not in given)
     drawn: Mapping[str, Place] = {}
     if missing and TRAIN_SPLIT in given:
@@ -99,10 +102,9 @@ def find_places(
         drawn = assign_places(
             train, {split: share / whole for split, share in parts.items()}, workers
         )
-    pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
     first: dict[int, str] = {}
     by_id: dict[str, Place] = {}
-    for arrival, number in zip(arrivals, _components(pairs, len(arrivals)).tolist(), strict=True):
+    for arrival, number in zip(arrivals, number_groups(pairs, len(arrivals)).tolist(), strict=True):
         group = first.setdefault(number, arrival.image_id)
         place = drawn.get(arrival.image_id) or Place(group, arrival.split)
         by_id[arrival.image_id] = dataclasses.replace(place, given=arrival.split)
@@ -116,7 +118,10 @@ def find_places(
 
 
 def assign_places(
-    arrivals: Sequence[Arrival], shares: Mapping[str, float], workers: int = 1
+    arrivals: Sequence[Arrival],
+    shares: Mapping[str, float],
+    workers: int = 1,
+    pairs: Pairs | None = None,
 ) -> dict[str, Place]:
     """Returns the place of each cover by identity, in splits that are drawn.
 
@@ -124,9 +129,11 @@ def assign_places(
         arrivals: distinct covers, ordered by delivery and identity.
         shares: split -> share of the groups.
         workers: threads of the search for near-duplicates.
+        pairs: what that search has found, if it is known.
     """
     deliveries = np.array([arrival.delivery for arrival in arrivals], np.int64)
-    pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
+    if pairs is None:
+        pairs = find_near_duplicates([arrival.perceptual_hash for arrival in arrivals], workers)
     ids = [arrival.image_id for arrival in arrivals]
     places: list[Place] = []
     groups: dict[str, Group] = {}
@@ -173,7 +180,7 @@ def _place_delivery(
 ) -> list[Place]:
     """Places the covers of one delivery; `pairs` are those whose later cover is among them."""
     among = pairs[pairs[:, 1] >= first] - first
-    numbers = _components(among, len(new_ids))
+    numbers = number_groups(among, len(new_ids))
     earlier: dict[int, dict[str, int]] = {}  # component -> split -> an earlier cover there
     for later, before in pairs[pairs[:, 1] < first].tolist():
         split = placed[before].split
@@ -201,8 +208,3 @@ def _decide(
     if len(earlier) == 1:
         return placed[next(iter(earlier.values()))]
     return Place(image_id, None, {split: ids[cover] for split, cover in sorted(earlier.items())})
-
-
-def _components(pairs: Pairs, count: int) -> NDArray[np.int32]:
-    links = (np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1]))
-    return connected_components(coo_matrix(links, shape=(count, count)), directed=False)[1]

@@ -27,7 +27,7 @@ from components.cover_example_gen.conversion import (
 )
 from components.cover_example_gen.headers import Header, read_header
 from components.cover_example_gen.imperfections import is_whole_jpeg
-from components.cover_example_gen.perceptual_hash import perceptual_hashes, reduce_image
+from components.cover_example_gen.perceptual_hash import cover_hashes, reduce_image
 
 LARGEST_PIXELS = 25_000_000
 
@@ -50,6 +50,7 @@ class ImageFacts:
         converted_from: the file's format if the image is converted; empty if it is stored as it is.
         conversion: why it is converted, such as `WebP`, `rotated` or `transparent`.
         is_imperfect: whether the file has a harmless imperfection.
+        flat: whether the image is one even grey level, with nothing to see.
     """
 
     image_id: str
@@ -63,6 +64,7 @@ class ImageFacts:
     converted_from: str = ""
     conversion: str = ""
     is_imperfect: bool = False
+    flat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +128,9 @@ def inspect_images(
         for image, found in zip(images, checked, strict=True)
     ]
     usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
-    hashes = iter(perceptual_hashes(np.stack(usable)) if usable else ())
+    hashes = iter(zip(*cover_hashes(np.stack(usable)), strict=True) if usable else ())
     return [
-        _facts(image, next(hashes).tobytes()) if isinstance(image, _ReducedImage) else image
+        _facts(image, *next(hashes)) if isinstance(image, _ReducedImage) else image
         for image in reduced
     ]
 
@@ -187,7 +189,7 @@ def _reduce(
     return _ReducedImage(checked, decoded, brightness, reduce_image(gray))
 
 
-def _facts(image: _ReducedImage, perceptual_hash: bytes) -> ImageFacts:
+def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bool_) -> ImageFacts:
     header, decoded = image.checked.header, image.decoded
     height, width = decoded.shape or (header.height, header.width)
     return ImageFacts(
@@ -198,7 +200,8 @@ def _facts(image: _ReducedImage, perceptual_hash: bytes) -> ImageFacts:
         size=image.checked.size,
         orientation=header.orientation,
         brightness=image.brightness,
-        perceptual_hash=perceptual_hash,
+        perceptual_hash=perceptual_hash.tobytes(),
+        flat=bool(flat),
         converted_from=header.format if decoded.conversion else "",
         conversion=decoded.conversion,
         is_imperfect=decoded.is_imperfect,

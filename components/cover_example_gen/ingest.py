@@ -122,6 +122,9 @@ def summarise(
         united_labels=plan.united_labels,
         converted=_added(report.converted for report in written),
         imperfect=sum(report.imperfect for report in written),
+        contradicting_pairs=dict(Counter(pair.outcome for pair in plan.contradictions)),
+        placeholders=plan.placeholders,
+        without_genre=sum(report.without_genre for report in written),
         unlisted_files=len(unlisted),
         clutter=dict(clutter),
         given_splits=plan.given_splits,
@@ -156,6 +159,7 @@ class _InspectRows(beam.DoFn):
         self._selection = selection
         self._schema = schema
         self._threads = config.threads
+        self._allow_no_genre = config.allow_no_genre
         self._background = config.background
 
     def setup(self) -> None:
@@ -174,7 +178,16 @@ class _InspectRows(beam.DoFn):
     def _inspect(self, delivery: int, rows: Sequence[Row]) -> list[InspectedRow]:
         def inspect(part: Sequence[Row]) -> list[InspectedRow]:
             directory = self._directories[delivery]
-            return list(inspect_rows(part, delivery, directory, self._schema, self._background))
+            return list(
+                inspect_rows(
+                    part,
+                    delivery,
+                    directory,
+                    self._schema,
+                    background=self._background,
+                    allow_no_genre=self._allow_no_genre,
+                )
+            )
 
         inspected: list[InspectedRow] = []
         parts = [rows[at : at + _ROWS_PER_TASK] for at in range(0, len(rows), _ROWS_PER_TASK)]

@@ -14,16 +14,21 @@ spans does not change when later spans arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.perceptual_hash import HASH_BITS
 
 DISTANCE = 72
+# The same picture beyond doubt: 99% of copies in half the size or at a JPEG quality of 30.
+SAME_PICTURE = 12
 
 _PERMUTATIONS = 32  # each gives 16 keys of 16 bits
 _SEED = 256
@@ -64,6 +69,46 @@ def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
     with ThreadPoolExecutor(workers if len(hashes) > _FEW else 1) as pool:
         codes = np.unique(np.concatenate(list(pool.map(search, permutations))))
     return np.stack(np.divmod(codes, len(hashes)), axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class NearDuplicates:
+    """Distinct covers and which of them are near-duplicates.
+
+    Attributes:
+        ids: identities of the covers, in order of arrival.
+        pairs: positions (later, earlier) of near-duplicates, shape (pairs, 2).
+        distances: differing bits of each pair, shape (pairs,).
+    """
+
+    ids: Sequence[str]
+    pairs: Pairs
+    distances: NDArray[np.int64]
+
+    @classmethod
+    def find(cls, ids: Sequence[str], hashes: Sequence[bytes], workers: int = 1) -> NearDuplicates:
+        """Finds the near-duplicates among covers; see `find_near_duplicates`."""
+        pairs = find_near_duplicates(hashes, workers)
+        words = np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, HASH_BITS // 64)
+        return cls(ids, pairs, hamming_distances(words[pairs[:, 0]], words[pairs[:, 1]]))
+
+    def among(self, chosen: Collection[str]) -> NearDuplicates:
+        """Returns the same for some of the covers."""
+        kept = np.fromiter((each in chosen for each in self.ids), bool, len(self.ids))
+        inside = kept[self.pairs].all(axis=1)
+        positions = np.cumsum(kept) - 1
+        ids = [each for each in self.ids if each in chosen]
+        return NearDuplicates(ids, positions[self.pairs[inside]], self.distances[inside])
+
+    def same_pictures(self) -> NDArray[np.int32]:
+        """Numbers the pictures: copies of one get the same number, shape (covers,)."""
+        return number_groups(self.pairs[self.distances <= SAME_PICTURE], len(self.ids))
+
+
+def number_groups(pairs: Pairs, count: int) -> NDArray[np.int32]:
+    """Numbers the groups into which pairs join `count` positions, shape (count,)."""
+    links = (np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1]))
+    return connected_components(coo_matrix(links, shape=(count, count)), directed=False)[1]
 
 
 def _compare(pairs: Pairs, words: NDArray[np.uint64]) -> NDArray[np.int64]:

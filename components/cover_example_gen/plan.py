@@ -5,13 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from components.contracts.label_schema import DRIFT_SPLITS, NEWEST_SPAN_SPLIT, SPLITS
-from components.contracts.quarantine import QuarantinedRow, Reason, StraddlingPair
+from components.contracts.quarantine import (
+    Contradiction,
+    Placeholder,
+    QuarantinedRow,
+    Reason,
+    StraddlingPair,
+)
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.contradictions import settle_labels
 from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, Places, find_places
+from components.cover_example_gen.near_duplicates import NearDuplicates
+from components.cover_example_gen.placeholders import find_placeholders, set_aside
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
 from components.cover_example_gen.spans import Selection
 
@@ -44,6 +53,8 @@ class Plan:
         drawn_from_train: the splits that the data lack, which were drawn from train.
         straddling: near-duplicates in different splits.
         groups_by_genre: genre -> number of near-duplicate groups that have it.
+        contradictions: near-duplicates that name different genres.
+        placeholders: pictures in place of many covers.
     """
 
     covers: Mapping[str, tuple[Cover, ...]]
@@ -53,6 +64,8 @@ class Plan:
     drawn_from_train: tuple[str, ...] = ()
     straddling: tuple[StraddlingPair, ...] = ()
     groups_by_genre: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    contradictions: tuple[Contradiction, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
 
     def without_covers(self) -> Plan:
         """The rest of the plan, once its shards go their own way."""
@@ -70,9 +83,20 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         config: shares of the splits and number of threads.
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
-    found = find_places(_arrivals(ordered), config.splits, config.threads)
-    places = found.by_id
     taken = range(len(selection.history), len(selection.spans))
+    near = _near_duplicates(_arrivals(ordered), config.threads)
+    usable = [row for row in ordered if row.delivery in taken and not row.reason]
+    placeholders = find_placeholders(usable, near)
+    covers_proper = near.among(set(near.ids) - placeholders.keys())
+    if config.near_duplicates.placeholders == "quarantine":
+        ordered = [set_aside(row, placeholders) for row in ordered]
+        near = covers_proper
+    # Places follow from the genres as given: those that a later span brings must move nothing.
+    found = find_places(_arrivals(ordered), config.splits, config.threads, near.pairs)
+    places = found.by_id
+    given = [row for row in ordered if row.delivery in taken]
+    settled, contradictions = settle_labels(given, covers_proper, config.near_duplicates.labels)
+    ordered = [row for row in ordered if row.delivery not in taken] + settled
     rejected: list[InspectedRow] = []
     accepted: list[InspectedRow] = []
     for row in ordered:
@@ -91,11 +115,13 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         quarantined=tuple(
             quarantined_row(row, selection.spans[row.delivery].source.folder) for row in rejected
         ),
-        united_labels=_united_labels(accepted),
         groups_by_genre=_groups_by_genre(covers),
         given_splits=found.are_given,
         drawn_from_train=found.drawn,
         straddling=tuple(_straddling(found, {cover.facts.image_id: cover for cover in covers})),
+        united_labels=_united_labels(given, {cover.facts.image_id for cover in covers}),
+        contradictions=tuple(contradictions),
+        placeholders=tuple(dict.fromkeys(placeholders.values())),
     )
 
 
@@ -142,6 +168,11 @@ def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
 def _protection(split: str) -> int:
     """Ranks splits: what is in one of them must not be in any before it."""
     return SPLITS.index(split) if split else -1
+
+
+def _near_duplicates(arrivals: Sequence[Arrival], workers: int) -> NearDuplicates:
+    ids = [arrival.image_id for arrival in arrivals]
+    return NearDuplicates.find(ids, [arrival.perceptual_hash for arrival in arrivals], workers)
 
 
 def _placed(row: InspectedRow, found: Places) -> InspectedRow:
@@ -224,7 +255,7 @@ def _drift_covers(
     covers: dict[str, list[Cover]] = {}
     for split in DRIFT_SPLITS:
         delivery = newest if split == NEWEST_SPAN_SPLIT else newest - 1
-        usable = [row for row in rows if row.delivery == delivery and row.facts and row.genres]
+        usable = [row for row in rows if row.delivery == delivery and not row.reason]
         covers[split] = list(_covers(usable, places, selection))
     return covers
 
@@ -234,9 +265,9 @@ def _groups_by_genre(covers: Sequence[Cover]) -> dict[str, int]:
     return dict(sorted(Counter(genre for _, genre in pairs).items()))
 
 
-def _united_labels(rows: Sequence[InspectedRow]) -> int:
+def _united_labels(given: Sequence[InspectedRow], covers: Collection[str]) -> int:
     genres: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for row in rows:
-        assert row.facts is not None
-        genres[row.facts.image_id].add(row.genres)
+    for row in given:
+        if row.facts and not row.reason and row.facts.image_id in covers:
+            genres[row.facts.image_id].add(row.genres)
     return sum(len(given) > 1 for given in genres.values())

@@ -30,7 +30,7 @@ class InspectedRow:
         delivery: position of its span among the spans read.
         file: the image's path as it is on disk, relative to the source's directory.
         facts: what is known about its image; None if the image is not acceptable.
-        genres: schema genres, sorted; empty if the row is rejected.
+        genres: schema genres, sorted; empty if the row is rejected, or names none and may.
         reason: why the row is rejected, or None.
         detail: what was expected and what was received.
     """
@@ -49,7 +49,9 @@ def inspect_rows(
     delivery: int,
     directory: DataDirectory,
     schema: LabelSchema,
+    *,
     background: str = DEFAULT_BACKGROUND,
+    allow_no_genre: bool = False,
 ) -> Iterator[InspectedRow]:
     """Checks rows; what is wrong with one is part of its result.
 
@@ -70,7 +72,7 @@ def inspect_rows(
                     file.row, delivery, file.path, None, (), found.reason, found.detail
                 )
             else:
-                yield _labelled(file, delivery, found, schema)
+                yield _labelled(file, delivery, found, schema, allow_no_genre)
 
 
 @dataclasses.dataclass(slots=True)
@@ -111,13 +113,16 @@ def read_row(row: Row, directory: DataDirectory) -> tuple[str, bytes]:
 
 
 def _labelled(
-    file: _ReadFile, delivery: int, facts: ImageFacts, schema: LabelSchema
+    file: _ReadFile, delivery: int, facts: ImageFacts, schema: LabelSchema, allow_no_genre: bool
 ) -> InspectedRow:
     row, path = file.row, file.path
     try:
         genres = match_genres(row.genres, schema, row.listed)
         return InspectedRow(row, delivery, path, facts, genres)
     except RowRejected as rejected:
+        # A file beside the folders of the genres has no label; a row of a manifest has said so.
+        if allow_no_genre and rejected.reason is Reason.NO_GENRE and row.line is not None:
+            return InspectedRow(row, delivery, path, facts)
         return InspectedRow(row, delivery, path, facts, (), rejected.reason, rejected.detail)
 
 

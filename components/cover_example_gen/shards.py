@@ -26,6 +26,7 @@ class ShardReport:
     group_sizes: dict[str, int]
     converted: dict[str, int]
     imperfect: int
+    without_genre: int
     changed: tuple[str, ...]
 
 
@@ -51,7 +52,7 @@ def write_shard(
     genres: Counter[str] = Counter()
     groups: Counter[str] = Counter()
     converted: Counter[str] = Counter()
-    written = rows = imperfect = 0
+    written = rows = imperfect = without_genre = 0
     path = Path(directories[shard.split]) / shard.file_name
     has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
@@ -70,6 +71,7 @@ def write_shard(
                 imperfect += cover.facts.is_imperfect
                 if cover.facts.conversion:
                     converted[cover.facts.conversion] += 1
+                without_genre += not cover.genres
                 genres.update(cover.genres)
                 groups[cover.group] += 1
             advance(len(covers))
@@ -81,5 +83,6 @@ def write_shard(
         dict(groups),
         dict(converted),
         imperfect,
+        without_genre,
         tuple(changed),
     )

@@ -16,6 +16,7 @@ from components.contracts.quarantine import (
     FEWEST_GROUPS,
     STRADDLING_FILE_NAME,
     IngestSummary,
+    Reason,
 )
 from components.data_gate.config import DataGateConfig
 
@@ -50,6 +51,7 @@ def decide(
             *(drift if stops else ()),
         ),
         warnings=(
+            *_placeholders(summary, quarantine_file),
             *_rare_genres(summary, config),
             *(() if straddling_stops else straddling),
             *(() if stops else drift),
@@ -86,17 +88,22 @@ def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
 def _quarantined(
     summary: IngestSummary, config: DataGateConfig, quarantine_file: str
 ) -> Iterator[Refusal]:
-    share = summary.rows_quarantined / summary.rows_given
+    # Placeholders are no faults of rows: ingest has judged them together, and they are warned of.
+    placeholders = summary.quarantined_by_reason.get(Reason.PLACEHOLDER.value, 0)
+    faulty = summary.rows_quarantined - placeholders
+    share = faulty / summary.rows_given
     if share <= config.max_quarantined_share:
         return
     reasons = ", ".join(
-        f"{reason} {count}" for reason, count in summary.quarantined_by_reason.items()
+        f"{reason} {count}"
+        for reason, count in summary.quarantined_by_reason.items()
+        if reason != Reason.PLACEHOLDER.value
     )
     where = f"rows of {summary.source}"
     yield Refusal(
         where,
         f"{where}: expected at most {config.max_quarantined_share:.1%} quarantined. Received: "
-        f"{summary.rows_quarantined} of {summary.rows_given} ({share:.1%}): {reasons}.",
+        f"{faulty} of {summary.rows_given} ({share:.1%}): {reasons}.",
         value=share,
         bound=config.max_quarantined_share,
         support=summary.rows_given,
@@ -163,6 +170,24 @@ def _straddling(summary: IngestSummary, quarantine_file: str) -> Iterator[Refusa
         "from one of the splits, let the splits be drawn (ingest.columns.split: false), or make "
         "them stop the run with data_gate.straddling=stops.",
     )
+
+
+def _placeholders(summary: IngestSummary, quarantine_file: str) -> Iterator[Refusal]:
+    for found in summary.placeholders:
+        picture = "a picture without anything to see" if found.flat else "one picture"
+        set_aside = Reason.PLACEHOLDER.value in summary.quarantined_by_reason
+        yield Refusal(
+            found.path,
+            f"{found.path}: expected a cover. Received: {picture} in {found.rows:,} rows "
+            f"({found.share:.1%}) with {found.label_sets} different sets of genres, probably a "
+            f"placeholder. They were {'set aside' if set_aside else 'kept'}.",
+            value=found.share,
+            support=found.rows,
+            remedy=f"Replace the pictures; the rows are in {quarantine_file}. If they are covers, "
+            "choose ingest.near_duplicates.placeholders=keep."
+            if set_aside
+            else "Replace the pictures, or choose ingest.near_duplicates.placeholders=quarantine.",
+        )
 
 
 def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[Refusal]:

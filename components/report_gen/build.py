@@ -12,6 +12,7 @@ import numpy as np
 
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import REPORT_PAGE
+from components.contracts.label_schema import SPLITS
 from components.contracts.model_card import make_model_card
 from components.contracts.predictions import read_predictions
 from components.contracts.quarantine import read_summary
@@ -83,6 +84,10 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         report["covers"] = covers
         shown = {c["id"] for kinds in covers.values() for kind in kinds.values() for c in kind}
         pictures = thumbnails(sources.examples, shown)
+    contradictions = report["data"]["contradictions"]
+    if sources.examples and contradictions:
+        shown = {identity for pair in contradictions["first"] for identity in pair["ids"]}
+        pictures |= thumbnails(sources.examples, shown - pictures.keys(), SPLITS)
     return _without_nan(report), pictures
 
 

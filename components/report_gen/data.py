@@ -11,10 +11,11 @@ import numpy as np
 
 from components.contracts.files import ANOMALIES_FILE, STATISTICS_FILE, files_by_split
 from components.contracts.label_schema import FEATURE_KEYS, GENRES, SPLITS
-from components.contracts.quarantine import read_quarantine, read_summary
+from components.contracts.quarantine import read_contradictions, read_quarantine, read_summary
 from components.report_gen.sources import Sources
 
 _LISTED_ROWS_A_REASON = 20
+_LISTED_CONTRADICTIONS = 20
 _TOP_VALUES = 3
 
 
@@ -23,12 +24,14 @@ def describe_data(sources: Sources) -> dict[str, Any]:
 
     Returns:
         `summary`, an `IngestSummary`; `quarantine`, reason -> number of `rows` and the first
-        of them; `statistics`, split -> features; `anomalies`, a list with split, feature and
-        description; `drift`, a list with feature, distance and threshold.
+        of them; `contradictions`, the number of `pairs` of near-duplicates that name different
+        genres and the first of them; `statistics`, split -> features; `anomalies`, a list with
+        split, feature and description; `drift`, a list with feature, distance and threshold.
     """
     return {
         "summary": _summary(sources.quarantine),
         "quarantine": _quarantine(sources.quarantine),
+        "contradictions": _contradictions(sources.quarantine),
         "statistics": _statistics(sources.statistics),
         "anomalies": _anomalies(sources.anomalies),
         "drift": _drift(sources.anomalies),
@@ -52,6 +55,16 @@ def _quarantine(folder: Path | None) -> dict[str, Any] | None:
         if len(listed["first"]) < _LISTED_ROWS_A_REASON:
             listed["first"].append(dataclasses.asdict(row))
     return dict(sorted(reasons.items(), key=lambda item: -item[1]["rows"]))
+
+
+def _contradictions(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    pairs = read_contradictions(folder)
+    return {
+        "pairs": len(pairs),
+        "first": [dataclasses.asdict(pair) for pair in pairs[:_LISTED_CONTRADICTIONS]],
+    }
 
 
 def _statistics(folder: Path | None) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -17,8 +17,10 @@ _THUMBNAIL_SIDE = 132
 _THUMBNAIL_QUALITY = 72
 
 
-def thumbnails(examples: Path, wanted: Collection[str]) -> dict[str, str]:
-    """Returns small JPEG pictures of covers of the test split as `data:` URIs, by identity.
+def thumbnails(
+    examples: Path, wanted: Collection[str], splits: Sequence[str] = (TEST_SPLIT,)
+) -> dict[str, str]:
+    """Returns small JPEG pictures of covers of some splits as `data:` URIs, by identity.
 
     A cover that Pillow cannot read has none.
     """
@@ -30,7 +32,9 @@ def thumbnails(examples: Path, wanted: Collection[str]) -> dict[str, str]:
     }
     missing = set(wanted)
     pictures: dict[str, str] = {}
-    files = sorted(str(path) for path in split_folder(examples, TEST_SPLIT).glob("*"))
+    files = [
+        str(path) for split in splits for path in sorted(split_folder(examples, split).glob("*"))
+    ]
     for file in files:
         zipped = "GZIP" if file.endswith(COMPRESSED_SUFFIX) else ""
         for record in tf.data.TFRecordDataset(file, zipped).with_options(input_options()):

@@ -41,6 +41,19 @@ def describe_ingest(summary: IngestSummary) -> str:
             f"{summary.near_duplicates:,} near-duplicates in {summary.near_duplicate_groups:,} "
             "groups"
         )
+    contradicting = sum(summary.contradicting_pairs.values())
+    if contradicting:
+        outcomes = ", ".join(
+            f"{count:,} {outcome}" for outcome, count in summary.contradicting_pairs.items()
+        )
+        parts.append(f"{contradicting:,} pairs of them with different genres ({outcomes})")
+    if summary.without_genre:
+        parts.append(f"{summary.without_genre:,} covers without a genre")
+    for found in summary.placeholders:
+        parts.append(
+            f"{found.path} and its copies are {found.rows:,} rows ({found.share:.1%}), probably a "
+            "placeholder"
+        )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")
     if summary.converted:

@@ -91,6 +91,8 @@ def make_configuration(
     if findings.columns:
         columns = findings.columns.config.model_dump(mode="json", exclude_none=True)
         ingest["columns"] = columns
+    if findings.allow_no_genre:
+        ingest["allow_no_genre"] = True
     head = {
         "name": _pipeline_name(output.stem),
         "schema": schema_file(output).name,

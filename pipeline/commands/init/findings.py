@@ -37,6 +37,7 @@ class Findings:
         columns: which columns of the manifests to use; None for folders.
         genres: the genres.
         without_genre: rows that name no genre.
+        allow_no_genre: whether such rows are taken for covers without any of the genres.
         splits: split -> rows that the data give it; empty if the data give none.
         without_split: rows without a split, among others that have one.
         inspected: number of rows whose images were checked.
@@ -49,6 +50,7 @@ class Findings:
     columns: ProposedColumns | None
     genres: ProposedGenres
     without_genre: int
+    allow_no_genre: bool
     splits: dict[str, int]
     without_split: int
     inspected: int
@@ -82,6 +84,10 @@ def find_out(data: Path, config: IngestConfig, schema: LabelSchema) -> Findings:
         genres = propose_genres(
             ((row.genres, row.listed) for row in rows if not row.problem), schema.genres
         )
+        # Columns of 0 and 1 say of each genre that the cover does not have it.
+        one_hot = columns is not None and isinstance(columns.config.genres, tuple)
+        without_genre = sum(not row.genres for row in rows if not row.problem)
+        allow_no_genre = config.allow_no_genre or (one_hot and without_genre > 0)
         if columns and isinstance(columns.config.genres, tuple):
             genres.counts.update(dict.fromkeys(columns.config.genres, 0))
         if len(genres.counts) < 2:
@@ -91,14 +97,15 @@ def find_out(data: Path, config: IngestConfig, schema: LabelSchema) -> Findings:
                 "column of the genres with --set ingest.columns.genres=COLUMN."
             )
         known = dataclasses.replace(schema, genres=tuple(sorted(genres.counts)))
-        inspected = list(_inspect(given, known))
+        inspected = list(_inspect(given, known, allow_no_genre))
     splits = Counter(row.split for row in rows if row.split)
     return Findings(
         rows=len(rows),
         spans=_numbers(spans),
         columns=columns,
         genres=genres,
-        without_genre=sum(not row.genres for row in rows if not row.problem),
+        without_genre=without_genre,
+        allow_no_genre=allow_no_genre,
         splits=dict(splits),
         without_split=sum(not row.split for row in rows) if splits else 0,
         inspected=len(inspected),
@@ -139,13 +146,14 @@ def _columns(table: Table, part: Part) -> list[Column]:
 
 
 def _inspect(
-    given: Sequence[tuple[Source, list[Row]]], schema: LabelSchema
+    given: Sequence[tuple[Source, list[Row]]], schema: LabelSchema, allow_no_genre: bool
 ) -> Iterator[InspectedRow]:
     """Checks rows as ingest does; of very many, some in equal distances."""
     step = -(-sum(len(rows) for _, rows in given) // _IMAGES)
     for delivery, (source, rows) in enumerate(given):
         directory = DataDirectory(source.directory, schema.largest_file)
-        yield from inspect_rows(rows[::step], delivery, directory, schema)
+        some = rows[::step]
+        yield from inspect_rows(some, delivery, directory, schema, allow_no_genre=allow_no_genre)
 
 
 def _problems(inspected: Sequence[InspectedRow]) -> dict[str, list[str]]:
@@ -212,4 +220,13 @@ def _doubts(findings: Findings) -> Iterator[str]:
     if rare:
         yield (f"    fewer than {_EXAMPLES} rows, too few to be in every split: {', '.join(rare)}")
     if findings.without_genre:
-        yield f"    {findings.without_genre:,} rows name no genre"
+        if findings.allow_no_genre:
+            then = "taken for covers without any of the genres (ingest.allow_no_genre: true)"
+        elif findings.columns:
+            then = (
+                "set aside; if they are covers without any of the genres, choose "
+                "ingest.allow_no_genre: true"
+            )
+        else:
+            then = "set aside"
+        yield f"    {findings.without_genre:,} rows name no genre: {then}"
