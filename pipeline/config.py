@@ -9,7 +9,12 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from components.contracts.label_schema import LabelSchema, read_schema, set_genres
+from components.contracts.label_schema import (
+    LabelSchema,
+    add_slice_features,
+    read_schema,
+    set_genres,
+)
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
@@ -73,20 +78,22 @@ class PipelineConfig(Options):
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 
     def schema_text(self) -> str:
-        """Reads the label schema, with `genres` in place.
+        """Reads the label schema, with `genres` in place and the slice columns described.
 
         Raises:
             ConfigError: the file is missing, or no label schema.
         """
-        if self.genres is None:
+        if self.genres is None and not self.ingest.slices:
             LabelSchema.from_file(self.schema_path)
             return self.schema_path.read_text(encoding="utf-8")
         from google.protobuf import text_format
 
         schema = read_schema(self.schema_path)
         LabelSchema.from_proto(schema, str(self.schema_path))
-        set_genres(schema, self.genres)
-        LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
+        if self.genres is not None:
+            set_genres(schema, self.genres)
+            LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
+        add_slice_features(schema, self.ingest.slices)
         return str(text_format.MessageToString(schema))
 
 

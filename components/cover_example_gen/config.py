@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+from components.cover_example_gen.slice_values import normalised
 from components.support.options import Options
+
+_OWN_COLUMNS = ("image", "genres")
 
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
@@ -21,6 +24,8 @@ class IngestConfig(Options):
         examples_per_shard: largest number of examples in one TFRecord file.
         shards: number of files of each split; None makes as many as `examples_per_shard` needs.
         span: for data in spans: `newest`, `all`, a number, or a first and a last number.
+        slices: columns of the data besides image and genres by whose values the evaluation
+            slices, such as `year` or `country`.
         workers: threads; None takes one per core. The choice never changes a byte of the result.
     """
 
@@ -30,6 +35,7 @@ class IngestConfig(Options):
     examples_per_shard: int = Field(default=1000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=100_000)
     span: SpanChoice = "newest"
+    slices: tuple[str, ...] = ()
     workers: int | None = Field(default=None, ge=1, le=256)
 
     @property
@@ -50,6 +56,18 @@ class IngestConfig(Options):
                 f"{sum(self.splits.values()):g}"
             )
         return self
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_are_other_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        columns = tuple(normalised(column) for column in columns)
+        names = [column.casefold() for column in columns]
+        if not all(names) or len(set(names)) < len(names) or set(names) & set(_OWN_COLUMNS):
+            raise ValueError(
+                "Expected the names of distinct columns other than "
+                f"{' and '.join(_OWN_COLUMNS)}. Received: {list(columns)}"
+            )
+        return columns
 
     @model_validator(mode="after")
     def _range_ascends(self) -> IngestConfig:

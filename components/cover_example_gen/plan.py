@@ -13,6 +13,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, assign_places
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
+from components.cover_example_gen.slice_values import united_values
 from components.cover_example_gen.spans import Selection
 
 
@@ -140,6 +141,7 @@ def _covers(
             paths=tuple(sorted(paths)),
             rows=len(same),
             file=os.path.join(source.directory, file),  # noqa: PTH118
+            values=united_values(row.row.values for row in same),
         )
 
 
