@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,14 @@ def _covers(split: str) -> list[Cover]:
     for n in range(40):
         identity = f"{SPLITS.index(split) * 40 + n:064x}"
         facts = ImageFacts(
-            **{
-                "image_id": identity,
-                "format": "JPEG",
-                "width": 300,
-                "height": 300,
-                "size": 20_000,
-                "orientation": 1,
-                "brightness": n / 40,
-                "perceptual_hash": b"",
-            }
+            image_id=identity,
+            format="JPEG",
+            width=300,
+            height=300,
+            size=20_000,
+            orientation=1,
+            brightness=n / 40,
+            perceptual_hash=b"",
         )
         values: dict[str, tuple[str, ...]] = {
             "artist": (f"Artist {identity}",),
@@ -83,8 +82,6 @@ def validated(
 
 
 def _run_nodes(root: Path, columns: Sequence[str]) -> None:
-    import json
-
     def artifact(kind: Any, name: str) -> list[Any]:
         made = kind()
         made.uri = str(root / name)

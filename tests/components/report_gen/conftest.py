@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from selenium import webdriver
@@ -189,6 +190,102 @@ def refused(
         artifacts={"model": {"uri": f"/artifacts/{HARM}", "id": 7}},
     )
     return WrittenReport(write_report(directory / "report", complete, facts), candidate, pushed)
+
+
+@pytest.fixture(scope="session")
+def hundred(
+    tmp_path_factory: pytest.TempPathFactory,
+    sources: Sources,
+    evaluate_into: Callable[..., Path],
+    make_outputs: Callable[..., Any],
+    draw_cover: Callable[..., Image.Image],
+) -> WrittenReport:
+    """The report of a model of a hundred genres, compared with another, and of slice columns."""
+    directory = tmp_path_factory.mktemp("hundred")
+    random = np.random.default_rng(0)
+    covers, genres = 400, tuple(f"{_KINDS[n % 10]} {_STYLES[n // 10]}" for n in range(100))
+    labels = random.random((covers, 100)) < 0.06
+    labels[np.arange(covers), np.arange(covers) % 100] = True
+    outputs = [
+        dataclasses.replace(
+            make_outputs(),
+            labels=labels.astype(np.float32),
+            probabilities=(0.5 * random.random(labels.shape) + skill * labels).astype(np.float32),
+        )
+        for skill in (0.25, 0.3)
+    ]
+    images = [_detailed_cover(draw_cover, seed) for seed in range(covers)]
+    bound = Threshold(at_least=0.9, tolerance=0.01)
+    config = EvaluationConfig(
+        gate=GateConfig(
+            min_support=25, overall={"macro_roc_auc": bound}, per_genre={"roc_auc": bound}
+        ),
+        intervals=Intervals(resamples=20),
+    )
+    slices = {
+        "slice/year": [[str(1950 + seed % 73)] if seed % 9 else [] for seed in range(covers)],
+        "slice/artist": [[f"{HARM} {int(seed**0.8)}"] for seed in range(covers)],
+        "slice/country": [[_COUNTRIES[seed % len(_COUNTRIES)]] for seed in range(covers)],
+    }
+    paths = [f"{genres[seed % 100]}/{seed}.jpg" for seed in range(covers)]
+    evaluation = evaluate_into(directory, config, *outputs, genres, images, paths, slices)
+    (directory / "quarantine").mkdir()
+    by_split = {split: dict.fromkeys(genres, 30) for split in ("train", "eval", "test")}
+    counts = {"train": 1400, "eval": 200, "test": covers}
+    summary = IngestSummary("labels.csv", 2000, 2000, 0, {}, 2000, counts, 3, 7, by_split)
+    write_summary(directory / "quarantine", summary)
+    write_quarantine(directory / "quarantine", [])
+    complete = dataclasses.replace(
+        sources,
+        quarantine=directory / "quarantine",
+        examples=directory / "examples",
+        model=directory / "candidate" / "Format-Serving",
+        predictions=directory / "predictions",
+        evaluation=evaluation,
+    )
+    facts = RunFacts(
+        pipeline="covers",
+        outcome="not_blessed",
+        data="labels.csv",
+        config={"name": "covers", "genres": list(genres)},
+        baseline_version="1795500100",
+    )
+    return WrittenReport(write_report(directory / "report", complete, facts), *outputs)
+
+
+def _detailed_cover(draw_cover: Callable[..., Image.Image], seed: int) -> bytes:
+    """Draws a cover with the noise of a photograph, whose thumbnail is as large as a real one's."""
+    noise = Image.effect_noise((300, 300), 40).convert("RGB")
+    buffer = io.BytesIO()
+    Image.blend(draw_cover(seed, 300), noise, 0.4).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+_KINDS = (
+    "acoustic",
+    "alternative",
+    "contemporary",
+    "electronic",
+    "experimental",
+    "modern",
+    "progressive",
+    "traditional",
+    "東京",
+    "underground",
+)
+_STYLES = (
+    "blues",
+    "country",
+    "dance",
+    "folk",
+    "hip-hop",
+    "jazz",
+    "pop",
+    "rock",
+    "singer-songwriter",
+    "soul",
+)
+_COUNTRIES = ("US", "UK", "Germany", "Japan", "Côte d'Ivoire")
 
 
 @pytest.fixture(scope="session")
