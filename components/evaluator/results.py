@@ -108,7 +108,7 @@ def _model_metrics(
         feature: _ordered_values(values)
         if feature.startswith(SLICE_PREFIX)
         else dict(sorted(values.items(), key=lambda item: (places.get(item[0], 0), item[0])))
-        for feature, values in by_slice.items()
+        for feature, values in sorted(by_slice.items())
     }
     return ModelMetrics(overall, per_genre, ordered)
 

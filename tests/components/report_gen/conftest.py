@@ -245,6 +245,7 @@ def hundred(
     images = [_detailed_cover(draw_cover, seed) for seed in range(_COVERS)]
     _write_examples(directory, candidate, images)
     write_evaluation(directory / "evaluation", _evaluation(genres, candidate, pushed))
+    (directory / "quarantine").mkdir()
     by_split = {split: dict.fromkeys(genres, 30) for split in ("train", "eval", "test")}
     counts = {"train": 1400, "eval": 200, "test": _COVERS}
     summary = IngestSummary("labels.csv", 1800, 1800, 0, {}, 1800, counts, 3, 7, by_split)
