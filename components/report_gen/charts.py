@@ -266,6 +266,7 @@ def _genres(names: Iterable[str], *, grid: bool = False) -> dict[str, Any]:
             "ticks": False,
             "grid": grid,
             "labelLimit": _LABEL_LIMIT,
+            "labelPadding": 8,
             "minExtent": min(1.15 * _LABEL_LIMIT, max(map(_widest, names), default=0.0)),
         },
     }
@@ -274,7 +275,7 @@ def _genres(names: Iterable[str], *, grid: bool = False) -> dict[str, Any]:
 def _widest(text: str) -> float:
     """Returns the width of a label, pixels, in a wide font."""
     ems = (1.05 if unicodedata.east_asian_width(c) in "WF" else 0.66 for c in text)
-    return 8.0 + _LABEL_SIZE * sum(ems)
+    return 14.0 + _LABEL_SIZE * sum(ems)
 
 
 def _unit_square(x: str, y: str) -> dict[str, Any]:
