@@ -9,7 +9,13 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from components.contracts.label_schema import LabelSchema, allow_no_genre, read_schema, set_genres
+from components.contracts.label_schema import (
+    LabelSchema,
+    add_slice_features,
+    allow_no_genre,
+    read_schema,
+    set_genres,
+)
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
@@ -74,14 +80,14 @@ class PipelineConfig(Options):
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 
     def schema_text(self) -> str:
-        """Reads the label schema, with `genres` in place.
+        """Reads the label schema, with `genres` in place and the slice columns described.
 
         If covers may have no genre, the schema allows that `genres` has no value.
 
         Raises:
             ConfigError: the file is missing, or no label schema.
         """
-        if self.genres is None and not self.ingest.allow_no_genre:
+        if self.genres is None and not self.ingest.slices and not self.ingest.allow_no_genre:
             LabelSchema.from_file(self.schema_path)
             return self.schema_path.read_text(encoding="utf-8")
         from google.protobuf import text_format
@@ -93,6 +99,7 @@ class PipelineConfig(Options):
             LabelSchema.from_proto(schema, f"{self.schema_path} with the configuration's genres")
         if self.ingest.allow_no_genre:
             allow_no_genre(schema)
+        add_slice_features(schema, self.ingest.slices)
         return str(text_format.MessageToString(schema, as_utf8=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from tfx.components.trainer.component import Trainer
@@ -77,7 +78,9 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
     examples = example_gen.outputs[nodes.EXAMPLES]
 
     statistics_gen = StatisticsGen(
-        examples=examples, code_fingerprint=inputs.code_fingerprints["statistics_gen"]
+        examples=examples,
+        slices=json.dumps(config.ingest.slices),
+        code_fingerprint=inputs.code_fingerprints["statistics_gen"],
     )
     example_validator = ExampleValidator(
         statistics=statistics_gen.outputs[nodes.STATISTICS],

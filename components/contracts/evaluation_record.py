@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ RECORD_FILE = "record.json"
 FORMAT_VERSION = 1
 
 Values = dict[str, float]
+
+NO_VALUE = "(no value)"
+"""The slice of a slice column that holds the covers without a value."""
+_OTHER_VALUES = re.compile(r"\([0-9,]+ other values?\)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +40,8 @@ class ModelMetrics:
         per_genre: metrics of each genre against the rest, on all examples.
         slices: feature -> its value -> `overall`, but on the examples of that slice; the
             slices of feature `genres` are in the schema's order; a value that no example has
-            is absent.
+            is absent. A slice column is the feature `slice/COLUMN`; numbers and intervals of
+            them ascend, other values descend by number of examples.
     """
 
     overall: Values
@@ -160,6 +166,16 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     """
     path = Path(folder) / RECORD_FILE
     return read_record(path, FORMAT_VERSION, "the record of an evaluation", Evaluation.from_dict)
+
+
+def other_values(count: int) -> str:
+    """Returns the name of the slice that holds all values of a column without one of their own."""
+    return f"({count:,} other value{'' if count == 1 else 's'})"
+
+
+def is_remainder(name: str) -> bool:
+    """Tells whether a slice of a slice column is not that of one value or interval."""
+    return name == NO_VALUE or _OTHER_VALUES.fullmatch(name) is not None
 
 
 def or_none(value: float) -> float | None:

@@ -45,6 +45,9 @@ FEATURE_KEYS = (
 )
 PROFILED_FEATURES = tuple(key for key in FEATURE_KEYS if key != IMAGE_ENCODED)
 
+# Before the name of a column of the data that the evaluation slices by.
+SLICE_PREFIX = "slice/"
+
 TRAIN_SPLIT = "train"
 EVAL_SPLIT = "eval"
 TEST_SPLIT = "test"
@@ -207,6 +210,21 @@ def allow_no_genre(schema: schema_pb2.Schema) -> None:
     genres.ClearField("presence")
     if genres.HasField("value_count"):
         genres.value_count.min = 0
+
+
+def add_slice_features(schema: schema_pb2.Schema, columns: Iterable[str]) -> None:
+    """Describes the features of slice columns, as far as the schema does not: optional texts."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    described = {feature.name for feature in schema.feature}
+    for name in map(slice_feature, columns):
+        if name not in described:
+            schema.feature.add(name=name, type=schema_pb2.BYTES).value_count.min = 1
+
+
+def slice_feature(column: str) -> str:
+    """Returns the feature that holds a slice column, such as `slice/year`."""
+    return SLICE_PREFIX + column
 
 
 def parsing_spec(schema: LabelSchema) -> dict[str, tf.io.FixedLenFeature]:

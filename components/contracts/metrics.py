@@ -337,3 +337,11 @@ GENRE_COLUMNS = ("roc_auc", "average_precision", "precision", "recall", "f1", "b
 """The columns of a report's table of genres; the console omits the last."""
 SLICE_COLUMNS = ("exact_match_ratio", "jaccard", "micro_f1", "hamming_loss")
 """The columns of a report's tables of slices."""
+COLUMN_SLICE_COLUMNS = (
+    "macro_roc_auc",
+    "macro_average_precision",
+    "micro_f1",
+    "hamming_loss",
+    "exact_match_ratio",
+)
+"""The columns of a report's tables of slices by columns of the data."""

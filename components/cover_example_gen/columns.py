@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,10 @@ class _Missing(Exception):
 
 
 def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str]) -> Columns:
-    known = [name.strip().casefold() for name in names]
+    known = [_normal(name) for name in names]
 
     def position(*wanted: str) -> int:
-        found = [
-            at for at, name in enumerate(known) if name in {w.strip().casefold() for w in wanted}
-        ]
+        found = [at for at, name in enumerate(known) if name in {_normal(each) for each in wanted}]
         if len(found) != 1:
             raise _Missing(wanted, len(found))
         return found[0]
@@ -139,6 +138,10 @@ def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str])
     elif options.split is None and known.count(SPLIT_COLUMN) == 1:
         split = known.index(SPLIT_COLUMN)
     return Columns(image, genres, one_hot, split, tuple((name, position(name)) for name in slices))
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def interpret(record: Record, columns: Columns) -> Said:

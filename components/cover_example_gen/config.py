@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+from components.cover_example_gen.slice_values import normalised
 from components.support.options import Options
+
+_OWN_COLUMNS = ("image", "genres")
 
 SpanChoice = Literal["newest", "all"] | int | tuple[int, int]
 
@@ -55,7 +58,6 @@ class IngestConfig(Options):
 
     Attributes:
         columns: which columns of a manifest hold what.
-        slices: names of further columns of a manifest, by whose values the evaluation is sliced.
         near_duplicates: what becomes of covers that look alike.
         allow_no_genre: whether a row that names no genre is a cover without any of the genres, a
             negative for each; otherwise it is quarantined.
@@ -64,13 +66,14 @@ class IngestConfig(Options):
         shards: number of files of each split; None makes as many as `examples_per_shard` needs.
         span: for data in spans: `newest`, `all`, a number, or a first and a last number.
         background: colour below the transparent pixels of an image, as `#rrggbb`.
+        slices: columns of the data besides image and genres by whose values the evaluation
+            slices, such as `year` or `country`.
         workers: threads; None takes one per core. The choice never changes a byte of the result.
     """
 
     SECTION = "ingest"
 
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
-    slices: tuple[str, ...] = ()
     near_duplicates: NearDuplicatesConfig = Field(default_factory=NearDuplicatesConfig)
     allow_no_genre: bool = False
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
@@ -78,6 +81,7 @@ class IngestConfig(Options):
     shards: int | None = Field(default=None, ge=1, le=100_000)
     span: SpanChoice = "newest"
     background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
+    slices: tuple[str, ...] = ()
     workers: int | None = Field(default=None, ge=1, le=256)
 
     @property
@@ -98,6 +102,18 @@ class IngestConfig(Options):
                 f"{sum(self.splits.values()):g}"
             )
         return self
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_are_other_columns(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        columns = tuple(normalised(column) for column in columns)
+        names = [column.casefold() for column in columns]
+        if not all(names) or len(set(names)) < len(names) or set(names) & set(_OWN_COLUMNS):
+            raise ValueError(
+                "Expected the names of distinct columns other than "
+                f"{' and '.join(_OWN_COLUMNS)}. Received: {list(columns)}"
+            )
+        return columns
 
     @model_validator(mode="after")
     def _range_ascends(self) -> IngestConfig:

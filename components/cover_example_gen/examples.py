@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from components.contracts import label_schema
-from components.contracts.label_schema import LabelSchema
+from components.contracts.label_schema import LabelSchema, slice_feature
 from components.cover_example_gen.images import ImageFacts, stored_image
+from components.cover_example_gen.slice_values import SliceValues
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,6 +28,7 @@ class Cover:
         paths: where it was found, relative to the data directory, sorted.
         rows: number of rows that name it.
         file: path of one of the files that hold it; a string, as there may be very many covers.
+        values: the values of the slice columns.
     """
 
     facts: ImageFacts
@@ -35,6 +37,7 @@ class Cover:
     paths: tuple[str, ...]
     rows: int
     file: str
+    values: SliceValues = ()
 
 
 def read_image(cover: Cover, background: str) -> bytes | None:
@@ -81,6 +84,8 @@ def make_example(cover: Cover, schema: LabelSchema, encoded: bytes | None) -> tf
     if cover.genres:
         texts(label_schema.GENRES, cover.genres)
     features[label_schema.LABEL].float_list.value.extend(schema.multi_hot(cover.genres))
+    for column, values in cover.values:
+        texts(slice_feature(column), values)
     if encoded is not None:
         features[label_schema.IMAGE_ENCODED].bytes_list.value.append(encoded)
     return example

@@ -22,6 +22,7 @@ from components.cover_example_gen.groups import Arrival, Place, Places, find_pla
 from components.cover_example_gen.near_duplicates import NearDuplicates
 from components.cover_example_gen.placeholders import find_placeholders, set_aside
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
+from components.cover_example_gen.slice_values import united_values
 from components.cover_example_gen.spans import Selection
 
 
@@ -243,6 +244,7 @@ def _covers(
             paths=tuple(sorted(paths)),
             rows=len(same),
             file=same[0].row.extracted or os.path.join(source.directory, file),  # noqa: PTH118
+            values=united_values(row.row.values for row in same),
         )
 
 

@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 from tensorflow_model_analysis.metrics import metric_types, metric_util
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from components.contracts.scores import Table
 from components.contracts.signatures import DECISIONS, PROBABILITIES
@@ -119,6 +119,84 @@ class EstimatesCombineFn(beam.CombineFn):
                 "Examples and models must have the genres of the schema."
             )
         return label, prediction, np.reshape(weight, (1,))
+
+
+class ConfusionCombineFn(beam.CombineFn):
+    """Computes what TFMA's `MultiLabelConfusionMatrixPlot` does, by matrix products.
+
+    TFMA's own visits each pair of genres of each example in Python, in every slice: with a hundred
+    genres it took minutes.
+
+    Args:
+        key: where the plot goes.
+        eval_config: names the model outputs.
+        threshold: a genre is decided if its output is greater.
+    """
+
+    def __init__(
+        self, key: metric_types.PlotKey, eval_config: config_pb2.EvalConfig, threshold: float
+    ) -> None:
+        self._key = key
+        self._config = with_prediction_key(eval_config, DECISIONS)
+        self._threshold = threshold
+
+    def create_accumulator(self) -> list[_Rows]:
+        return []
+
+    def add_input(
+        self, accumulator: list[_Rows], element: metric_types.StandardMetricInputs
+    ) -> list[_Rows]:
+        label, decided, weight = next(
+            metric_util.to_label_prediction_example_weight(
+                element,
+                eval_config=self._config,
+                model_name=self._key.model_name,
+                example_weighted=self._key.example_weighted,
+                flatten=False,
+                require_single_example_weight=True,
+            )
+        )
+        parts = [label, decided, np.reshape(weight, (1,))]
+        accumulator.append(np.concatenate(parts, dtype=np.float32)[np.newaxis, :])
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[list[_Rows]]) -> list[_Rows]:
+        return [rows for accumulator in accumulators for rows in accumulator]
+
+    def compact(self, accumulator: list[_Rows]) -> list[_Rows]:
+        return [np.concatenate(accumulator)] if accumulator else []
+
+    def extract_output(
+        self, accumulator: list[_Rows]
+    ) -> dict[metric_types.PlotKey, metrics_for_slice_pb2.MultiLabelConfusionMatrixAtThresholds]:
+        plot = metrics_for_slice_pb2.MultiLabelConfusionMatrixAtThresholds()
+        if not accumulator:
+            return {self._key: plot}
+        rows = np.concatenate(accumulator).astype(np.float64)
+        n = rows.shape[1] // 2
+        has, decided = rows[:, :n] > 0.5, rows[:, n : 2 * n] > self._threshold
+        weighted = (has * rows[:, -1:]).T
+        matrix = plot.matrices.add(threshold=self._threshold)
+        counts = zip(
+            weighted @ (has & ~decided),
+            weighted @ (~has & ~decided),
+            weighted @ (~has & decided),
+            weighted @ (has & decided),
+            strict=True,
+        )
+        for actual, (fn, tn, fp, tp) in enumerate(counts):
+            if not has[:, actual].any():
+                continue
+            for predicted in range(n):
+                matrix.entries.add(
+                    actual_class_id=actual,
+                    predicted_class_id=predicted,
+                    false_negatives=fn[predicted],
+                    true_negatives=tn[predicted],
+                    false_positives=fp[predicted],
+                    true_positives=tp[predicted],
+                )
+        return {self._key: plot}
 
 
 def baseline_name(eval_config: config_pb2.EvalConfig) -> str | None:

@@ -88,16 +88,31 @@ class Intervals(Options):
     resamples: int = Field(default=500, ge=0, le=100_000)
 
 
+class SliceConfig(Options):
+    """Which values of the slice columns, `ingest.slices`, are slices of their own.
+
+    Attributes:
+        most_values: greatest number of values, or intervals of numbers, of a column; the most
+            frequent among the test covers are chosen.
+        min_covers: a value of fewer test covers is counted among the other values.
+    """
+
+    most_values: int = Field(default=20, ge=1, le=200)
+    min_covers: int = Field(default=10, ge=1)
+
+
 class EvaluationConfig(Options):
     """Configuration of the evaluation.
 
     Attributes:
+        slices: see `SliceConfig`.
         gate: the thresholds a model must meet to be pushed.
         intervals: confidence intervals of all metrics.
     """
 
     SECTION = "evaluation"
 
+    slices: SliceConfig = Field(default_factory=SliceConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
     intervals: Intervals = Field(default_factory=Intervals)
 

@@ -28,12 +28,14 @@ from components.evaluator.metrics import (
 )
 
 
-def make_eval_config(genres: Sequence[str], config: EvaluationConfig) -> config_pb2.EvalConfig:
+def make_eval_config(
+    genres: Sequence[str], config: EvaluationConfig, slice_features: Sequence[str] = ()
+) -> config_pb2.EvalConfig:
     """Returns the configuration of TFX's Evaluator.
 
     Metrics are computed on all examples and, for the report, on slices: by genre, by number
-    of genres and by image size. Thresholds apply only to all examples together: within the
-    slice of a genre every example has it, so ranking it is meaningless.
+    of genres, by image size and by slice columns. Thresholds apply only to all examples
+    together: within the slice of a genre every example has it, so ranking it is meaningless.
 
     An example count of at least 1 is always among the thresholds, so that there is a
     verdict even if no others are set.
@@ -41,6 +43,7 @@ def make_eval_config(genres: Sequence[str], config: EvaluationConfig) -> config_
     Args:
         genres: genre names in the order of the model's outputs.
         config: the thresholds, and how intervals are computed.
+        slice_features: the features of the slice columns.
     """
     shared = {
         "genres": list(genres),
@@ -57,7 +60,10 @@ def make_eval_config(genres: Sequence[str], config: EvaluationConfig) -> config_
         ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
-            *(config_pb2.SlicingSpec(feature_keys=[key]) for key in SLICED_FEATURES),
+            *(
+                config_pb2.SlicingSpec(feature_keys=[key])
+                for key in (*SLICED_FEATURES, *slice_features)
+            ),
         ],
         metrics_specs=[
             config_pb2.MetricsSpec(

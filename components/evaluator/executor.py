@@ -21,6 +21,7 @@ from components.evaluator import extractors
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.eval_config import make_eval_config
 from components.evaluator.results import decide, read_results
+from components.evaluator.slices import plan_slices, planned, read_slice_values
 
 
 class Executor(executor.Executor):
@@ -36,12 +37,16 @@ class Executor(executor.Executor):
         config = EvaluationConfig.from_json(exec_properties["config"])
         model = artifact_utils.get_single_uri(input_dict[nodes.MODEL])
         genres = read_model_description(path_utils.serving_model_path(model)).genres
+        predictions = artifact_utils.get_single_uri(input_dict[nodes.EXAMPLES])
+        slicings = plan_slices(read_slice_values(predictions), config.slices)
+        eval_config = make_eval_config(genres, config, list(slicings))
         for_tfx = {
-            "eval_config": json_format.MessageToJson(make_eval_config(genres, config)),
+            "eval_config": json_format.MessageToJson(eval_config),
             "example_splits": json.dumps([TEST_SPLIT]),
             "module_path": extractors.__name__,
         }
-        super().Do(input_dict, output_dict, {**exec_properties, **for_tfx})
+        with planned(slicings):
+            super().Do(input_dict, output_dict, {**exec_properties, **for_tfx})
         folder = artifact_utils.get_single_uri(output_dict[nodes.EVALUATION])
         evaluation = read_results(Path(folder), genres, config)
         write_evaluation(folder, evaluation)

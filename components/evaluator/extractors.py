@@ -7,6 +7,7 @@ example brings the models' outputs for it.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -18,6 +19,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.contracts.label_schema import GENRES, IMAGE_HEIGHT, IMAGE_WIDTH
 from components.contracts.predictions import CANDIDATE, OUTPUTS, output_feature
+from components.evaluator.slices import Slicing, current_slicings, text
 
 GENRE_COUNT = "genre_count"
 IMAGE_SIDE = "image_side"
@@ -41,18 +43,25 @@ def custom_extractors(
     )
     names = [each.stage_name for each in extractors]
     place = names.index(slice_key_extractor.SLICE_KEY_EXTRACTOR_STAGE_NAME)
-    derive = extractor.Extractor(stage_name=_STAGE, ptransform=beam.Map(add_sliced_features))
+    add = beam.Map(add_sliced_features, slicings=dict(current_slicings()))
+    derive = extractor.Extractor(stage_name=_STAGE, ptransform=add)
     return [*extractors[:place], derive, *extractors[place:]]
 
 
-def add_sliced_features(extracts: dict[str, Any]) -> dict[str, Any]:
-    """Adds the derived features to the extracts of one example."""
+def add_sliced_features(
+    extracts: dict[str, Any], slicings: Mapping[str, Slicing]
+) -> dict[str, Any]:
+    """Adds the derived features to the extracts of one example; slice columns become slices."""
     features = dict(extracts[constants.FEATURES_KEY])
     genres = np.size(features[GENRES])
     features[GENRE_COUNT] = np.array([describe_genre_count(genres)])
     sides = [np.ravel(features[key]) for key in (IMAGE_WIDTH, IMAGE_HEIGHT) if key in features]
     if sides:
         features[IMAGE_SIDE] = np.array([describe_side(int(np.min(sides)))])
+    for key, slicing in slicings.items():
+        values = features.get(key)
+        given = [] if values is None else np.ravel(values).tolist()
+        features[key] = np.array(slicing.slices(map(text, given)))
     return {**extracts, constants.FEATURES_KEY: features}
 
 

@@ -8,14 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.metrics.multi_label_confusion_matrix_plot import (
-    MultiLabelConfusionMatrixPlot,
-)
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.contracts.metrics import CHANGE, CI_HIGH, CI_LOW
-from components.contracts.signatures import DECISIONS
-from components.evaluator.combiners import with_prediction_key
+from components.evaluator.combiners import ConfusionCombineFn
 from components.evaluator.shared import (
     Estimates,
     Values,
@@ -25,6 +21,7 @@ from components.evaluator.shared import (
 )
 
 CONFUSION_PLOT = "decision_confusion_matrix"
+_DECIDED = 0.5
 
 _SUFFIXES = ("", CI_LOW, CI_HIGH, CHANGE + CI_LOW, CHANGE + CI_HIGH)
 
@@ -133,9 +130,16 @@ def _confusion_computations(
     model_names: Sequence[str] | None = None,
     example_weighted: bool = False,
 ) -> metric_types.MetricComputations:
-    plot = MultiLabelConfusionMatrixPlot(thresholds=[0.5], name=name)
-    return plot.computations(
-        eval_config=with_prediction_key(eval_config or config_pb2.EvalConfig(), DECISIONS),
-        model_names=list(model_names or [""]),
-        example_weighted=example_weighted,
-    )
+    keys = [
+        metric_types.PlotKey(name=name, model_name=model, example_weighted=example_weighted)
+        for model in model_names or [""]
+    ]
+    config = eval_config or config_pb2.EvalConfig()
+    return [
+        metric_types.MetricComputation(
+            keys=[key],
+            preprocessors=None,
+            combiner=ConfusionCombineFn(key, config, _DECIDED),
+        )
+        for key in keys
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
@@ -11,7 +12,15 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 from components.contracts.checks import KINDS, Check, Status
 from components.contracts.decisions import Decision, Refusal
-from components.contracts.evaluation_record import Evaluation, ModelMetrics, Values, or_none
+from components.contracts.evaluation_record import (
+    NO_VALUE,
+    Evaluation,
+    ModelMetrics,
+    Values,
+    is_remainder,
+    or_none,
+)
+from components.contracts.label_schema import SLICE_PREFIX
 from components.contracts.metrics import (
     CHANGE,
     EXAMPLE_COUNT,
@@ -25,6 +34,8 @@ from components.evaluator.config import EvaluationConfig, GateConfig
 from components.evaluator.gate import Rule, Support, judge, least_examples, rules
 from components.evaluator.margins import MARGIN_SUFFIX, margin_name
 from components.support.errors import CoversError
+
+_FIRST_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(?=[ /-]|$)")
 
 
 def read_results(folder: Path, genres: tuple[str, ...], config: EvaluationConfig) -> Evaluation:
@@ -94,10 +105,26 @@ def _model_metrics(
                 overall[key.name] = number
     places = {genre: place for place, genre in enumerate(genres)}
     ordered = {
-        feature: dict(sorted(values.items(), key=lambda item: (places.get(item[0], 0), item[0])))
-        for feature, values in by_slice.items()
+        feature: _ordered_values(values)
+        if feature.startswith(SLICE_PREFIX)
+        else dict(sorted(values.items(), key=lambda item: (places.get(item[0], 0), item[0])))
+        for feature, values in sorted(by_slice.items())
     }
     return ModelMetrics(overall, per_genre, ordered)
+
+
+def _ordered_values(slices: Mapping[str, Values]) -> dict[str, Values]:
+    """Orders the slices of a column: by number or, if not all begin with one, by size."""
+    matches = {name: _FIRST_NUMBER.match(name) for name in slices if not is_remainder(name)}
+    numbers = {name: float(match[0]) for name, match in matches.items() if match}
+    by_number = len(numbers) == len(matches)
+
+    def place(name: str) -> tuple[bool, bool, float, str]:
+        size = slices[name].get(EXAMPLE_COUNT, 0.0)
+        number = numbers.get(name, 0.0) if by_number else -size
+        return is_remainder(name), name == NO_VALUE, number, name
+
+    return {name: slices[name] for name in sorted(slices, key=place)}
 
 
 def _slice(slice_key: metrics_for_slice_pb2.SliceKey) -> tuple[str | None, str]:

@@ -6,10 +6,13 @@ Colours are CSS variables of the page, so that one drawing fits light, dark and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
+
+from components.report_gen.svg import compact
 
 _VERSION = "5.20"
 _SQUARE = 220
@@ -31,20 +34,9 @@ _CONFIG = {
         "tickCount": 5,
     },
 }
-_GENRES: dict[str, Any] = {
-    "field": "genre",
-    "type": "nominal",
-    "sort": None,
-    "title": None,
-    "axis": {
-        "labelFontSize": 13,
-        "labelColor": "var(--ink)",
-        "domain": False,
-        "ticks": False,
-        "grid": False,
-        "labelLimit": 130,
-    },
-}
+_LABEL_SIZE = 13
+_LABEL_LIMIT = 170
+_MANY_ROWS = 20
 _SHARE = {"type": "quantitative", "scale": {"domain": [0, 1]}}
 
 
@@ -126,11 +118,12 @@ def intervals(rows: Sequence[Mapping[str, Any]], title: str, label: str) -> Char
     x = {"type": "quantitative", "scale": {"domain": domain, "zero": False}, "title": title}
 
     def layer(mark: dict[str, Any], **encoding: Any) -> dict[str, Any]:
-        return {"mark": mark, "encoding": {"y": _GENRES, **encoding}}
+        return {"mark": mark, "encoding": {"y": y, **encoding}}
 
+    y = _genres([row["genre"] for row in rows])
     spec = {
         "width": 380,
-        "height": {"step": 34},
+        "height": {"step": 34 if len(rows) <= _MANY_ROWS else 22},
         "data": {"values": list(rows)},
         "layer": [
             layer(
@@ -233,13 +226,14 @@ def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label:
         colours: split -> CSS colour.
         label: see `curve`.
     """
+    genres = {row["genre"]: None for row in rows}
     spec = {
         "width": 360,
-        "height": {"step": 30},
+        "height": {"step": 30 if len(genres) <= _MANY_ROWS else 22},
         "data": {"values": list(rows)},
         "mark": {"type": "point", "filled": True, "size": 95, "opacity": 0.9},
         "encoding": {
-            "y": {**_GENRES, "axis": {**_GENRES["axis"], "grid": True}},
+            "y": _genres(genres, grid=True),
             "x": {
                 "field": "share",
                 "type": "quantitative",
@@ -256,6 +250,32 @@ def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label:
         },
     }
     return Chart(_draw(spec, label))
+
+
+def _genres(names: Iterable[str], *, grid: bool = False) -> dict[str, Any]:
+    """Encodes the genre of a row, with room for the longest name in whatever font a reader has."""
+    return {
+        "field": "genre",
+        "type": "nominal",
+        "sort": None,
+        "title": None,
+        "axis": {
+            "labelFontSize": _LABEL_SIZE,
+            "labelColor": "var(--ink)",
+            "domain": False,
+            "ticks": False,
+            "grid": grid,
+            "labelLimit": _LABEL_LIMIT,
+            "labelPadding": 8,
+            "minExtent": min(1.15 * _LABEL_LIMIT, max(map(_widest, names), default=0.0)),
+        },
+    }
+
+
+def _widest(text: str) -> float:
+    """Returns the width of a label, pixels, in a wide font."""
+    ems = (1.05 if unicodedata.east_asian_width(c) in "WF" else 0.66 for c in text)
+    return 14.0 + _LABEL_SIZE * sum(ems)
 
 
 def _unit_square(x: str, y: str) -> dict[str, Any]:
@@ -286,7 +306,7 @@ def _line(
 def _draw(spec: dict[str, Any], label: str) -> Markup:
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg({"config": _CONFIG, **spec}, vl_version=_VERSION)
+    svg = compact(vl_convert.vegalite_to_svg({"config": _CONFIG, **spec}, vl_version=_VERSION))
     # The label says it all; the parts would be read out one by one.
     opening = f'<svg role="img" aria-label="{escape(label)}" '
     return Markup(svg.replace("<svg ", opening, 1))

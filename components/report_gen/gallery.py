@@ -9,6 +9,8 @@ import numpy as np
 from components.contracts.predictions import Predictions
 
 SHOWN = 4
+_COVERS_IN_ALL = 300
+_KINDS = 3
 
 
 def choose_covers(predictions: Predictions) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -16,25 +18,26 @@ def choose_covers(predictions: Predictions) -> dict[str, dict[str, list[dict[str
 
     The kinds are `false_positives`, decided but not true, the most confident first;
     `false_negatives`, true but not decided, the least confident first; and `true_positives`,
-    the most confident first.
+    the most confident first. The more genres, the fewer covers of each.
     """
+    shown = max(1, min(SHOWN, _COVERS_IN_ALL // (_KINDS * len(predictions.genres))))
     chosen: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for i, genre in enumerate(predictions.genres):
         true, decided = predictions.labels[:, i], predictions.decisions[:, i]
         chosen[genre] = {
-            "false_positives": _covers(predictions, i, ~true & decided, highest=True),
-            "false_negatives": _covers(predictions, i, true & ~decided, highest=False),
-            "true_positives": _covers(predictions, i, true & decided, highest=True),
+            "false_positives": _covers(predictions, i, ~true & decided, shown, highest=True),
+            "false_negatives": _covers(predictions, i, true & ~decided, shown, highest=False),
+            "true_positives": _covers(predictions, i, true & decided, shown, highest=True),
         }
     return chosen
 
 
 def _covers(
-    predictions: Predictions, genre: int, of: np.ndarray, *, highest: bool
+    predictions: Predictions, genre: int, of: np.ndarray, shown: int, *, highest: bool
 ) -> list[dict[str, Any]]:
     places = np.flatnonzero(of)
     scores = predictions.probabilities[places, genre]
-    order = np.argsort(-scores if highest else scores, kind="stable")[:SHOWN]
+    order = np.argsort(-scores if highest else scores, kind="stable")[:shown]
     return [_cover(predictions, int(place), genre) for place in places[order]]
 
 

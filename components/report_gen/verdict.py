@@ -18,6 +18,7 @@ _HEADLINES = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
+_NAMED_GENRES = 8
 _ENDED_EARLY = frozenset({"data_stopped", "misconfigured", "failed", "interrupted"})
 
 
@@ -91,8 +92,10 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
         genres = sorted({check.genre for check in evaluation.failures if check.genre})
         steps = []
         if genres:
+            more = len(genres) - _NAMED_GENRES
+            named = genres[:_NAMED_GENRES] + ([f"{more} more genres"] if more > 0 else [])
             steps.append(
-                f"Look at {listing(genres)} below: the curves, and the covers the model got "
+                f"Look at {listing(named)} below: the curves, and the covers the model got "
                 "wrong. Wrong labels show up there first."
             )
         steps += [

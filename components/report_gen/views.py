@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.contracts.label_schema import SLICE_PREFIX
 from components.contracts.metrics import (
+    COLUMN_SLICE_COLUMNS,
     EXAMPLE_COUNT,
     GENRE_COLUMNS,
     OVERALL_METRICS,
@@ -20,31 +22,49 @@ SLICES = {
     "image_side": "By image size (shorter side)",
 }
 SPLIT_COLOURS = {"train": "var(--accent)", "eval": "var(--second)", "test": "var(--third)"}
+MANY_GENRES = 20
+"""From this number of genres on, the page lists less of each, and folds away more."""
 _SHADES = 10
+_PAIRS = 40
+_DRAWN_POINTS = 120
 _SHOWN = (*TILES, EXAMPLE_COUNT)
 
 
 def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the template needs and the report does not hold."""
     evaluation, curves = report["evaluation"], report["genres"]
+    genres = evaluation["genres"] if evaluation else []
+    matrices = _matrices(report) if evaluation and report["co_occurrence"] else []
     return {
+        "many": len(genres) > MANY_GENRES,
         "genre_columns": GENRE_COLUMNS,
         "tiles": TILES,
         "overall_metrics": [*TILES, *(name for name in OVERALL_METRICS if name not in _SHOWN)],
         "slices": SLICES,
         "slice_columns": SLICE_COLUMNS,
+        "column_slices": {
+            feature.removeprefix(SLICE_PREFIX): feature
+            for feature in (evaluation["slices"] if evaluation else ())
+            if feature.startswith(SLICE_PREFIX)
+        },
+        "column_slice_columns": COLUMN_SLICE_COLUMNS,
         "split_colours": SPLIT_COLOURS,
         "intervals": _intervals(evaluation) if evaluation and evaluation["per_genre"] else None,
         # A list, because the keys of JSON have no order.
-        "thresholds": [
-            {key: described[key] for key in ("thresholds", "model_threshold")}
-            for described in (curves or {}).values()
-        ],
+        "thresholds": [_thresholds(described) for described in (curves or {}).values()],
         "curves": {genre: _curves(genre, c, evaluation) for genre, c in (curves or {}).items()},
-        "matrices": _matrices(report) if evaluation and report["co_occurrence"] else [],
+        "matrices": matrices,
+        "pairs": [_pairs(matrix, genres) for matrix in matrices],
         "training": _training(report["training"]),
         "shares": _shares(report["data"]["summary"]),
     }
+
+
+def _thresholds(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the counts at each threshold by column: the names of rows would be most of a page."""
+    rows = described["thresholds"]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {"model_threshold": described["model_threshold"], **columns}
 
 
 def _intervals(evaluation: Mapping[str, Any]) -> charts.Chart:
@@ -79,7 +99,7 @@ def _curves(
     share = positives / evaluation["example_count"]
     return {
         "precision_recall": charts.curve(
-            described["precision_recall"],
+            _thinned(described["precision_recall"]),
             "Recall",
             "Precision",
             f"Precision against recall of {genre}, average precision "
@@ -87,7 +107,7 @@ def _curves(
             guess=share,
         ),
         "roc": charts.curve(
-            described["roc"],
+            _thinned(described["roc"]),
             "False positive rate",
             "True positive rate",
             f"ROC curve of {genre}, area {_known(values['roc_auc'])}",
@@ -98,6 +118,12 @@ def _curves(
             f"Brier score {_known(values['brier_score'])}",
         ),
     }
+
+
+def _thinned(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    last = len(points) - 1
+    places = range(min(len(points), _DRAWN_POINTS))
+    return [points[round(place * last / max(1, len(places) - 1))] for place in places]
 
 
 def _known(value: float | None) -> str:
@@ -113,6 +139,7 @@ def _matrices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "caption": "Test covers that have both genres; on the diagonal, all with the genre.",
             "rows_are": "has",
             "columns_are": "and has",
+            "is_directed": False,
             "cells": _shaded(together, positives),
         },
         {
@@ -121,9 +148,21 @@ def _matrices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "the column's. The diagonal is recall.",
             "rows_are": "has",
             "columns_are": "decided",
+            "is_directed": True,
             "cells": _shaded(decided, positives),
         },
     ]
+
+
+def _pairs(matrix: Mapping[str, Any], genres: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the pairs of different genres that hold most covers, for too many to be a matrix."""
+    cells = [
+        {"row": genres[i], "column": genres[j], **cell}
+        for i, row in enumerate(matrix["cells"])
+        for j, cell in enumerate(row)
+        if cell["count"] and (i != j if matrix["is_directed"] else i < j)
+    ]
+    return sorted(cells, key=lambda cell: (-cell["count"], -(cell["share"] or 0.0)))[:_PAIRS]
 
 
 def _shaded(counts: Sequence[Sequence[int]], totals: Sequence[int]) -> list[list[dict[str, Any]]]:

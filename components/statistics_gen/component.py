@@ -22,6 +22,7 @@ class StatisticsGenSpec(standard_component_specs.StatisticsGenSpec):
 
     PARAMETERS: ClassVar = {
         **standard_component_specs.StatisticsGenSpec.PARAMETERS,
+        "slices": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
 
@@ -31,16 +32,18 @@ class StatisticsGen(BaseBeamComponent):
 
     Args:
         examples: the ingested covers.
+        slices: the slice columns, a JSON list.
         code_fingerprint: hash of the code; a cache key only.
     """
 
     SPEC_CLASS = StatisticsGenSpec
     EXECUTOR_SPEC = BeamExecutorSpec(Executor)
 
-    def __init__(self, examples: types.BaseChannel, code_fingerprint: str) -> None:
+    def __init__(self, examples: types.BaseChannel, slices: str, code_fingerprint: str) -> None:
         super().__init__(
             StatisticsGenSpec(
                 examples=examples,
+                slices=slices,
                 code_fingerprint=code_fingerprint,
                 statistics=types.Channel(type=standard_artifacts.ExampleStatistics),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -9,11 +10,11 @@ from tfx import types
 from tfx.components.statistics_gen import executor
 from tfx.types import standard_component_specs
 
-from components.contracts.label_schema import PROFILED_FEATURES
+from components.contracts.label_schema import PROFILED_FEATURES, slice_feature
 
 
 class Executor(executor.Executor):
-    """Computes the statistics of `PROFILED_FEATURES`; images have none."""
+    """Computes the statistics of `PROFILED_FEATURES` and slice columns; images have none."""
 
     def Do(
         self,
@@ -22,6 +23,7 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes the statistics of each split."""
-        options = tfdv.StatsOptions(feature_allowlist=list(PROFILED_FEATURES))
+        slices = map(slice_feature, json.loads(exec_properties["slices"]))
+        options = tfdv.StatsOptions(feature_allowlist=[*PROFILED_FEATURES, *slices])
         given = {standard_component_specs.STATS_OPTIONS_JSON_KEY: options.to_json()}
         super().Do(input_dict, output_dict, {**exec_properties, **given})

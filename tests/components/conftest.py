@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ def evaluate_into() -> Callable[..., Path]:
     """Returns a function that evaluates models with given outputs as the pipeline does.
 
     It makes a folder with `examples`, `candidate`, `baseline`, `predictions` and `blessing`, and
-    returns that of the `evaluation` artifact. Covers have the images and paths given, or none.
+    returns that of the `evaluation` artifact. Covers have the images and paths given, or none,
+    and of `slices`, slice feature -> the values of each cover, those that are not empty.
     """
 
     def evaluate(
@@ -93,9 +94,10 @@ def evaluate_into() -> Callable[..., Path]:
         genres: tuple[str, ...] = _GENRES,
         images: Sequence[bytes] = (),
         paths: Sequence[str] = (),
+        slices: Mapping[str, Sequence[Sequence[str]]] | None = None,
     ) -> Path:
         examples = directory / "examples" / f"Split-{TEST_SPLIT}"
-        _write_examples(examples, candidate.labels, genres, images, paths)
+        _write_examples(examples, candidate.labels, genres, images, paths, slices or {})
         _write_model(directory / "candidate", candidate, genres)
         if baseline is not None:
             _write_model(directory / "baseline", baseline, genres)
@@ -156,6 +158,7 @@ def _write_examples(
     genres: tuple[str, ...],
     images: Sequence[bytes],
     paths: Sequence[str],
+    slices: Mapping[str, Sequence[Sequence[str]]],
 ) -> None:
     """Writes one file of examples as TFX does; `image/id` is the row, as text.
 
@@ -184,6 +187,9 @@ def _write_examples(
             if images:
                 features[IMAGE_ENCODED] = feature([images[row]])
                 features[IMAGE_PATH] = feature([paths[row].encode()])
+            for key, values in slices.items():
+                if values[row]:
+                    features[key] = feature([value.encode() for value in values[row]])
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString())
 

@@ -24,6 +24,15 @@ tabs.forEach((tab, place) => {
 });
 if (tabs.length) select(tabs[0], false);
 
+// With many genres, a list to choose from instead of tabs.
+const choice = document.getElementById("genre-choice");
+if (choice) {
+  const panels = [...document.querySelectorAll("[data-genre]")];
+  const show = () => panels.forEach((panel) => (panel.hidden = panel.dataset.genre !== choice.value));
+  choice.addEventListener("change", show);
+  show();
+}
+
 // The threshold explorer: counts at each threshold come with the page, ratios follow from them.
 function ratio(part, whole) {
   return whole === 0 ? 0 : part / whole;
@@ -52,7 +61,13 @@ function marker(figure) {
 }
 
 function explore(panel, genre) {
-  const rows = genre.thresholds;
+  const rows = genre.threshold.map((threshold, place) => ({
+    threshold,
+    true_positives: genre.true_positives[place],
+    false_positives: genre.false_positives[place],
+    false_negatives: genre.false_negatives[place],
+    true_negatives: genre.true_negatives[place],
+  }));
   const own = rows.findIndex((row) => row.threshold === genre.model_threshold);
   const slider = panel.querySelector('input[type="range"]');
   const curves = {};

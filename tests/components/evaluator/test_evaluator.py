@@ -150,6 +150,56 @@ def test_slices_by_number_of_genres_and_by_size(
     assert sizes == {"150 to 299 px": 100, "300 to 599 px": 100}
 
 
+def test_slices_by_columns_of_the_data(
+    evaluate: Callable[..., Path], make_outputs: Callable[..., Any]
+) -> None:
+    outputs, pushed = make_outputs(0), make_outputs(1, skill=0.4)
+    row = np.arange(200)
+    years = 1950 + row % 60
+    countries = [[["Perú"], ["1990"], [], ["Perú", "1990"]][n % 4] for n in range(199)] + [["FR"]]
+    slices = {
+        "slice/country": countries,
+        "slice/year": [[str(year)] for year in years],
+        "slice/artist": [[f"Artist {n // 2}"] for n in range(200)],
+        "slice/label": [["only one"], *[[]] * 199],
+    }
+    directory = evaluate(EvaluationConfig(), outputs, pushed, slices=slices)
+    evaluation = read_evaluation(directory)
+
+    country = np.append(row[:199] % 4, 9)
+    expected = {
+        "slice/country": {
+            "1990": np.isin(country, [1, 3]),
+            "Perú": np.isin(country, [0, 3]),
+            "(1 other value)": np.isin(country, [9]),
+            "(no value)": np.isin(country, [2]),
+        },
+        "slice/year": {
+            f"{decade} to {decade + 9}": years // 10 * 10 == decade
+            for decade in range(1950, 2010, 10)
+        },
+        "slice/artist": {"(100 other values)": row >= 0},
+        "slice/label": {"(1 other value)": row == 0, "(no value)": row > 0},
+    }
+    baseline = evaluation.baseline
+    assert baseline is not None
+    for feature, values in expected.items():
+        assert list(evaluation.slices[feature]) == list(values)
+        for name, chosen in values.items():
+            plain = without_intervals(evaluation.slices[feature][name])
+            assert plain["example_count"] == chosen.sum()
+            if chosen.sum() > 1:
+                equal_scikit_learn(plain, sklearn_overall(outputs, chosen))
+                before = without_intervals(baseline.slices[feature][name])
+                equal_scikit_learn(before, sklearn_overall(pushed, chosen))
+    # Slices inform; the gate has the same checks without them.
+    assert (
+        evaluation.checks == read_evaluation(evaluate(EvaluationConfig(), outputs, pushed)).checks
+    )
+    fields = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert _same(evaluation, Evaluation.from_dict(fields))
+
+
 def test_a_model_against_the_pushed_one(
     evaluate: Callable[..., Path], make_outputs: Callable[..., Any], genres: tuple[str, ...]
 ) -> None:

@@ -12,10 +12,17 @@ import pytest
 from apache_beam.testing import util as beam_testing
 from sklearn import metrics as sk
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics.multi_label_confusion_matrix_plot import (
+    MultiLabelConfusionMatrixPlot,
+)
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.contracts.signatures import DECISIONS, PROBABILITIES
-from components.evaluator.combiners import EstimatesCombineFn
+from components.evaluator.combiners import (
+    ConfusionCombineFn,
+    EstimatesCombineFn,
+    with_prediction_key,
+)
 from components.evaluator.metrics import MultiLabelMetric, metric_config
 from components.support.compat import LOCAL_BEAM_ARGS
 
@@ -221,3 +228,29 @@ def test_other_genres_than_the_schemas_are_refused(make_outputs: Callable[..., A
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="Received: 'accuracy'"):
         MultiLabelMetric("accuracy", ["pop", "rock"], {})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_confusion_plot_is_that_of_tfma(
+    make_outputs: Callable[..., Any], genres: tuple[str, ...], weighted: bool
+) -> None:
+    outputs, n = make_outputs(), len(genres)
+    outputs.labels[:, 2] = 0.0  # a genre that no example has
+    inputs = to_inputs(outputs, np.random.default_rng(0).random(len(outputs.labels)))
+    bundles = [inputs[:50], inputs[50:51], [], inputs[51:]]
+    config = make_config([], genres)
+    key = metric_types.PlotKey(name="plot", example_weighted=weighted)
+    ours = combine(ConfusionCombineFn(key, config, 0.5), bundles)[key]
+    [computation] = MultiLabelConfusionMatrixPlot(thresholds=[0.5], name="plot").computations(
+        eval_config=with_prediction_key(config, DECISIONS), example_weighted=weighted
+    )
+    of_tfma = combine(computation.combiner, bundles)[key]
+    [matrix], [expected] = ours.matrices, of_tfma.matrices
+    assert matrix.threshold == expected.threshold == 0.5
+    assert len(matrix.entries) == len(expected.entries) == (n - 1) * n
+    for entry, other in zip(matrix.entries, expected.entries, strict=True):
+        given, wanted = (
+            {field.name: value for field, value in each.ListFields()} for each in (entry, other)
+        )
+        assert given == pytest.approx(wanted, abs=1e-5)
+    assert not combine(ConfusionCombineFn(key, config, 0.5), [[], []])[key].matrices

@@ -13,6 +13,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 from sklearn import metrics as sk
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -149,7 +150,7 @@ def test_tabs_and_slider_obey_the_keyboard(open_report: Open, refused: Any) -> N
 def test_every_section_is_reached_by_its_link(open_report: Open, refused: Any) -> None:
     page = open_report(refused)
     links = page.find_elements(By.CSS_SELECTOR, "nav a")
-    assert len(links) == 9
+    assert len(links) == 10
     for link in links:
         link.click()
         section = page.find_element(By.CSS_SELECTOR, link.get_attribute("hash"))
@@ -259,6 +260,83 @@ def test_everything_has_a_name(open_report: Open, refused: Any) -> None:
         """
     )
     assert nameless == []
+
+
+def test_the_table_of_a_column_has_its_slices(open_report: Open, refused: Any) -> None:
+    page = open_report(refused)
+    titles = [text_of(each) for each in page.find_elements(By.CSS_SELECTOR, "#slices h3")]
+    assert titles == ["<img src=x onerror=window.harmed=1>", "rare", "year"]
+    tables = page.find_elements(By.CSS_SELECTOR, "#slices table")
+    slices = refused.content["evaluation"]["slices"]
+    for title, table in zip(titles, tables, strict=True):
+        expected = slices[f"slice/{title}"]
+        for row, (value, metrics) in zip(
+            table.find_elements(By.CSS_SELECTOR, "tbody tr"), expected.items(), strict=True
+        ):
+            assert text_of(row.find_element(By.TAG_NAME, "th")) == value
+            covers, area = row.find_elements(By.TAG_NAME, "td")[:2]
+            assert text_of(covers) == f"{metrics['example_count']:.0f}"
+            known = metrics["macro_roc_auc"]
+            assert text_of(area).startswith("\N{EN DASH}" if known is None else f"{known:.3f}")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_hundred_genres_stay_readable(
+    open_report: Open, hundred: Any, size: tuple[int, int]
+) -> None:
+    page = open_report(hundred, size)
+    assert page.get_log("browser") == []
+    assert page.execute_script("return document.documentElement.scrollWidth") == size[0]
+    assert first_screen(page, "h1", ".lead", ".verdict tbody tr")
+    assert len(page.find_elements(By.CSS_SELECTOR, ".verdict tbody tr")) == 10
+    assert len(page.find_elements(By.CSS_SELECTOR, "table.metrics tbody tr")) == 100
+    assert not page.find_elements(By.CSS_SELECTOR, ".heat, .tabs")
+    pairs = page.find_elements(By.CSS_SELECTOR, ".pairs tbody tr")
+    assert 0 < len(pairs) <= 80
+    first = [text_of(cell) for cell in pairs[0].find_elements(By.CSS_SELECTOR, "th, td")]
+    together, genres = hundred.content["co_occurrence"], hundred.content["evaluation"]["genres"]
+    assert int(first[2]) == together[genres.index(first[0])][genres.index(first[1])]
+    assert int(first[2]) == max(max(row[:i], default=0) for i, row in enumerate(together))
+    for section, screens in (("slices", 6), ("thresholds", 3), ("confusions", 8), ("covers", 9)):
+        height = page.execute_script(
+            "return document.getElementById(arguments[0]).getBoundingClientRect().height", section
+        )
+        assert 0 < height < screens * size[1], section
+
+
+def test_a_genre_is_chosen_from_a_list_of_a_hundred(open_report: Open, hundred: Any) -> None:
+    page = open_report(hundred)
+    panels = page.find_elements(By.CSS_SELECTOR, ".panel")
+    assert [panel.is_displayed() for panel in panels].count(True) == 1
+    choice = page.find_element(By.ID, "genre-choice")
+    name = hundred.content["evaluation"]["genres"][57]
+    Select(choice).select_by_visible_text(name)
+    [shown] = [panel for panel in panels if panel.is_displayed()]
+    assert shown.find_element(By.TAG_NAME, "h3").text == name
+    recall = sk.recall_score(hundred.outputs.labels[:, 57], hundred.outputs.decisions[:, 57])
+    said = shown.find_element(By.CSS_SELECTOR, '[data-value="recall"]').text
+    assert float(said) == pytest.approx(recall, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_no_text_of_a_chart_is_cut(
+    open_report: Open, refused: Any, hundred: Any, size: tuple[int, int]
+) -> None:
+    for report in (refused, hundred):
+        cut = open_report(report, size).execute_script(
+            """
+            const cut = [];
+            for (const drawing of document.querySelectorAll("svg")) {
+              const box = drawing.getBoundingClientRect();
+              for (const text of drawing.querySelectorAll("text")) {
+                const own = text.getBoundingClientRect();
+                if (own.left < box.left || own.right > box.right) cut.push(text.textContent);
+              }
+            }
+            return cut;
+            """
+        )
+        assert cut == []
 
 
 def test_print_shows_every_genre_on_white(open_report: Open, refused: Any) -> None:

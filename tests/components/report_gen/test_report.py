@@ -66,6 +66,33 @@ def test_curves_thresholds_and_matrices_equal_scikit_learn(refused: Any) -> None
         assert covers == len(y)
 
 
+def test_a_report_of_a_hundred_genres_stays_small(hundred: Any) -> None:
+    size = hundred.page.stat().st_size
+    assert 1e6 < size < 4e6, "of the 5 MB, a fifth is for covers with more detail"
+    report, text = hundred.content, hundred.page.read_text()
+    assert len(report["genres"]) == len(report["evaluation"]["confusion"]) == 100
+    assert text.count("data:image/jpeg") <= 300
+    assert set(report["covers"]) == set(report["evaluation"]["genres"])
+    for kinds in report["covers"].values():
+        for covers in kinds.values():
+            assert len(covers) <= 1
+
+
+def test_slices_by_columns_are_in_both_twins(refused: Any) -> None:
+    slices, outputs = refused.content["evaluation"]["slices"], refused.outputs
+    years = slices["slice/year"]
+    assert list(years)[:2] == ["1950 to 1959", "1960 to 1969"]
+    assert list(years)[-1] == "(no value)"
+    rows = [row for row in range(200) if row % 5 and row % 60 < 10]
+    values = years["1950 to 1959"]
+    y, p = outputs.labels[rows], outputs.probabilities[rows]
+    assert values["example_count"] == len(rows)
+    assert values["macro_roc_auc"] == pytest.approx(sk.roc_auc_score(y, p), abs=1e-6)
+    assert slices["slice/rare"].keys() == {"(1 other value)", "(no value)"}
+    alone = slices["slice/rare"]["(1 other value)"]
+    assert (alone["example_count"], alone["macro_roc_auc"]) == (1, None)
+
+
 CELLS = (
     ("true", "negatives"),
     ("false", "positives"),
