@@ -2,7 +2,7 @@
 
 A copy of a cover in another file is a negative for the genres that only the other names. On real
 covers the genres of such copies complete each other: they are those of one album. Labels are
-settled only among copies of the same picture, within `SAME_PICTURE` bits: groups of
+settled only among copies of the same picture: groups of
 near-duplicates reach from one edition to the next. docs/ingest.md has the numbers.
 """
 

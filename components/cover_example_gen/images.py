@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
@@ -18,7 +18,11 @@ from PIL import Image
 
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.headers import Header, read_header
-from components.cover_example_gen.perceptual_hash import cover_hashes, reduce_image
+from components.cover_example_gen.perceptual_hash import (
+    cover_hashes,
+    make_thumbnails,
+    reduce_image,
+)
 
 LARGEST_PIXELS = 25_000_000
 
@@ -39,6 +43,7 @@ class ImageFacts:
         orientation: EXIF orientation, 1 (upright) to 8; recorded, not applied.
         brightness: mean grey level, 0 (black) to 1 (white).
         perceptual_hash: 32 bytes, the 256-bit DCT perceptual hash (pHash).
+        thumbnail: 64 bytes, the grey levels of 8 x 8 squares.
         flat: whether the image is one even grey level, with nothing to see.
     """
 
@@ -50,6 +55,7 @@ class ImageFacts:
     orientation: int
     brightness: float
     perceptual_hash: bytes
+    thumbnail: bytes = b""
     flat: bool = False
 
 
@@ -96,11 +102,18 @@ def inspect_images(
     checked = [_check(image, accepted) for image in images]
     reduced = list(map(_reduce, images, checked))
     usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
-    hashes = iter(zip(*cover_hashes(np.stack(usable)), strict=True) if usable else ())
+    seen = iter(_see(np.stack(usable)) if usable else ())
     return [
-        _facts(image, *next(hashes)) if isinstance(image, _ReducedImage) else image
+        _facts(image, *next(seen)) if isinstance(image, _ReducedImage) else image
         for image in reduced
     ]
+
+
+def _see(reduced: NDArray[np.uint8]) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yields the perceptual hash and the thumbnail of each image, and whether it is flat."""
+    hashes, flat = cover_hashes(reduced)
+    for each in zip(hashes, make_thumbnails(reduced), flat.tolist(), strict=True):
+        yield each[0].tobytes(), each[1].tobytes(), each[2]
 
 
 @dataclasses.dataclass(slots=True)
@@ -136,7 +149,9 @@ def _reduce(encoded: bytes, checked: _CheckedImage | RowRejected) -> _ReducedIma
     return _ReducedImage(checked, brightness, reduce_image(gray))
 
 
-def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bool_) -> ImageFacts:
+def _facts(
+    image: _ReducedImage, perceptual_hash: bytes, thumbnail: bytes, flat: bool
+) -> ImageFacts:
     header = image.checked.header
     return ImageFacts(
         image_id=image.checked.image_id,
@@ -146,8 +161,9 @@ def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bo
         size=image.checked.size,
         orientation=header.orientation,
         brightness=image.brightness,
-        perceptual_hash=perceptual_hash.tobytes(),
-        flat=bool(flat),
+        perceptual_hash=perceptual_hash,
+        thumbnail=thumbnail,
+        flat=flat,
     )
 
 

@@ -70,7 +70,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
     taken = range(len(selection.history), len(selection.spans))
-    near = _near_duplicates(_arrivals(ordered), config.threads)
+    near = _near_duplicates(ordered, config.threads)
     usable = [row for row in ordered if row.delivery in taken and not row.reason]
     placeholders = find_placeholders(usable, near)
     covers_proper = near.among(set(near.ids) - placeholders.keys())
@@ -126,9 +126,15 @@ def _arrivals(rows: Sequence[InspectedRow]) -> list[Arrival]:
     return sorted(first.values(), key=lambda arrival: (arrival.delivery, arrival.image_id))
 
 
-def _near_duplicates(arrivals: Sequence[Arrival], workers: int) -> NearDuplicates:
-    ids = [arrival.image_id for arrival in arrivals]
-    return NearDuplicates.find(ids, [arrival.perceptual_hash for arrival in arrivals], workers)
+def _near_duplicates(rows: Sequence[InspectedRow], workers: int) -> NearDuplicates:
+    facts = {row.facts.image_id: row.facts for row in rows if row.facts}
+    ids = [arrival.image_id for arrival in _arrivals(rows)]
+    return NearDuplicates.find(
+        ids,
+        [facts[image_id].perceptual_hash for image_id in ids],
+        [facts[image_id].thumbnail for image_id in ids],
+        workers,
+    )
 
 
 def _placed(row: InspectedRow, places: Mapping[str, Place]) -> InspectedRow:

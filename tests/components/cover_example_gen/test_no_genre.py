@@ -35,7 +35,9 @@ def _negatives(ingested: Any) -> set[str]:
     return found
 
 
-CSV = "image,genres\n0.jpg,pop\n1.jpg,\n2.jpg,  \n3.jpg,polka\n4.jpg,rock\n5.jpg,pop|polka\n6.jpg,|\n"
+CSV = (
+    "image,genres\n0.jpg,pop\n1.jpg,\n2.jpg,  \n3.jpg,polka\n4.jpg,rock\n5.jpg,pop|polka\n6.jpg,|\n"
+)
 ONE_HOT = "image,pop,rock\n0.jpg,1,0\n1.jpg,0,0\n2.jpg,,\n4.jpg,0,1\n6.jpg,false,no\n"
 JSONL = "".join(
     f'{{"image": "{n}.jpg", "genres": {genres}}}\n'
