@@ -207,12 +207,14 @@ def test_a_kept_placeholder_is_named_and_its_labels_are_not_merged(
     rows += [
         (f"none{n:02d}.jpg", _encode(_words("no image"), 60 + n), GENRES[n % 5]) for n in range(20)
     ]
+    rows.append(("copy.jpg", _encode(draw_cover(0, 120), 60), GENRES[1]))
     data = _with_manifest(tmp_path, rows)
     ingested = ingest(data, near_duplicates={"placeholders": "keep"})
     assert [found.rows for found in ingested.summary.placeholders] == [20]
     assert ingested.summary.rows_quarantined == 0
     genres = _genres_by_path(ingested)
     assert all(len(genres[f"none{n:02d}.jpg"]) == 1 for n in range(20))
+    assert genres["0000.jpg"] == genres["copy.jpg"] == {GENRES[0], GENRES[1]}
 
 
 def test_tracks_of_an_album_are_no_placeholder(
