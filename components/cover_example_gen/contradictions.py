@@ -2,7 +2,7 @@
 
 A copy of a cover in another file is a negative for the genres that only the other names. On real
 covers the genres of such copies complete each other: they are those of one album. Labels are
-settled only among copies of the same picture, within `SAME_PICTURE` bits: groups of
+settled only among copies of the same picture: groups of
 near-duplicates reach from one edition to the next. docs/ingest.md has the numbers.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from components.contracts.genre_names import GENRE_SEPARATOR
 from components.contracts.quarantine import Contradiction, Reason
@@ -30,14 +30,14 @@ def settle_labels(
 
     Args:
         rows: rows, rejected ones among them, in order.
-        near: the distinct covers and their near-duplicates.
+        near: the covers to settle, and their near-duplicates.
         choice: what becomes of contradicting labels of the same picture.
 
     Returns:
         The rows, with the union of the genres or rejected as chosen; and the contradicting pairs,
         those of the least distance first.
     """
-    labels, paths = _labels(rows)
+    labels, paths = _labels(rows, set(near.ids))
     pictures = _pictures(rows, near, labels)
     found = _contradictions(near, labels, paths, pictures, _OUTCOMES[choice])
     if choice == "keep" or not found:
@@ -59,12 +59,14 @@ def settle_labels(
     return settled, found
 
 
-def _labels(rows: Sequence[InspectedRow]) -> tuple[dict[str, Genres], dict[str, str]]:
-    """Returns the genres and a path of each acceptable cover."""
+def _labels(
+    rows: Sequence[InspectedRow], among: Collection[str]
+) -> tuple[dict[str, Genres], dict[str, str]]:
+    """Returns the genres and a path of each acceptable cover among some."""
     genres: dict[str, set[str]] = defaultdict(set)
     paths: dict[str, str] = {}
     for row in rows:
-        if row.facts and not row.reason:
+        if row.facts and not row.reason and row.facts.image_id in among:
             genres[row.facts.image_id].update(row.genres)
             paths.setdefault(row.facts.image_id, row.file)
     return {image_id: tuple(sorted(names)) for image_id, names in genres.items()}, paths

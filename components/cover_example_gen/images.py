@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
@@ -27,7 +27,11 @@ from components.cover_example_gen.conversion import (
 )
 from components.cover_example_gen.headers import Header, read_header
 from components.cover_example_gen.imperfections import is_whole_jpeg
-from components.cover_example_gen.perceptual_hash import cover_hashes, reduce_image
+from components.cover_example_gen.perceptual_hash import (
+    cover_hashes,
+    make_thumbnails,
+    reduce_image,
+)
 
 LARGEST_PIXELS = 25_000_000
 
@@ -50,6 +54,7 @@ class ImageFacts:
         converted_from: the file's format if the image is converted; empty if it is stored as it is.
         conversion: why it is converted, such as `WebP`, `rotated` or `transparent`.
         is_imperfect: whether the file has a harmless imperfection.
+        thumbnail: 64 bytes, the grey levels of 8 x 8 squares.
         flat: whether the image is one even grey level, with nothing to see.
     """
 
@@ -64,6 +69,7 @@ class ImageFacts:
     converted_from: str = ""
     conversion: str = ""
     is_imperfect: bool = False
+    thumbnail: bytes = b""
     flat: bool = False
 
 
@@ -128,11 +134,18 @@ def inspect_images(
         for image, found in zip(images, checked, strict=True)
     ]
     usable = [image.pixels for image in reduced if isinstance(image, _ReducedImage)]
-    hashes = iter(zip(*cover_hashes(np.stack(usable)), strict=True) if usable else ())
+    seen = iter(_see(np.stack(usable)) if usable else ())
     return [
-        _facts(image, *next(hashes)) if isinstance(image, _ReducedImage) else image
+        _facts(image, *next(seen)) if isinstance(image, _ReducedImage) else image
         for image in reduced
     ]
+
+
+def _see(reduced: NDArray[np.uint8]) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yields the perceptual hash and the thumbnail of each image, and whether it is flat."""
+    hashes, flat = cover_hashes(reduced)
+    for each in zip(hashes, make_thumbnails(reduced), flat.tolist(), strict=True):
+        yield each[0].tobytes(), each[1].tobytes(), each[2]
 
 
 @dataclasses.dataclass(slots=True)
@@ -189,7 +202,9 @@ def _reduce(
     return _ReducedImage(checked, decoded, brightness, reduce_image(gray))
 
 
-def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bool_) -> ImageFacts:
+def _facts(
+    image: _ReducedImage, perceptual_hash: bytes, thumbnail: bytes, flat: bool
+) -> ImageFacts:
     header, decoded = image.checked.header, image.decoded
     height, width = decoded.shape or (header.height, header.width)
     return ImageFacts(
@@ -200,11 +215,12 @@ def _facts(image: _ReducedImage, perceptual_hash: NDArray[np.uint8], flat: np.bo
         size=image.checked.size,
         orientation=header.orientation,
         brightness=image.brightness,
-        perceptual_hash=perceptual_hash.tobytes(),
-        flat=bool(flat),
         converted_from=header.format if decoded.conversion else "",
         conversion=decoded.conversion,
         is_imperfect=decoded.is_imperfect,
+        perceptual_hash=perceptual_hash,
+        thumbnail=thumbnail,
+        flat=flat,
     )
 
 

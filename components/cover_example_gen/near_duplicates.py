@@ -27,8 +27,11 @@ from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.perceptual_hash import HASH_BITS
 
 DISTANCE = 72
-# The same picture beyond doubt: 99% of copies in half the size or at a JPEG quality of 30.
+# Near-duplicates are copies of the same picture beyond doubt if so few bits differ, or if the grey
+# levels of their thumbnails differ by so little of their contrast: the fine bits of a blurred
+# picture's hash are noise.
 SAME_PICTURE = 12
+SAME_THUMBNAIL = 0.03
 
 _PERMUTATIONS = 32  # each gives 16 keys of 16 bits
 _SEED = 256
@@ -79,18 +82,36 @@ class NearDuplicates:
         ids: identities of the covers, in order of arrival.
         pairs: positions (later, earlier) of near-duplicates, shape (pairs, 2).
         distances: differing bits of each pair, shape (pairs,).
+        same: whether each pair are copies of the same picture, shape (pairs,).
     """
 
     ids: Sequence[str]
     pairs: Pairs
     distances: NDArray[np.int64]
+    same: NDArray[np.bool_]
 
     @classmethod
-    def find(cls, ids: Sequence[str], hashes: Sequence[bytes], workers: int = 1) -> NearDuplicates:
-        """Finds the near-duplicates among covers; see `find_near_duplicates`."""
+    def find(
+        cls,
+        ids: Sequence[str],
+        hashes: Sequence[bytes],
+        thumbnails: Sequence[bytes],
+        workers: int = 1,
+    ) -> NearDuplicates:
+        """Finds the near-duplicates among covers.
+
+        Args:
+            ids: identities, in order of arrival.
+            hashes: 256-bit perceptual hashes.
+            thumbnails: grey levels of 64 squares.
+            workers: threads; the result does not depend on it.
+        """
         pairs = find_near_duplicates(hashes, workers)
         words = np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, HASH_BITS // 64)
-        return cls(ids, pairs, hamming_distances(words[pairs[:, 0]], words[pairs[:, 1]]))
+        distances = hamming_distances(words[pairs[:, 0]], words[pairs[:, 1]])
+        levels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(ids), -1)
+        alike = _are_alike(levels[pairs[:, 0]], levels[pairs[:, 1]])
+        return cls(ids, pairs, distances, (distances <= SAME_PICTURE) | alike)
 
     def among(self, chosen: Collection[str]) -> NearDuplicates:
         """Returns the same for some of the covers."""
@@ -98,11 +119,18 @@ class NearDuplicates:
         inside = kept[self.pairs].all(axis=1)
         positions = np.cumsum(kept) - 1
         ids = [each for each in self.ids if each in chosen]
-        return NearDuplicates(ids, positions[self.pairs[inside]], self.distances[inside])
+        pairs = positions[self.pairs[inside]]
+        return NearDuplicates(ids, pairs, self.distances[inside], self.same[inside])
 
     def same_pictures(self) -> NDArray[np.int32]:
         """Numbers the pictures: copies of one get the same number, shape (covers,)."""
-        return number_groups(self.pairs[self.distances <= SAME_PICTURE], len(self.ids))
+        return number_groups(self.pairs[self.same], len(self.ids))
+
+
+def _are_alike(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    differences = left.astype(np.float32) - right
+    contrast = np.minimum(left.std(axis=1), right.std(axis=1))
+    return np.sqrt(np.mean(differences**2, axis=1)) <= SAME_THUMBNAIL * contrast
 
 
 def number_groups(pairs: Pairs, count: int) -> NDArray[np.int32]:

@@ -18,6 +18,7 @@ _HASH_SIDE = 16
 _FREQUENCIES = 2  # the hash reads the lower half of the image's frequencies in each direction
 _REDUCED_SIDE = _FREQUENCIES * _HASH_SIDE
 
+_THUMBNAIL_SIDE = 8
 _FLAT_EXTENT = 2  # grey levels; what rounding and coding make of one
 _BITS_A_LEVEL = 12
 _SEED = 256
@@ -56,6 +57,12 @@ def cover_hashes(reduced: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
         levels = reduced[flat].mean(axis=(1, 2)).round().astype(np.intp)
         hashes[flat] = _brightness_hashes()[levels]
     return hashes, flat
+
+
+def make_thumbnails(reduced: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the grey levels of reduced images on 8 x 8 squares, shape (n, 64)."""
+    squares = reduced.reshape(len(reduced), _THUMBNAIL_SIDE, 4, _THUMBNAIL_SIDE, 4)
+    return (squares.mean(axis=(2, 4)) + 0.5).astype(np.uint8).reshape(len(reduced), -1)
 
 
 @functools.cache

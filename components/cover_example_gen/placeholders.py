@@ -34,7 +34,9 @@ def find_placeholders(rows: Sequence[InspectedRow], near: NearDuplicates) -> dic
         # One file that many rows name is one cover, given many times.
         if len({row.file for row in same}) >= max(LEAST_ROWS, LEAST_SHARE * len(rows)):
             placeholder = _describe(same, len(rows))
-            implausible = placeholder.flat or placeholder.share >= IMPLAUSIBLE_SHARE
+            # Rows that repeat a file and its genres are one cover, however many they are.
+            implausible = placeholder.images >= max(LEAST_ROWS, IMPLAUSIBLE_SHARE * len(near.ids))
+            implausible |= placeholder.flat
             if implausible or _as_mixed(Counter(row.genres for row in same), overall):
                 found |= {row.facts.image_id: placeholder for row in same if row.facts}
     return found

@@ -85,7 +85,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
     taken = range(len(selection.history), len(selection.spans))
-    near = _near_duplicates(_arrivals(ordered), config.threads)
+    near = _near_duplicates(ordered, config.threads)
     usable = [row for row in ordered if row.delivery in taken and not row.reason]
     placeholders = find_placeholders(usable, near)
     covers_proper = near.among(set(near.ids) - placeholders.keys())
@@ -171,9 +171,15 @@ def _protection(split: str) -> int:
     return SPLITS.index(split) if split else -1
 
 
-def _near_duplicates(arrivals: Sequence[Arrival], workers: int) -> NearDuplicates:
-    ids = [arrival.image_id for arrival in arrivals]
-    return NearDuplicates.find(ids, [arrival.perceptual_hash for arrival in arrivals], workers)
+def _near_duplicates(rows: Sequence[InspectedRow], workers: int) -> NearDuplicates:
+    facts = {row.facts.image_id: row.facts for row in rows if row.facts}
+    ids = [arrival.image_id for arrival in _arrivals(rows)]
+    return NearDuplicates.find(
+        ids,
+        [facts[image_id].perceptual_hash for image_id in ids],
+        [facts[image_id].thumbnail for image_id in ids],
+        workers,
+    )
 
 
 def _placed(row: InspectedRow, found: Places) -> InspectedRow:

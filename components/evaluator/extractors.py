@@ -53,7 +53,7 @@ def add_sliced_features(
 ) -> dict[str, Any]:
     """Adds the derived features to the extracts of one example; slice columns become slices."""
     features = dict(extracts[constants.FEATURES_KEY])
-    genres = np.size(features[GENRES])
+    genres = np.size(features.get(GENRES, ()))
     features[GENRE_COUNT] = np.array([describe_genre_count(genres)])
     sides = [np.ravel(features[key]) for key in (IMAGE_WIDTH, IMAGE_HEIGHT) if key in features]
     if sides:

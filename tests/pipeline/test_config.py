@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.contracts.label_schema import LabelSchema
+from components.contracts.label_schema import GENRES, LabelSchema, parse_schema
 from components.support.errors import ConfigError
 from pipeline.config import SHIPPED_CONFIGS, load_config
 
@@ -108,3 +109,16 @@ def test_another_schema_brings_its_own_genres(tmp_path: Path) -> None:
     assert LabelSchema.from_text(named.schema_text()).genres == ("soul", "folk")
     both = load_config("covers", ["genres=[salsa, tango]", f"schema={mine}"])
     assert both.genres is None, "what comes later holds"
+
+
+def test_the_schema_lets_covers_have_no_genre_if_they_may() -> None:
+    def genres(*overrides: str) -> schema_pb2.Feature:
+        text = load_config("sample", list(overrides)).schema_text()
+        features = parse_schema(text, "the schema").feature
+        return next(feature for feature in features if feature.name == GENRES)
+
+    assert genres().presence.min_fraction == 1.0
+    for overrides in ([], ["genres=[soul, folk]"]):
+        relaxed = genres("ingest.allow_no_genre=true", *overrides)
+        assert not relaxed.HasField("presence")
+        assert relaxed.value_count.min == 0

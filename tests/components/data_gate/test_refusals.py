@@ -10,7 +10,12 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.contracts.artifacts import GateDecision, Quarantine
 from components.contracts.decisions import read_decision, refusal_lines
 from components.contracts.files import ANOMALIES_FILE
-from components.contracts.quarantine import IngestSummary, write_quarantine, write_summary
+from components.contracts.quarantine import (
+    IngestSummary,
+    Placeholder,
+    write_quarantine,
+    write_summary,
+)
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
 from components.data_gate.refusals import decide, describe_drift
@@ -196,3 +201,28 @@ def test_a_genre_absent_from_one_split_names_the_split() -> None:
     (finding,) = _find(absent, {})
     assert "split 'eval'" in finding
     assert "Received: rock 0" in finding
+
+
+def test_a_placeholder_is_warned_of_and_stops_nothing() -> None:
+    found = Placeholder("0" * 64, "covers/none.jpg", 50, 12, 0.5, 4, flat=True)
+    set_aside = dataclasses.replace(
+        GOOD,
+        rows_ingested=49,
+        rows_quarantined=51,
+        quarantined_by_reason={"placeholder": 50, "missing_file": 1},
+        placeholders=(found,),
+    )
+    decision = decide(set_aside, {}, DataGateConfig(), "quarantine.jsonl")
+    assert decision.passed
+    (warning,) = decision.warnings
+    assert "covers/none.jpg" in warning.what
+    assert "50 rows (50.0%)" in warning.what
+    assert "set aside" in warning.what
+    faulty = dataclasses.replace(
+        set_aside, quarantined_by_reason={"placeholder": 48, "missing_file": 3}
+    )
+    (refusal,) = decide(faulty, {}, DataGateConfig(), "quarantine.jsonl").refusals
+    assert "3 of 100 (3.0%): missing_file 3." in refusal.what
+    kept = dataclasses.replace(GOOD, placeholders=(found,))
+    (warning,) = decide(kept, {}, DataGateConfig(), "quarantine.jsonl").warnings
+    assert "kept" in warning.what

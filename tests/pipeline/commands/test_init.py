@@ -229,3 +229,35 @@ def test_labels_in_lists_are_never_divided() -> None:
     proposed = propose_genres([(["N/A"], True), (["rock, pop", "jazz"], True)])
     assert sorted(proposed.counts) == ["N/A", "jazz", "rock, pop"]
     assert proposed.doubtful == ("N/A",)
+
+
+def test_columns_of_zeros_are_covers_without_a_genre(
+    tmp_path: Path, folder: Path, write_cover: Write
+) -> None:
+    data = tmp_path / "data"
+    rows: list[list[Any]] = [["image_name", *GENRES]]
+    for n in range(COVERS):
+        write_cover(data / f"{n:04d}.jpg", n)
+        rows.append([f"{n:04d}.jpg", *(int(n % 4 == g) for g in range(3))])
+    _table(data / "train.csv", rows)
+    code, output = _init(data)
+    assert code == 0, output
+    assert "6 rows name no genre: taken for covers without any of the genres" in output
+    assert "no_genre, such as" not in output
+    assert load_config(folder / "data.yaml").ingest.allow_no_genre
+
+
+def test_empty_cells_are_set_aside_and_the_option_is_named(
+    tmp_path: Path, folder: Path, write_cover: Write
+) -> None:
+    data = tmp_path / "data"
+    rows: list[list[Any]] = [["image", "genres"]]
+    for n in range(COVERS):
+        write_cover(data / f"{n:04d}.jpg", n)
+        rows.append([f"{n:04d}.jpg", GENRES[n % 3] if n % 4 else ""])
+    _table(data / "labels.csv", rows)
+    code, output = _init(data)
+    assert code == 0, output
+    assert "6 rows name no genre: set aside" in output
+    assert "ingest.allow_no_genre: true" in output
+    assert not load_config(folder / "data.yaml").ingest.allow_no_genre
