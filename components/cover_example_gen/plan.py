@@ -85,15 +85,17 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
     taken = range(len(selection.history), len(selection.spans))
-    near = _near_duplicates(ordered, config.threads)
+    arrivals = _arrivals(ordered)
+    near = _near_duplicates(ordered, arrivals, config.threads)
     usable = [row for row in ordered if row.delivery in taken and not row.reason]
     placeholders = find_placeholders(usable, near)
-    covers_proper = near.among(set(near.ids) - placeholders.keys())
-    if config.near_duplicates.placeholders == "quarantine":
+    covers_proper = near.among(set(near.ids) - placeholders.keys()) if placeholders else near
+    if placeholders and config.near_duplicates.placeholders == "quarantine":
         ordered = [set_aside(row, placeholders) for row in ordered]
+        arrivals = [each for each in arrivals if each.image_id not in placeholders]
         near = covers_proper
     # Places follow from the genres as given: those that a later span brings must move nothing.
-    found = find_places(_arrivals(ordered), config.splits, config.threads, near.pairs)
+    found = find_places(arrivals, config.splits, config.threads, near.pairs)
     places = found.by_id
     given = [row for row in ordered if row.delivery in taken]
     settled, contradictions = settle_labels(given, covers_proper, config.near_duplicates.labels)
@@ -171,9 +173,11 @@ def _protection(split: str) -> int:
     return SPLITS.index(split) if split else -1
 
 
-def _near_duplicates(rows: Sequence[InspectedRow], workers: int) -> NearDuplicates:
+def _near_duplicates(
+    rows: Sequence[InspectedRow], arrivals: Sequence[Arrival], workers: int
+) -> NearDuplicates:
     facts = {row.facts.image_id: row.facts for row in rows if row.facts}
-    ids = [arrival.image_id for arrival in _arrivals(rows)]
+    ids = [arrival.image_id for arrival in arrivals]
     return NearDuplicates.find(
         ids,
         [facts[image_id].perceptual_hash for image_id in ids],

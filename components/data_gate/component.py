@@ -8,9 +8,11 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.contracts.artifacts import GateDecision, Quarantine
 from components.contracts.decisions import DataRefused, write_decision
+from components.contracts.nodes import DATA_GATE
 from components.contracts.quarantine import QUARANTINE_FILE_NAME, read_summary
 from components.data_gate.config import DataGateConfig
 from components.data_gate.refusals import decide, read_anomalies
+from components.support import progress
 
 
 @component
@@ -44,5 +46,7 @@ def DataGate(
         str(Path(quarantine.uri) / QUARANTINE_FILE_NAME),
     )
     write_decision(decision.uri, decided)
+    for warning in decided.warnings if decided.passed else ():
+        progress.warn(DATA_GATE, warning.what)
     if not decided.passed:
         raise DataRefused(decided)

@@ -4,9 +4,9 @@
 - "change" compares with the latest pushed model, both on the same test covers. A change for the
   worse is allowed up to the tolerance, and up to what chance explains: as long as the confidence
   interval of the change includes no change or an improvement.
-- A genre that no example has, or that every example has, refuses: nothing is known about it. One
-  with fewer examples with it, or without it, than the minimum is not decisive.
-- An undefined value refuses.
+- A genre with fewer examples with it, or without it, than the minimum is not decisive. That goes
+  for one that no example has, too. One that every example has refuses: nothing is known about it.
+- An undefined value of a genre with examples, or of all genres, refuses.
 - Without a pushed model, or if the pushed model's value is undefined while this one's is not, there
   is nothing to be worse than.
 """
@@ -98,6 +98,8 @@ def judge(rule: Rule, values: Mapping[str, float], support: Support | None) -> S
     value = values.get(rule.metric, math.nan)
     change = values.get(rule.metric + CHANGE)
     allowed = None if rule.kind != "change" or change is None else _allowed(rule, values, change)
+    if support is not None and not support.positives and support.negatives:
+        return Standing(Status.NOT_DECIDED, 0.0, allowed)
     if math.isnan(value) or (support is not None and not support.is_known):
         return Standing(Status.FAILED, math.nan, allowed)
     if rule.kind == "change":

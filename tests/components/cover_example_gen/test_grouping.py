@@ -14,7 +14,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.groups import Arrival, Place, assign_places
 from components.cover_example_gen.images import AcceptedImages, inspect_image
 from components.cover_example_gen.near_duplicates import DISTANCE, find_near_duplicates
-from components.cover_example_gen.perceptual_hash import perceptual_hashes
+from components.cover_example_gen.perceptual_hash import cover_hashes, perceptual_hashes
 from components.cover_example_gen.splits import assign_split
 
 SHARES = {"train": 0.7, "eval": 0.1, "test": 0.2}
@@ -50,6 +50,20 @@ def test_the_hashes_are_the_librarys(draw_cover: Callable[..., Image.Image]) -> 
         for cover in covers
     ]
     np.testing.assert_array_equal(hashes, np.stack(expected))
+
+
+def test_flat_covers_are_compared_by_their_brightness(
+    draw_cover: Callable[..., Image.Image],
+) -> None:
+    levels = (0, 1, 4, 40, 128, 250, 255)
+    flat = [np.full((32, 32), level, np.uint8) for level in levels]
+    flat[3][::2, ::2] += 2  # what coding makes of one level
+    others = [np.asarray(draw_cover(seed, 32).convert("L")) for seed in range(3)]
+    hashes, are_flat = cover_hashes(np.stack([*flat, *others]))
+    assert are_flat.tolist() == [True] * len(flat) + [False] * len(others)
+    np.testing.assert_array_equal(hashes[len(flat) :], perceptual_hashes(np.stack(others)))
+    pairs = _pairs([each.tobytes() for each in hashes])
+    assert pairs == [(1, 0), (2, 0), (2, 1), (6, 5)]
 
 
 def test_re_issues_are_near_duplicates_and_others_are_not(

@@ -36,16 +36,23 @@ def _change(change: float, low: float, high: float, metric: str = "roc_auc") -> 
         (19, 200, Status.NOT_DECIDED),
         (200, 19, Status.NOT_DECIDED),
         (1, 1, Status.NOT_DECIDED),
-        (0, 200, Status.FAILED),
+        (0, 200, Status.NOT_DECIDED),
         (200, 0, Status.FAILED),
+        (0, 0, Status.FAILED),
     ],
 )
-def test_few_examples_do_not_decide_but_none_at_all_do(
+def test_few_examples_do_not_decide_but_a_genre_of_all_does(
     positives: int, negatives: int, status: Status
 ) -> None:
     standing = _judge("at least", 0.6, 0.7, Support(positives, negatives))
     assert standing.status is status
     assert (standing.margin >= 0.0) is (status is not Status.FAILED)
+
+
+def test_a_genre_without_examples_does_not_decide_by_an_undefined_value() -> None:
+    for kind in ("at least", "at most", "change"):
+        standing = _judge(kind, 0.6, NAN, Support(0, 200))
+        assert standing == (Status.NOT_DECIDED, 0.0, None)
 
 
 def test_a_bound_is_held_by_the_bound_itself_and_by_no_undefined_value() -> None:
