@@ -157,7 +157,9 @@ class IngestSummary:
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
             previous span's; empty without a previous span.
         united_labels: covers whose rows name different genres; such a cover gets all of them.
-        converted: why covers were converted, such as `WebP` or `rotated` -> number of covers.
+        converted: format, such as `WebP` -> number of covers converted from it.
+        corrected: what was wrong with a JPEG or PNG, such as `rotated` or `transparent` -> number
+            of covers converted for that.
         imperfect: covers whose file has a harmless imperfection, such as a wrong version.
         contradicting_pairs: outcome -> number of pairs in `contradictions.jsonl`.
         placeholders: pictures in place of many covers.
@@ -184,6 +186,7 @@ class IngestSummary:
     drift_examples: tuple[int, ...] = ()
     united_labels: int = 0
     converted: dict[str, int] = dataclasses.field(default_factory=dict)
+    corrected: dict[str, int] = dataclasses.field(default_factory=dict)
     imperfect: int = 0
     contradicting_pairs: dict[str, int] = dataclasses.field(default_factory=dict)
     placeholders: tuple[Placeholder, ...] = ()

@@ -23,6 +23,7 @@ from components.contracts.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
 from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import IngestSummary, QuarantinedRow, count_reasons
 from components.cover_example_gen.config import IngestConfig
+from components.cover_example_gen.conversion import CONVERTIBLE_FORMATS
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.plan import Plan, Shard, make_plan, plan_shards
 from components.cover_example_gen.rows import InspectedRow, inspect_rows
@@ -105,6 +106,8 @@ def summarise(
     duplicates = [size for size in group_sizes.values() if size > 1]
     numbers = tuple(span.number for span in selection.taken if span.number is not None)
     previous = selection.previous
+    conversions = _added(report.converted for report in written)
+    foreign = CONVERTIBLE_FORMATS
     return IngestSummary(
         source=", ".join(span.source.name for span in selection.taken),
         rows_given=rows_given,
@@ -120,7 +123,8 @@ def summarise(
         previous_span=previous.number if previous else None,
         drift_examples=tuple(examples[split] for split in DRIFT_SPLITS) if previous else (),
         united_labels=plan.united_labels,
-        converted=_added(report.converted for report in written),
+        converted={kind: count for kind, count in conversions.items() if kind in foreign},
+        corrected={kind: count for kind, count in conversions.items() if kind not in foreign},
         imperfect=sum(report.imperfect for report in written),
         contradicting_pairs=dict(Counter(pair.outcome for pair in plan.contradictions)),
         placeholders=plan.placeholders,

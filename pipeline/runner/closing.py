@@ -56,9 +56,10 @@ def describe_ingest(summary: IngestSummary) -> str:
         )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")
-    if summary.converted:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.converted.items())
-        parts.append(f"{sum(summary.converted.values()):,} converted ({kinds})")
+    for images, what in ((summary.converted, "converted"), (summary.corrected, "corrected")):
+        if images:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in images.items())
+            parts.append(f"{sum(images.values()):,} {what} ({kinds})")
     if summary.imperfect:
         parts.append(f"{summary.imperfect:,} imperfect but whole")
     if summary.clutter:

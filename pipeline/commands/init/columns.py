@@ -45,6 +45,7 @@ _GENRES = (
 )
 _SPLITS = (SPLIT_COLUMN, "subset", "set", "fold", "partition", "usage", "ml_use", "dataset")
 _ENOUGH = 0.5
+_MOST_NAMED = 20
 _MOST_SLICE_VALUES = 0.8  # a column with more distinct values than this share of rows is an id
 
 
@@ -180,7 +181,7 @@ def _propose_genres(
         return named[0].name
     if len(flags) > 1:
         said.append(
-            f"genres: {len(flags)} columns of 0 and 1, each named like its genre; leave out of "
+            f"genres: {len(flags)} columns of 0 and 1: {_listed_names(flags)}; leave out of "
             "ingest.columns.genres those that are no genre"
         )
         return tuple(column.name for column in flags)
@@ -244,6 +245,12 @@ def _rank(name: str, names: Sequence[str]) -> int:
 
 def _same(name: str, other: str) -> bool:
     return name.strip().casefold() == other.strip().casefold()
+
+
+def _listed_names(columns: Sequence[Column]) -> str:
+    names = [column.name for column in columns]
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _listed(columns: Sequence[Column]) -> str:

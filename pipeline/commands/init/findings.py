@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from components.contracts.genre_names import spelling
 from components.contracts.label_schema import LabelSchema
 from components.cover_example_gen.columns import choose_columns
 from components.cover_example_gen.config import ColumnsConfig, IngestConfig
@@ -88,8 +89,8 @@ def find_out(data: Path, config: IngestConfig, schema: LabelSchema) -> Findings:
         one_hot = columns is not None and isinstance(columns.config.genres, tuple)
         without_genre = sum(not row.genres for row in rows if not row.problem)
         allow_no_genre = config.allow_no_genre or (one_hot and without_genre > 0)
-        if columns and isinstance(columns.config.genres, tuple):
-            genres.counts.update(dict.fromkeys(columns.config.genres, 0))
+        if columns:
+            columns = _without_empty_genres(columns, genres)
         if len(genres.counts) < 2:
             raise DataError(
                 f"Expected at least two genres in {data}. Received: "
@@ -129,6 +130,22 @@ def _propose_columns(source: Source, given: ColumnsConfig) -> ProposedColumns | 
     proposed = propose_columns(part.manifest.name, columns, locations, part.folder, given)
     choose_columns(part.manifest, table, proposed.config, ())
     return proposed
+
+
+def _without_empty_genres(columns: ProposedColumns, genres: ProposedGenres) -> ProposedColumns:
+    """Leaves out columns of 0 and 1 that are never 1: nothing can be learnt of such a genre."""
+    named = columns.config.genres
+    if not isinstance(named, tuple):
+        return columns
+    known = set(map(spelling, genres.counts))
+    empty = [name for name in named if spelling(name) not in known]
+    if not empty:
+        return columns
+    config = columns.config.model_copy(
+        update={"genres": tuple(name for name in named if name not in empty)}
+    )
+    said = f"left out, as no row has them: {', '.join(empty)}"
+    return dataclasses.replace(columns, config=config, found=(*columns.found, said))
 
 
 def _columns(table: Table, part: Part) -> list[Column]:

@@ -341,7 +341,9 @@ def test_nothing_else_is_quarantined_and_nothing_is_lost(result: Any) -> None:
     accepted = len(ACCEPTED) + len(CONVERTED) + len(IMPERFECT)
     assert result.summary.rows_given == len(REJECTED) + accepted
     assert result.summary.examples == accepted
-    assert result.summary.converted == Counter(CONVERTED.values())
+    counts = result.summary.converted | result.summary.corrected
+    assert counts == Counter(CONVERTED.values())
+    assert set(result.summary.corrected) == {"rotated", "transparent", "CMYK"}
     assert result.summary.imperfect == len(IMPERFECT)
     assert result.summary.clutter == {}
 
