@@ -90,7 +90,7 @@ class Unreadable:
         return {"image": str(self.image), "reason": self.reason, "error": self.error}
 
     def __str__(self) -> str:
-        return f"{self.image}: {self.reason}: {self.error}"
+        return f"{self.image}: {self.error} ({self.reason})"
 
 
 def predict_files(

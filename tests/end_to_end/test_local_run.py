@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from components.contracts.signatures import CONFIG_FILE
 from pipeline.cli import main
@@ -130,7 +131,7 @@ def test_the_pushed_model_answers_through_both_signatures(
         main, ["predict", str(image), "--pipeline-root", str(workspace / "root"), "--json"]
     )
     assert predicted.exit_code == 0
-    (prediction,) = json.loads(predicted.stdout)
+    prediction = json.loads(predicted.stdout)
     model = tf.saved_model.load(result["pushed_model"])
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.read_bytes()]))
     example = tf.train.Example(
@@ -144,16 +145,36 @@ def test_the_pushed_model_answers_through_both_signatures(
     assert [name.decode() for name in served["genres"].numpy()[0]] == result["evaluation"]["genres"]
 
 
-def test_an_undecodable_image_is_refused_by_predict(
-    first: tuple[dict[str, Any], str], workspace: Path
-) -> None:
-    page, image = workspace / "page.jpg", workspace / "covers" / "images" / "00000.jpg"
+def test_predict_answers_file_by_file(first: tuple[dict[str, Any], str], workspace: Path) -> None:
+    """A file that cannot be read keeps no other from its answer."""
+    image = workspace / "covers" / "images" / "00000.jpg"
+    page, gone = workspace / "page.jpg", workspace / "gone.jpg"
     page.write_text("<html></html>")
-    outcome = CliRunner().invoke(
-        main, ["predict", str(image), str(page), "--pipeline-root", str(workspace / "root")]
-    )
+    turned, webp = workspace / "turned.png", workspace / "cover.webp"
+    with Image.open(image) as opened:
+        opened.save(webp, lossless=True)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        opened.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    files = [page, image, gone, webp, turned]
+    command = ["predict", *map(str, files), "--pipeline-root", str(workspace / "root")]
+    outcome = CliRunner().invoke(main, command)
     assert outcome.exit_code == 3
     assert f"{page}: Expected an image. Received: 13 bytes" in outcome.output
+    assert f"{gone}: Expected a file." in outcome.output
+    assert f"{image}: " in outcome.output
+    assert "2 of 5 that cannot" in outcome.output
+    as_json = CliRunner().invoke(main, [*command, "--json"])
+    assert as_json.exit_code == 3
+    answers = [json.loads(line) for line in as_json.stdout.splitlines() if line.startswith("{")]
+    assert [answer["image"] for answer in answers] == list(map(str, files))
+    assert [answer.get("reason") for answer in answers] == [
+        "not_an_image", None, "missing_file", None, None
+    ]  # fmt: skip
+    plain, from_webp, from_turned = (answers[at]["probabilities"] for at in (1, 3, 4))
+    # The same picture; but a large JPEG is reduced while it is decoded, in another way than a PNG.
+    assert from_webp == pytest.approx(from_turned, abs=1e-6)
+    assert from_webp == pytest.approx(plain, abs=0.03)
 
 
 def test_running_again_runs_nothing_and_gives_the_same_verdict(
