@@ -365,7 +365,7 @@ def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> N
         ("runs",),
         ("report",),
         ("diagnose",),
-        ("schema", "infer", "{root}/covers"),
+        ("init", "{root}/covers", "--output", "{root}/proposed.yaml"),
         ("compile", "--config", "{root}/tiny.yaml", "--image", "x", "-o", "{root}/p.yaml"),
     ],
     ids=lambda arguments: arguments[0],
@@ -379,7 +379,7 @@ def test_a_person_sees_no_warning_of_a_library(
         "pipeline",
         *(part.format(root=workspace) for part in arguments),
     ]
-    if arguments[0] not in ("schema", "compile"):
+    if arguments[0] not in ("init", "compile"):
         command += ["--pipeline-root", str(workspace / "root")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0

@@ -21,5 +21,5 @@ from components.evaluator.extractors import GENRE_COUNT, add_sliced_features
 def test_covers_are_sliced_by_their_number_of_genres(
     features: dict[str, Any], expected: str
 ) -> None:
-    found = add_sliced_features({constants.FEATURES_KEY: features})[constants.FEATURES_KEY]
+    found = add_sliced_features({constants.FEATURES_KEY: features}, {})[constants.FEATURES_KEY]
     assert found[GENRE_COUNT].tolist() == [expected]
