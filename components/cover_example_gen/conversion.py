@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from components.contracts.quarantine import Reason, RowRejected
@@ -72,6 +73,8 @@ def is_transparent(encoded: bytes, image_format: str) -> bool:
         image = open_image(encoded, image_format)
         if not image.has_transparency_data:
             return False
+        if image.mode in _SIXTEEN_BITS:
+            return bool(_is_clear(image).any())
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         return bool(alpha.min() < _OPAQUE)
 
@@ -105,7 +108,11 @@ def convert(encoded: bytes, image_format: str, background: str) -> bytes:
 
 def _as_rgb(image: Image.Image, background: str, *, keeps_alpha: bool) -> Image.Image:
     if image.mode in _SIXTEEN_BITS:
-        return Image.fromarray((np.asarray(image, np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+        gray = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+        rgb = Image.fromarray(gray).convert("RGB")
+        if image.has_transparency_data:
+            rgb.paste(background, mask=Image.fromarray(_is_clear(image)))
+        return rgb
     if image.mode not in _PLAIN_MODES:
         raise RowRejected(
             Reason.UNSUPPORTED_COLOURS,
@@ -117,6 +124,11 @@ def _as_rgb(image: Image.Image, background: str, *, keeps_alpha: bool) -> Image.
         return image.convert("RGB")
     below = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(below, image.convert("RGBA")).convert("RGB")
+
+
+def _is_clear(image: Image.Image) -> NDArray[np.bool_]:
+    """Tells which 16-bit grey pixels have the transparent grey level: Pillow ignores it."""
+    return np.asarray(image, np.uint16) == image.info["transparency"]
 
 
 @functools.cache

@@ -42,12 +42,14 @@ _ISO_MEDIA = {
 
 # Baseline, extended and progressive: what every JPEG decoder reads. Of the others, arithmetic-coded
 # ones are converted.
-_READABLE_FRAMES = (0xC0, 0xC1, _PROGRESSIVE := 0xC2)
+_READABLE_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL_FRAMES = (0xC0, 0xC1, 0xC9)  # without those of lossless and hierarchical JPEGs
 _APP1, _APP14 = 0xE1, 0xEE
-_END_OF_HEADER = (0xD9, 0xDA)
+_SCAN, _END = 0xDA, 0xD9
+_WITHOUT_CONTENT = frozenset((0x01, *range(0xD0, 0xD8)))
 _GRAY, _RGB, _CMYK = 1, 3, 4
-# Cameras and editors write progressive JPEGs of about ten scans; each costs a pass over the image.
+# Cameras and editors write JPEGs of about ten scans at most; each costs a pass over the image.
 _MOST_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
 # Kinds of conversion, beside the names of formats.
@@ -134,9 +136,11 @@ def _read_jpeg(encoded: bytes) -> Header:
     frame = next((marker for marker in segments if marker in _FRAMES), None)
     if frame is None:
         raise _undecodable("a JPEG without a frame header")
-    if frame == _PROGRESSIVE and encoded.count(_START_OF_SCAN) > _MOST_SCANS:
-        raise _undecodable(f"a JPEG of {encoded.count(_START_OF_SCAN)} scans")
     _, height, width, channels = struct.unpack_from(">BHHB", encoded, segments[frame])
+    # One scan of all colour channels is the only one that decoders accept of such a JPEG.
+    has_one_scan = frame in _SEQUENTIAL_FRAMES and encoded[segments.get(_SCAN, 0)] == channels
+    if not has_one_scan and encoded.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise _undecodable(f"a JPEG of {encoded.count(_START_OF_SCAN)} scans")
     if channels not in (_GRAY, _RGB, _CMYK):
         raise _undecodable(f"a JPEG of {channels} colour channels")
     orientation = orientation_of(open_image(encoded, "JPEG")) if _APP1 in segments else 1
@@ -151,16 +155,21 @@ def _read_jpeg(encoded: bytes) -> Header:
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
-    """Yields marker and position of the content of each segment before the coded image."""
+    """Yields marker and position of the content of each segment up to the first scan's header."""
     at = 2
     while at + 12 <= len(encoded) and encoded[at] == 0xFF:
         marker = encoded[at + 1]
-        if marker in _END_OF_HEADER:
+        if marker == _END:
             return
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
+        if marker in _WITHOUT_CONTENT:
+            at += 2
+            continue
         yield marker, at + 4
+        if marker == _SCAN:
+            return
         at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
 
 

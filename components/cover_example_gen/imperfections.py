@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import numpy as np
 import simplejpeg
@@ -19,6 +19,11 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _END_OF_IMAGE = b"\xff\xd9"
 # Bytes that a damaged scan leaves over are arbitrary: so many of one value or of text are padding.
 _LEAST_PADDING = 8
+_FILL = frozenset((0x00, 0xFF))
+# The last byte of a whole scan may look like fill, as 0xff is followed by a zero there.
+_MOST_FILL_IN_SCAN = 2
+# Some bytes before a text look like text by chance, and decoders read ahead by eight.
+_MOST_TEXT_IN_SCAN = 16
 _TEXT = frozenset(string.printable.encode("ascii"))
 _JFIF = b"JFIF\0"
 _JFIF_VERSION = b"\1\1"
@@ -37,9 +42,10 @@ def is_whole_jpeg(encoded: bytes, complaint: str, decode: Callable[[bytes], np.n
         complaint: what libjpeg says.
         decode: the model's decoder; raises on what it does not read.
     """
-    cleaned = _clean_jpeg(encoded, complaint)
-    if cleaned is None:
-        return False
+    return any(_is_same_picture(encoded, each, decode) for each in _clean_jpegs(encoded, complaint))
+
+
+def _is_same_picture(encoded: bytes, cleaned: bytes, decode: Callable[[bytes], np.ndarray]) -> bool:
     try:
         simplejpeg.decode_jpeg(cleaned, "GRAY", strict=True)
     except ValueError:
@@ -47,44 +53,60 @@ def is_whole_jpeg(encoded: bytes, complaint: str, decode: Callable[[bytes], np.n
     return bool(np.array_equal(decode(encoded), decode(cleaned)))
 
 
-def _clean_jpeg(encoded: bytes, complaint: str) -> bytes | None:
+def _clean_jpegs(encoded: bytes, complaint: str) -> Iterator[bytes]:
+    """Yields what the file may be without the imperfection."""
     extraneous = _EXTRANEOUS.search(complaint)
     if extraneous:
-        return _without_padding(encoded, int(extraneous[1]))
-    if "unknown JFIF revision" in complaint:
+        yield from _without_padding(encoded, int(extraneous[1]))
+    elif "unknown JFIF revision" in complaint:
         at = encoded.find(_JFIF) + len(_JFIF)
-        return encoded[:at] + _JFIF_VERSION + encoded[at + len(_JFIF_VERSION) :]
-    if "Invalid SOS parameters" in complaint:
-        return _with_plain_scan(encoded)
-    if "Unknown Adobe color transform" in complaint:
-        return _with_adobe_transform(encoded)
-    return None
+        yield encoded[:at] + _JFIF_VERSION + encoded[at + len(_JFIF_VERSION) :]
+    elif "Invalid SOS parameters" in complaint:
+        yield from _with_plain_scan(encoded)
+    elif "Unknown Adobe color transform" in complaint:
+        yield from _with_adobe_transform(encoded)
 
 
-def _without_padding(encoded: bytes, extraneous: int) -> bytes | None:
-    """Takes padding out; the decoder may have read a few bytes of it before it noticed."""
+def _without_padding(encoded: bytes, extraneous: int) -> Iterator[bytes]:
+    """Yields the file without all its padding, including what the decoder took for picture.
+
+    Zeros decode to a picture as well: where they replace the end of a scan, the decoder reads as
+    many as it needs and complains of the rest only. Without all of them, such a scan is too short.
+    """
     end = encoded.rfind(_END_OF_IMAGE)
-    padding = encoded[max(0, end - max(extraneous, _LEAST_PADDING)) : end]
-    if len(set(padding)) != 1 and not _TEXT.issuperset(padding):
-        return None
-    return encoded[: end - extraneous] + encoded[end:]
+    if end < _LEAST_PADDING:
+        return
+    last = encoded[end - 1]
+    filled = _run_before(encoded, end, _FILL if last in _FILL else frozenset((last,)))
+    if filled >= _LEAST_PADDING:
+        for kept in range(_MOST_FILL_IN_SCAN + 1):
+            yield encoded[: end - filled + kept] + encoded[end:]
+    text = _run_before(encoded, end, _TEXT)
+    if text >= _LEAST_PADDING and 0 <= text - extraneous <= _MOST_TEXT_IN_SCAN:
+        yield encoded[: end - extraneous] + encoded[end:]
 
 
-def _with_plain_scan(encoded: bytes) -> bytes | None:
+def _run_before(encoded: bytes, end: int, values: Container[int]) -> int:
+    """Counts the bytes of these values that directly precede a position."""
+    start = end
+    while start and encoded[start - 1] in values:
+        start -= 1
+    return end - start
+
+
+def _with_plain_scan(encoded: bytes) -> Iterator[bytes]:
     """Sets the fields of a sequential JPEG's scan header that only progressive ones use."""
     for marker, at, length in _segments(encoded):
         if marker == _START_OF_SCAN:
             last = at + length
-            return encoded[: last - 3] + _WHOLE_SPECTRUM + encoded[last:]
-    return None
+            yield encoded[: last - 3] + _WHOLE_SPECTRUM + encoded[last:]
 
 
-def _with_adobe_transform(encoded: bytes) -> bytes | None:
+def _with_adobe_transform(encoded: bytes) -> Iterator[bytes]:
     """Sets the colour transform that decoders assume if they do not know the one given."""
     for marker, at, length in _segments(encoded):
         if marker == _ADOBE and length >= 14:
-            return encoded[: at + 13] + b"\1" + encoded[at + 14 :]
-    return None
+            yield encoded[: at + 13] + b"\1" + encoded[at + 14 :]
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:

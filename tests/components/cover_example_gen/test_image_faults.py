@@ -43,6 +43,10 @@ REJECTED = {
     "wiped.jpg": "undecodable_image",
     "header-only.jpg": "undecodable_image",
     "many-scans.jpg": "undecodable_image",
+    "many-scans-baseline.jpg": "undecodable_image",
+    "many-scans-arithmetic.jpg": "undecodable_image",
+    "many-scans-hidden.jpg": "undecodable_image",
+    "zero-filled.jpg": "undecodable_image",
     "truncated.png": "undecodable_image",
     "wrong-byte.png": "undecodable_image",
     "page.jpg": "not_an_image",
@@ -94,6 +98,7 @@ CONVERTED = {
     "transparent.png": "transparent",
     "transparent-palette.png": "transparent",
     "transparent-grey.png": "transparent",
+    "transparent-16-bit.png": "transparent",
 }
 # Every viewer shows these, and strict decoders complain.
 IMPERFECT = (
@@ -140,14 +145,28 @@ def _flip(encoded: bytes, at: int) -> bytes:
     return bytes(damaged)
 
 
-def _png(width: int, height: int, depth: int, colours: int, raw: bytes) -> bytes:
+def _png(
+    width: int, height: int, depth: int, colours: int, raw: bytes, transparent: bytes = b""
+) -> bytes:
     def chunk(name: bytes, content: bytes) -> bytes:
         size, check = len(content), zlib.crc32(name + content)
         return struct.pack(">I", size) + name + content + struct.pack(">I", check)
 
     header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+    if transparent:
+        parts.insert(1, (b"tRNS", transparent))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def _rows16(pixels: np.ndarray) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def _noisy(seed: int = 0, side: int = 160) -> bytes:
+    """A cover with grain: its scan has more bytes than zeros need for the same blocks."""
+    grain = np.random.default_rng(seed).normal(128, 40, (side, side, 3)).clip(0, 255)
+    return _encode(Image.fromarray(grain.astype(np.uint8)), "JPEG", quality=90)
 
 
 def _turned(orientation: int) -> Image.Exif:
@@ -159,6 +178,19 @@ def _turned(orientation: int) -> Image.Exif:
 def _wiped(encoded: bytes) -> bytes:
     half = len(encoded) // 2
     return encoded[:half] + bytes(200) + encoded[half + 200 :]
+
+
+def _filled(encoded: bytes, share: float, value: int) -> bytes:
+    """Replaces the end of a scan, as an aborted download into a file of the full size does."""
+    scan = encoded.index(b"\xff\xda") + 20
+    at = scan + int((len(encoded) - 2 - scan) * share)
+    return encoded[:at] + bytes([value]) * (len(encoded) - 2 - at) + encoded[-2:]
+
+
+def _with_scans(encoded: bytes, frame: int, number: int) -> bytes:
+    """Has many scans of the first colour channel, which all cost a pass over the image."""
+    before = encoded[: encoded.index(b"\xff\xda")].replace(b"\xff\xc0", bytes([0xFF, frame]), 1)
+    return before + b"\xff\xda\0\x08\1\1\0\0\x3f\0\0\0" * number + b"\xff\xd9"
 
 
 def _with(encoded: bytes, mark: bytes, content: bytes) -> bytes:
@@ -203,7 +235,6 @@ def _write_files(root: Path, draw: Draw) -> None:
     with_alpha.putpixel((5, 5), (1, 2, 3, 254))
     frames = [cover(), cover()]
     rgb16 = (np.asarray(cover()).astype(np.uint16) * 257).astype(">u2")
-    rows16 = b"".join(b"\0" + row.tobytes() for row in rgb16)
     with_exif = jpeg(exif=exif)
     scan = progressive.rindex(b"\xff\xda")
     files = {
@@ -211,6 +242,11 @@ def _write_files(root: Path, draw: Draw) -> None:
         "truncated.jpg": plain[: len(plain) * 9 // 10],
         "truncated-progressive.jpg": progressive[: len(progressive) * 9 // 10],
         "no-end.jpg": plain[:-2],
+        "zero-filled.jpg": _filled(_noisy(), 0.5, 0),
+        "many-scans-baseline.jpg": _with_scans(plain, 0xC0, 70),
+        "many-scans-arithmetic.jpg": _with_scans(plain, 0xC9, 70),
+        # A marker without content, whose "content" would hide the scans.
+        "many-scans-hidden.jpg": plain[:2] + b"\xff\x01" + _with_scans(plain, 0xC0, 70)[2:],
         "wiped.jpg": plain[: len(plain) // 2] + bytes(200) + plain[len(plain) // 2 + 200 :],
         "header-only.jpg": plain[: plain.index(b"\xff\xda")],
         "many-scans.jpg": progressive[:-2] + progressive[scan:-2] * 70 + b"\xff\xd9",
@@ -251,7 +287,7 @@ def _write_files(root: Path, draw: Draw) -> None:
         "grey-16-bit.png": _encode(
             Image.fromarray(np.asarray(cover().convert("L")).astype(np.uint16) * 257), "PNG"
         ),
-        "colour-16-bit.png": _png(100, 100, 16, 2, rows16),
+        "colour-16-bit.png": _png(100, 100, 16, 2, _rows16(rgb16)),
         "opaque-alpha.png": _encode(cover().convert("RGBA"), "PNG"),
         "grey-alpha.png": _encode(cover().convert("LA"), "PNG"),
         "interlaced.png": _encode(cover(), "PNG", interlace=1),
@@ -259,6 +295,7 @@ def _write_files(root: Path, draw: Draw) -> None:
         "png-named.jpg": _encode(cover(), "PNG"),
         "jpeg-named.png": jpeg(),
     }
+    grey16 = (np.asarray(cover().convert("L")).astype(np.uint16) * 257).astype(">u2")
     # Drawn last, so that the others stay what they are.
     files |= {
         "transparent.gif": _encode(cover().quantize(32), "GIF", transparency=3),
@@ -286,6 +323,9 @@ def _write_files(root: Path, draw: Draw) -> None:
         "archive.jp2": _encode(cover(), "JPEG2000"),
         "mirrored.jpg": jpeg(exif=_turned(5)),
         "rotated.png": _encode(cover(), "PNG", exif=_turned(6)),
+        "transparent-16-bit.png": _png(
+            100, 100, 16, 0, _rows16(grey16), transparent=grey16[5, 5].tobytes()
+        ),
         "transparent-grey.png": _encode(with_alpha.convert("LA"), "PNG"),
         "rotated-truncated.jpg": with_exif[: len(with_exif) * 9 // 10],
         "rotated-damaged.jpg": _wiped(with_exif),
@@ -384,7 +424,9 @@ def _upright_on_white(encoded: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(encoded)) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode == "I;16":
-            return np.repeat((np.asarray(image) // 257)[:, :, None], 3, axis=2)
+            grey = np.asarray(image) // 257
+            grey[np.asarray(image) == image.info.get("transparency")] = 255
+            return np.repeat(grey[:, :, None], 3, axis=2)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -419,6 +461,32 @@ def test_bytes_that_damage_leaves_over_are_no_padding(draw_cover: Draw) -> None:
             refused += bool(complaint)
             assert not (complaint and is_whole_jpeg(damaged, complaint, _decode))
     assert refused > 50
+
+
+@pytest.mark.parametrize("value", [0x00, 0x20])
+def test_a_scan_whose_end_was_overwritten_is_no_padded_one(value: int) -> None:
+    """Zeros and spaces decode to a picture, and what it does not need looks like padding."""
+    looks_padded = 0
+    for seed in range(5):
+        for share in (0.2, 0.5, 0.8, 0.95):
+            damaged = _filled(_noisy(seed), share, value)
+            complaint = _complaint(damaged)
+            looks_padded += "extraneous bytes before marker 0xd9" in complaint
+            assert not is_whole_jpeg(damaged, complaint, _decode)
+    assert looks_padded > 10
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [bytes(8), bytes(65), bytes(5000), b"\xaa" * 30, b" " * 40, b"made by a tool, v1.2\r\n" * 3],
+)
+def test_padding_of_a_whole_scan_is_harmless(padding: bytes, draw_cover: Draw) -> None:
+    for seed in range(20):
+        for options in ({}, {"progressive": True}, {"optimize": True}):
+            whole = _encode(draw_cover(seed, 100), "JPEG", quality=90, **options)
+            padded = whole[:-2] + padding + whole[-2:]
+            complaint = _complaint(padded)
+            assert not complaint or is_whole_jpeg(padded, complaint, _decode), (seed, options)
 
 
 def _complaint(encoded: bytes) -> str:
