@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import socket
 import struct
@@ -374,6 +375,13 @@ def by_name(result: Any) -> dict[str, tf.train.Example]:
 @pytest.mark.parametrize("name", REJECTED)
 def test_a_bad_image_is_quarantined_with_a_reason(name: str, result: Any) -> None:
     assert result.reasons()[f"rock/{name}"] == REJECTED[name]
+
+
+@pytest.mark.parametrize("name", [name for name in REJECTED if name.startswith("many-scans")])
+def test_many_scans_are_refused_before_any_is_decoded(name: str, result: Any) -> None:
+    rows = result.quarantined
+    (detail,) = rows["detail"][rows["path"] == f"rock/{name}"]
+    assert re.search(r"a JPEG of \d+ scans", detail)
 
 
 def test_nothing_else_is_quarantined_and_nothing_is_lost(result: Any) -> None:
