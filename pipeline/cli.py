@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,12 @@ class _Data(click.ParamType):
         from components.support.file_systems import is_url
 
         return value if is_url(value) else Path(value)
+
+
+def _check_colour(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not re.fullmatch("#[0-9a-fA-F]{6}", value):
+        raise click.BadParameter(f"Expected a colour as #rrggbb. Received: {value!r}.")
+    return value
 
 
 _DATA = _Data()
@@ -130,6 +137,7 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 @click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
 @click.option(
     "--background",
+    callback=_check_colour,
     default=_WHITE,
     show_default=True,
     help="Colour below transparent pixels; as ingest.background of the training data.",

@@ -11,7 +11,7 @@ from typing import Any
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, pushed_versions
-from components.contracts.quarantine import RowRejected
+from components.contracts.quarantine import Reason, RowRejected
 from components.contracts.signatures import (
     DECISIONS,
     IMAGE_BYTES,
@@ -139,6 +139,9 @@ def predict_files(
 
 
 def _read(image: Path, background: str) -> bytes | Unreadable:
+    if image.is_dir():
+        error = f"Expected an image. Received: a folder. Name its files, such as {image}/*.jpg."
+        return Unreadable(image, Reason.NOT_A_FILE.value, error)
     try:
         return read_image(image, background)
     except RowRejected as rejected:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from components.contracts.quarantine import RowRejected
+from pipeline.cli import main
 from pipeline.commands.predict import read_image
 
 Write = Callable[..., Path]
@@ -38,3 +40,9 @@ def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_co
         "not_a_file",
         "missing_file",
     ]
+
+
+def test_a_colour_that_is_none_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["predict", "a.jpg", "--background", "nonsense"])
+    assert result.exit_code == 2
+    assert "Expected a colour as #rrggbb. Received: 'nonsense'" in result.output
