@@ -20,14 +20,13 @@ _END_OF_IMAGE = b"\xff\xd9"
 # Bytes that a damaged scan leaves over are arbitrary: so many of one value or of text are padding.
 _LEAST_PADDING = 8
 _FILL = frozenset((0x00, 0xFF))
-# The last byte of a whole scan may look like fill, as 0xff is followed by a zero there.
-_MOST_FILL_IN_SCAN = 2
 # Some bytes before a text look like text by chance, and decoders read ahead by eight.
 _MOST_TEXT_IN_SCAN = 16
 _TEXT = frozenset(string.printable.encode("ascii"))
 _JFIF = b"JFIF\0"
 _JFIF_VERSION = b"\1\1"
-_START_OF_SCAN, _ADOBE = 0xDA, 0xEE
+_START_OF_SCAN, _ADOBE, _PROGRESSIVE = 0xDA, 0xEE, 0xC2
+_SCAN = bytes((0xFF, _START_OF_SCAN))
 _WHOLE_SPECTRUM = b"\0\x3f\0"
 
 _PNG_SIGNATURE = 8
@@ -50,7 +49,30 @@ def _is_same_picture(encoded: bytes, cleaned: bytes, decode: Callable[[bytes], n
         simplejpeg.decode_jpeg(cleaned, "GRAY", strict=True)
     except ValueError:
         return False
-    return bool(np.array_equal(decode(encoded), decode(cleaned)))
+    return _has_all_scans(cleaned) and bool(np.array_equal(decode(encoded), decode(cleaned)))
+
+
+def _has_all_scans(encoded: bytes) -> bool:
+    """Tells whether the scans of a progressive JPEG give every coefficient in full precision.
+
+    Decoders make do with the scans that are there, so that padding may stand for others.
+    """
+    frame = next((at for marker, at, _ in _segments(encoded) if marker == _PROGRESSIVE), None)
+    if frame is None:
+        return True
+    components = encoded[frame + 8 : frame + 8 + 3 * encoded[frame + 7] : 3]
+    missing = {(component, index) for component in components for index in range(64)}
+    at = encoded.find(_SCAN, frame)
+    while 0 <= at < len(encoded) - 5:
+        end = at + 5 + 2 * encoded[at + 4]
+        if end + 3 > len(encoded):
+            return False
+        first, last, precision = encoded[end : end + 3]
+        if not precision & 0x0F:  # the lowest bit is reached
+            scanned = encoded[at + 5 : end : 2]
+            missing -= {(each, index) for each in scanned for index in range(first, last + 1)}
+        at = encoded.find(_SCAN, end)
+    return not missing
 
 
 def _clean_jpegs(encoded: bytes, complaint: str) -> Iterator[bytes]:
@@ -79,8 +101,10 @@ def _without_padding(encoded: bytes, extraneous: int) -> Iterator[bytes]:
     last = encoded[end - 1]
     filled = _run_before(encoded, end, _FILL if last in _FILL else frozenset((last,)))
     if filled >= _LEAST_PADDING:
-        for kept in range(_MOST_FILL_IN_SCAN + 1):
-            yield encoded[: end - filled + kept] + encoded[end:]
+        # In a scan, 0xff is followed by a zero, which belongs to it.
+        begin = end - filled
+        kept = begin + 1 if encoded[begin - 1 : begin + 1] == b"\xff\0" else begin
+        yield encoded[:kept] + encoded[end:]
     text = _run_before(encoded, end, _TEXT)
     if text >= _LEAST_PADDING and 0 <= text - extraneous <= _MOST_TEXT_IN_SCAN:
         yield encoded[: end - extraneous] + encoded[end:]
