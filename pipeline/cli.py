@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,14 +31,7 @@ class _Data(click.ParamType):
         return value if is_url(value) else Path(value)
 
 
-def _check_colour(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not re.fullmatch("#[0-9a-fA-F]{6}", value):
-        raise click.BadParameter(f"Expected a colour as #rrggbb. Received: {value!r}.")
-    return value
-
-
 _DATA = _Data()
-_WHITE = "#ffffff"
 _pipeline_root = click.option(
     "--pipeline-root",
     type=_PATH,
@@ -135,18 +127,9 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
 @click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
-@click.option(
-    "--background",
-    callback=_check_colour,
-    default=_WHITE,
-    show_default=True,
-    help="Colour below transparent pixels; as ingest.background of the training data.",
-)
 @_pipeline_root
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document per image.")
-def predict(
-    images: Sequence[Path], model: Path | None, background: str, pipeline_root: Path, as_json: bool
-) -> None:
+def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
     """Print genres, probabilities and decisions of the pushed model for each IMAGE.
 
     An image that cannot be read gets its reason instead, and the exit code is 3.
@@ -158,7 +141,7 @@ def predict(
     if not as_json:
         click.echo(f"model: {directory}")
     unreadable = 0
-    for answer in predict_files(directory, images, background):
+    for answer in predict_files(directory, images):
         is_bad = isinstance(answer, Unreadable)
         unreadable += is_bad
         click.echo(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.files import SAVED_MODEL_FILE
 from components.support.errors import DeploymentError
 
@@ -40,6 +41,7 @@ class ModelDescription:
         versions: framework name -> version, in the training process.
         at_least_one_genre: where no probability reaches its threshold, the genre that comes
             closest to it is decided.
+        background: colour onto which transparent covers were put for training, as `#rrggbb`.
     """
 
     genres: tuple[str, ...]
@@ -48,6 +50,7 @@ class ModelDescription:
     recipe: str
     versions: Mapping[str, str]
     at_least_one_genre: bool = False
+    background: str = DEFAULT_BACKGROUND
 
 
 def write_model_description(model_dir: Path | str, description: ModelDescription) -> None:
@@ -73,6 +76,7 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
             recipe=str(fields["recipe"]),
             versions=dict(fields["versions"]),
             at_least_one_genre=bool(fields.get("at_least_one_genre", False)),
+            background=str(fields.get("background", DEFAULT_BACKGROUND)),
         )
     except FileNotFoundError as error:
         raise DeploymentError(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from components.contracts.backgrounds import BACKGROUND_PATTERN, DEFAULT_BACKGROUND
 from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
 from components.cover_example_gen.slice_values import normalised
 from components.support.options import Options
@@ -80,7 +81,7 @@ class IngestConfig(Options):
     examples_per_shard: int = Field(default=1000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=100_000)
     span: SpanChoice = "newest"
-    background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
+    background: str = Field(default=DEFAULT_BACKGROUND, pattern=BACKGROUND_PATTERN)
     slices: tuple[str, ...] = ()
     workers: int | None = Field(default=None, ge=1, le=256)
 

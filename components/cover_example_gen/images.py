@@ -17,10 +17,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.conversion import (
     CONVERTED_FORMAT,
-    DEFAULT_BACKGROUND,
     TRANSPARENT,
     convert,
     is_transparent,

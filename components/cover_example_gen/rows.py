@@ -7,12 +7,12 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import GENRE_SEPARATOR, listing
 from components.contracts.label_schema import LabelSchema
 from components.contracts.quarantine import QuarantinedRow, Reason, RowRejected
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.clutter import is_lfs_pointer
-from components.cover_example_gen.conversion import DEFAULT_BACKGROUND
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, ImageFacts, inspect_images
 from components.cover_example_gen.sources import Row

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from components.contracts import label_schema, signatures
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 
@@ -88,6 +89,7 @@ def export_model(
     rule: DecisionRule,
     recipe: str,
     model_dir: Path | str,
+    background: str = DEFAULT_BACKGROUND,
 ) -> None:
     """Saves the network with its two signatures and its description.
 
@@ -97,6 +99,7 @@ def export_model(
         rule: how probabilities become decisions.
         recipe: fingerprint of the code and configuration that made the model.
         model_dir: folder to write; it then serves, for instance, under TensorFlow Serving.
+        background: colour onto which ingest put transparent covers.
     """
     module = ServingModule(network, genres, rule)
     tf.saved_model.save(
@@ -114,5 +117,6 @@ def export_model(
         recipe=recipe,
         versions={"tensorflow": tf.__version__, "keras": keras.__version__},
         at_least_one_genre=rule.at_least_one_genre,
+        background=background,
     )
     signatures.write_model_description(model_dir, description)

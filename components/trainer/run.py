@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
@@ -71,7 +72,8 @@ def run_fn(fn_args: FnArgs) -> None:
         earlier = [finding for finding in trained.findings if finding.code not in final]
         write_diagnosis(run_dir, [*earlier, *findings])
         network.save_weights(run_dir / WEIGHTS_FILE)
-        export_model(network, schema.genres, rule, recipe, fn_args.serving_model_dir)
+        background = fn_args.custom_config.get("background", DEFAULT_BACKGROUND)
+        export_model(network, schema.genres, rule, recipe, fn_args.serving_model_dir, background)
         if checkpoints:
             remove_checkpoint(checkpoints)
     except tf.errors.InvalidArgumentError as error:

@@ -78,7 +78,8 @@ def diagnose_model(model: Path, data: Path | str) -> tuple[str, Diagnosis]:
     from components.trainer.diagnostics.examine import examine_model
 
     with local_data(str(data)) as local:
-        covers = read_labelled_covers(local, read_model_description(model).genres)
+        description = read_model_description(model)
+        covers = read_labelled_covers(local, description.genres, description.background)
     diagnosis = examine_model(model, covers.encoded, covers.labels)
     measured = [*covers.account(), *diagnosis.measured]
     return (

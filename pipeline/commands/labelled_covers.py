@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import GenreNames
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.config import IngestConfig
@@ -61,12 +62,15 @@ class LabelledCovers:
             )
 
 
-def read_labelled_covers(data: Path, genres: Sequence[str]) -> LabelledCovers:
+def read_labelled_covers(
+    data: Path, genres: Sequence[str], background: str = DEFAULT_BACKGROUND
+) -> LabelledCovers:
     """Reads covers that have at least one of the genres; the same file twice is one cover.
 
     Args:
         data: a manifest, a folder with one folder per genre, or a folder of spans.
         genres: in the order of the model's outputs.
+        background: colour below transparent pixels.
 
     Raises:
         ConfigError: there is nothing at `data`.
@@ -86,7 +90,7 @@ def read_labelled_covers(data: Path, genres: Sequence[str]) -> LabelledCovers:
                 known, others = _genres(row, names)
                 unknown.update(set(others))
                 try:
-                    encoded = _read(row, directory, known, others)
+                    encoded = _read(row, directory, known, others, background)
                 except RowRejected as rejected:
                     left_out[rejected.reason.value] += 1
                     continue
@@ -123,7 +127,13 @@ def _genres(row: Row, names: GenreNames) -> tuple[tuple[str, ...], tuple[str, ..
     )
 
 
-def _read(row: Row, directory: DataDirectory, known: Sequence[str], others: Sequence[str]) -> bytes:
+def _read(
+    row: Row,
+    directory: DataDirectory,
+    known: Sequence[str],
+    others: Sequence[str],
+    background: str,
+) -> bytes:
     """Returns a cover's file.
 
     Raises:
@@ -134,4 +144,4 @@ def _read(row: Row, directory: DataDirectory, known: Sequence[str], others: Sequ
     if not known:
         reason = Reason.UNKNOWN_GENRE if others else Reason.NO_GENRE
         raise RowRejected(reason, "Expected a genre of the model.")
-    return accept_image(read_row(row, directory)[1])
+    return accept_image(read_row(row, directory)[1], background)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, pushed_versions
@@ -19,7 +20,6 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
     read_model_description,
 )
-from components.cover_example_gen.conversion import DEFAULT_BACKGROUND
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
 from components.support.errors import DeploymentError
@@ -94,14 +94,13 @@ class Unreadable:
 
 
 def predict_files(
-    model_directory: Path, images: Sequence[Path], background: str = DEFAULT_BACKGROUND
+    model_directory: Path, images: Sequence[Path]
 ) -> Iterator[Prediction | Unreadable]:
     """Yields what the model says of image files, in their order, or why one cannot be read.
 
     Args:
         model_directory: folder of a SavedModel of this project.
         images: the files.
-        background: colour below transparent pixels.
 
     Raises:
         DeploymentError: the folder holds no model of this project.
@@ -122,7 +121,7 @@ def predict_files(
 
     for start in range(0, len(images), _BATCH_SIZE):
         files = images[start : start + _BATCH_SIZE]
-        read = [_read(image, background) for image in files]
+        read = [_read(image, description.background) for image in files]
         encoded = [each for each in read if isinstance(each, bytes)]
         answers = predict(encoded) if encoded else iter(())
         for image, each in zip(files, read, strict=True):

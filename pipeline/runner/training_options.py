@@ -24,7 +24,11 @@ def training_options(
             there is none.
         feature_folder: the same for the features of frozen backbones.
     """
-    return {**_options(config, feature_folder), "checkpoint_folder": checkpoint_folder}
+    return {
+        **_options(config, feature_folder),
+        "checkpoint_folder": checkpoint_folder,
+        "background": config.ingest.background,
+    }
 
 
 def tuning_options(config: PipelineConfig, feature_folder: str = "") -> dict[str, Any]:

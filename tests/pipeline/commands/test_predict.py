@@ -1,14 +1,14 @@
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from PIL import Image
 
 from components.contracts.quarantine import RowRejected
-from pipeline.cli import main
 from pipeline.commands.predict import read_image
 
 Write = Callable[..., Path]
@@ -42,7 +42,10 @@ def test_what_ingest_refuses_is_refused_with_its_reason(tmp_path: Path, write_co
     ]
 
 
-def test_a_colour_that_is_none_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["predict", "a.jpg", "--background", "nonsense"])
-    assert result.exit_code == 2
-    assert "Expected a colour as #rrggbb. Received: 'nonsense'" in result.output
+def test_transparent_pixels_show_the_background(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (80, 80), (0, 0, 0, 0))
+    clear.save(tmp_path / "clear.png")
+    for background, pixel in (("#ffffff", (255, 255, 255)), ("#ff8000", (255, 128, 0))):
+        encoded = read_image(tmp_path / "clear.png", background)
+        with Image.open(io.BytesIO(encoded)) as stored:
+            assert stored.getpixel((40, 40)) == pixel

@@ -51,3 +51,8 @@ def test_folders_are_handed_over_and_all_is_ready_for_json(config):
 
 def test_without_a_tuner_it_has_no_options():
     assert tuning_options(load_config("covers")) == {}
+
+
+def test_the_model_learns_the_background_of_its_covers() -> None:
+    config = load_config("sample", ["ingest.background='#ff8000'"])
+    assert training_options(config)["background"] == "#ff8000"
