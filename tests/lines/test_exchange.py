@@ -27,16 +27,18 @@ def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Path(shutil.copytree(given, tmp_path_factory.mktemp("other") / "pipeline_root"))
 
 
-def covers(*arguments: object) -> Any:
+def covers(*arguments: object) -> list[Any]:
+    """Returns the JSON documents that a command prints, one a line."""
     outcome = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert outcome.exit_code in (0, 4), outcome.output
-    return json.loads(outcome.stdout.strip().splitlines()[-1])
+    lines = outcome.stdout.splitlines()
+    return [json.loads(line) for line in lines if line.startswith(("{", "["))]
 
 
 @pytest.fixture(scope="module")
 def pushed_there(other: Path) -> dict[str, Any]:
     """Returns the other line's result, read from its ML Metadata."""
-    newest = covers("runs", "--json", "--pipeline-root", other)[0]
+    newest = covers("runs", "--json", "--pipeline-root", other)[-1][0]
     assert newest["outcome"] == "pushed"
     return newest["result"]
 
@@ -75,7 +77,7 @@ def test_it_is_evaluated_as_the_pushed_model_of_the_next_run(
     result = covers(
         *("run", "--json", "--pipeline-root", other, "--data", sample),
         *("--set", "trainer.epochs=3"),
-    )
+    )[-1]
     there, here = pushed_there["evaluation"], result["evaluation"]["baseline"]
     assert result["evaluation"]["example_count"] == there["example_count"]
     assert here["overall"] == pytest.approx(there["overall"], abs=1e-3)
