@@ -97,6 +97,25 @@ class GenreNames:
         """Returns the genre that `name` spells as a whole, or None."""
         return self._by_spelling.get(spelling(name))
 
+    def find_all(self, names: Iterable[str], *, listed: bool) -> FoundGenres:
+        """Finds the genres of a row.
+
+        Args:
+            names: as given.
+            listed: whether they were given one by one: none is divided.
+        """
+        known: list[str] = []
+        unknown: list[str] = []
+        for name in names:
+            found = self._whole(name) if listed else self.find(name)
+            known += found.known
+            unknown += found.unknown
+        return FoundGenres(tuple(known), tuple(unknown))
+
+    def _whole(self, name: str) -> FoundGenres:
+        genre = self.match(name)
+        return FoundGenres((), (name,)) if genre is None else FoundGenres((genre,), ())
+
     def find(self, text: str) -> FoundGenres:
         """Finds the genres that a text names: one, or several with separators between them.
 

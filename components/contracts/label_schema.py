@@ -152,9 +152,9 @@ class LabelSchema:
         """
         return self._names.match(name)
 
-    def find(self, text: str) -> FoundGenres:
-        """Finds the genres that a text names, and what in it is none; see `GenreNames.find`."""
-        return self._names.find(text)
+    def find_all(self, names: Iterable[str], *, listed: bool) -> FoundGenres:
+        """Finds the genres of a row, and what in it is none; see `GenreNames.find_all`."""
+        return self._names.find_all(names, listed=listed)
 
     @functools.cached_property
     def _names(self) -> GenreNames:

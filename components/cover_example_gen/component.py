@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,9 +122,7 @@ def _ingest(
         for span, given in zip(selection.taken, taken, strict=True)
         for file in span.source.unlisted_files(given)
     ]
-    clutter: Counter[str] = Counter()
-    for listing in listings[len(selection.history) :]:
-        clutter.update(listing.clutter)
+    clutter = [listing.clutter for listing in listings[len(selection.history) :]]
     given = sum(map(len, taken))
     summary = ingest.summarise(selection, given, planned, written, labels, unlisted, clutter)
     _check_account(summary)

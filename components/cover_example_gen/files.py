@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from pathlib import Path
 
 from components.contracts.quarantine import Reason, RowRejected
-from components.cover_example_gen.locations import spellings
+from components.cover_example_gen.locations import ABSOLUTE, URL, spellings
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 # Opening a FIFO or a device must not wait for its other end.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -107,13 +105,13 @@ def _check_path(path: str) -> None:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected the path of an image. Received: none.")
     if "\0" in path:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: one with a NUL.")
-    if _URL.match(path):
+    if URL.match(path):
         raise RowRejected(
             Reason.OUTSIDE_DATA_DIRECTORY,
             "Expected a path relative to the data directory. Received: a URL; nothing is "
             "downloaded.",
         )
-    if path.startswith(("/", "\\")) or re.match(r"[A-Za-z]:\\", path):
+    if ABSOLUTE.match(path):
         raise RowRejected(
             Reason.OUTSIDE_DATA_DIRECTORY,
             "Expected a path relative to the data directory. Received: an absolute one.",

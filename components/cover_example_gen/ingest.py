@@ -90,7 +90,7 @@ def summarise(
     reports: Sequence[ShardReport],
     schema: LabelSchema,
     unlisted: Sequence[QuarantinedRow],
-    clutter: Mapping[str, int],
+    clutter: Iterable[Mapping[str, int]],
 ) -> IngestSummary:
     """Adds up what was written and what was set aside."""
     examples: Counter[str] = Counter()
@@ -130,7 +130,7 @@ def summarise(
         placeholders=plan.placeholders,
         without_genre=sum(report.without_genre for report in written),
         unlisted_files=len(unlisted),
-        clutter=dict(clutter),
+        clutter=_added(clutter),
         given_splits=plan.given_splits,
         drawn_from_train=plan.drawn_from_train,
         straddling=_straddling(plan),

@@ -19,8 +19,10 @@ from pathlib import Path
 from components.cover_example_gen.clutter import clutter_folder
 from components.cover_example_gen.image_names import has_image_suffix, without_image_suffix
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
-_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:\\")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:\\")
+"""How URLs and absolute paths begin, on this system or on Windows."""
+
 _MOST_NAMED = 3
 
 
@@ -55,9 +57,9 @@ class Locations:
         path = posixpath.join(folder, path) if folder and path else path
         if self.is_there(path):
             return path
-        if self._names_objects and _URL.match(path):
+        if self._names_objects and URL.match(path):
             return self._find_object(path)
-        if not path or "\0" in path or _ABSOLUTE.match(path) or _URL.match(path):
+        if not path or "\0" in path or ABSOLUTE.match(path) or URL.match(path):
             return path
         spelled = list(spellings(path))
         for each in spelled:
@@ -71,7 +73,7 @@ class Locations:
 
     def _find_object(self, url: str) -> str:
         """Tries the path below the bucket, then with ever fewer folders."""
-        _, *parts = _URL.sub("", url).split("/")
+        _, *parts = URL.sub("", url).split("/")
         for start in range(len(parts)):
             found = self._below("/".join(parts[start:]), "")
             if found:
@@ -87,7 +89,7 @@ class Locations:
         return name in names
 
     def _list(self, folder: str) -> frozenset[str]:
-        if _ABSOLUTE.match(folder) or ".." in folder.split("/"):
+        if ABSOLUTE.match(folder) or ".." in folder.split("/"):
             return frozenset()
         try:
             with os.scandir(self._directory / folder) as entries:

@@ -141,17 +141,7 @@ def match_genres(
         RowRejected: there is no genre, or one that is not in the schema.
     """
     known = listing(schema.genres)
-    matched: set[str] = set()
-    unknown: list[str] = []
-    for name in names:
-        if listed:
-            genre = schema.match(name)
-            matched.update([genre] if genre else [])
-            unknown.extend([] if genre else [name])
-        else:
-            found = schema.find(name)
-            matched.update(found.known)
-            unknown.extend(found.unknown)
+    matched, unknown = schema.find_all(names, listed=listed)
     if unknown:
         raise RowRejected(
             Reason.UNKNOWN_GENRE,
@@ -161,7 +151,7 @@ def match_genres(
         raise RowRejected(
             Reason.NO_GENRE, f"Expected at least one of the genres {known}. Received: none."
         )
-    return tuple(sorted(matched))
+    return tuple(sorted(set(matched)))
 
 
 def quarantined_row(inspected: InspectedRow, folder: str) -> QuarantinedRow:

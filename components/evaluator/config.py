@@ -49,8 +49,8 @@ class GateConfig(Options):
     """The thresholds a model must meet, all of them, to be pushed.
 
     Attributes:
-        min_support: a genre with fewer test covers that have it, or that do not, warns
-            instead of deciding; with none at all it refuses, as nothing is known about it.
+        min_support: a genre with fewer test covers that have it, or that do not, warns instead
+            of deciding; one that every test cover has refuses, as nothing is known about it.
         overall: thresholds on metrics of all genres together, by metric name.
         per_genre: thresholds that each genre must meet by itself, by metric name.
     """

@@ -87,7 +87,7 @@ def read_labelled_covers(
             directory = DataDirectory(span.source.directory, LARGEST_FILE)
             for row in span.source.rows(Path(scratch, str(number))):
                 rows += 1
-                known, others = _genres(row, names)
+                known, others = names.find_all(row.genres, listed=row.listed)
                 unknown.update(set(others))
                 try:
                     encoded = _read(row, directory, known, others, background)
@@ -111,20 +111,6 @@ def read_labelled_covers(
             f"Received: {'; '.join(found.account())}."
         )
     return found
-
-
-def _genres(row: Row, names: GenreNames) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the genres of a row that are known, and the names of others."""
-    if row.listed:
-        return (
-            tuple(genre for genre in map(names.match, row.genres) if genre is not None),
-            tuple(name for name in row.genres if names.match(name) is None),
-        )
-    found = [names.find(name) for name in row.genres]
-    return (
-        tuple(genre for each in found for genre in each.known),
-        tuple(name for each in found for name in each.unknown),
-    )
 
 
 def _read(

@@ -124,7 +124,7 @@ def test_names_given_one_by_one_are_not_divided(labels: LabelSchema) -> None:
 def test_a_hostile_cell_is_read_in_bounded_time(unit: str, labels: LabelSchema) -> None:
     schema = dataclasses.replace(labels, genres=("pop", "p o p o p o p", "!!!", "ไทย"))
     started = time.process_time()
-    schema.find(unit * (60_000 // len(unit)))
+    schema.find_all([unit * (60_000 // len(unit))], listed=False)
     assert time.process_time() - started < 5.0
 
 
