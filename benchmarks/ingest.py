@@ -11,6 +11,7 @@ Every method runs in a process of its own, after all imports. `wall` is the leas
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -161,6 +162,7 @@ def run_measure(method: str, data: Path) -> dict[str, float]:
 def measure(method: str, data: Path) -> dict[str, float]:
     """Runs one method and returns covers, wall and CPU seconds, and peak memory in MB."""
     run = prepare(method)
+    gc.collect()  # what the imports left behind is not the method's work
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         covers = run(data, Path(folder))

@@ -6,7 +6,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.cover_example_gen.cells import flag, genre_names, split_of, text_of
 from components.cover_example_gen.config import ColumnsConfig
@@ -51,8 +51,7 @@ class Columns:
         return (self.image, *self.genres, *split, *(at for _, at in self.slices))
 
 
-@dataclasses.dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """What a record says.
 
     Attributes:
@@ -158,8 +157,10 @@ def interpret(record: Record, columns: Columns) -> Said:
         split = None if columns.split is None else split_of(rest.pop(0))
     except ValueError as error:
         return Said(path, image=embedded, problem=str(error))
+    if not rest:
+        return Said(path, names, listed, split, (), embedded)
     named = zip((name for name, _ in columns.slices), map(text_of, rest), strict=True)
-    sliced = tuple((name, value) for name, value in named if value) if rest else ()
+    sliced = tuple((name, value) for name, value in named if value)
     return Said(path, names, listed, split, sliced, embedded)
 
 

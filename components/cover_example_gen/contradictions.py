@@ -12,6 +12,8 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from components.contracts.genre_names import GENRE_SEPARATOR
 from components.contracts.quarantine import Contradiction, Reason
 from components.cover_example_gen.config import ContradictingLabels
@@ -37,7 +39,9 @@ def settle_labels(
         The rows, with the union of the genres or rejected as chosen; and the contradicting pairs,
         those of the least distance first.
     """
-    labels, paths = _labels(rows, set(near.ids))
+    # A cover without near-duplicates contradicts none.
+    paired = {near.ids[position] for position in np.unique(near.pairs).tolist()}
+    labels, paths = _labels(rows, paired)
     pictures = _pictures(rows, near, labels)
     found = _contradictions(near, labels, paths, pictures, _OUTCOMES[choice])
     if choice == "keep" or not found:

@@ -27,12 +27,15 @@ def find_placeholders(rows: Sequence[InspectedRow], near: NearDuplicates) -> dic
         rows: the acceptable rows, in order.
         near: the distinct covers and their near-duplicates.
     """
+    least = max(LEAST_ROWS, LEAST_SHARE * len(rows))
+    frequent = _frequent_pictures(rows, near, least)
+    if not frequent:
+        return {}
     overall = Counter(row.genres for row in rows)
-    pictures = _rows_by_picture(rows, near)
     found: dict[str, Placeholder] = {}
-    for same in pictures.values():
+    for same in frequent:
         # One file that many rows name is one cover, given many times.
-        if len({row.file for row in same}) >= max(LEAST_ROWS, LEAST_SHARE * len(rows)):
+        if len({row.file for row in same}) >= least:
             placeholder = _describe(same, len(rows))
             # Rows that repeat a file and its genres are one cover, however many they are.
             implausible = placeholder.images >= max(LEAST_ROWS, IMPLAUSIBLE_SHARE * len(near.ids))
@@ -59,15 +62,18 @@ def set_aside(row: InspectedRow, placeholders: Mapping[str, Placeholder]) -> Ins
     )
 
 
-def _rows_by_picture(
-    rows: Sequence[InspectedRow], near: NearDuplicates
-) -> Mapping[int, list[InspectedRow]]:
+def _frequent_pictures(
+    rows: Sequence[InspectedRow], near: NearDuplicates, least: float
+) -> list[list[InspectedRow]]:
+    """Returns the rows of each picture that at least so many rows show."""
     pictures = dict(zip(near.ids, near.same_pictures().tolist(), strict=True))
+    shown = [pictures[row.facts.image_id] for row in rows if row.facts]
+    frequent = {picture for picture, count in Counter(shown).items() if count >= least}
     by_picture: dict[int, list[InspectedRow]] = defaultdict(list)
-    for row in rows:
-        assert row.facts is not None
-        by_picture[pictures[row.facts.image_id]].append(row)
-    return by_picture
+    for row, picture in zip(rows, shown, strict=True) if frequent else ():
+        if picture in frequent:
+            by_picture[picture].append(row)
+    return list(by_picture.values())
 
 
 def _describe(same: Sequence[InspectedRow], rows: int) -> Placeholder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -238,6 +237,7 @@ def _covers(
     rows: Sequence[InspectedRow], places: Mapping[str, Place], selection: Selection
 ) -> Iterator[Cover]:
     """Yields one cover for each distinct image, ordered by identity."""
+    has_values = any(row.row.values for row in rows)
     by_image: dict[str, list[InspectedRow]] = defaultdict(list)
     for row in rows:
         assert row.facts is not None
@@ -253,8 +253,8 @@ def _covers(
             genres=tuple(sorted({genre for row in same for genre in row.genres})),
             paths=tuple(sorted(paths)),
             rows=len(same),
-            file=same[0].row.extracted or os.path.join(source.directory, file),  # noqa: PTH118
-            values=united_values(row.row.values for row in same),
+            file=same[0].row.extracted or f"{source.directory}/{file}",
+            values=united_values(row.row.values for row in same) if has_values else (),
         )
 
 

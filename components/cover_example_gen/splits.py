@@ -41,10 +41,13 @@ def assign_split(group: str, shares: Mapping[str, float]) -> str:
     position = _position(group)
     edge = 0.0
     split = TRAIN_SPLIT
-    for split in (each for each in SPLITS if shares.get(each)):
-        edge += shares[split]
-        if position < edge:
-            return split
+    for each in SPLITS:
+        share = shares.get(each)
+        if share:
+            split = each
+            edge += share
+            if position < edge:
+                break
     return split
 
 

@@ -9,7 +9,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.cover_example_gen import manifests
 
@@ -17,8 +17,7 @@ NAMED_FIRST = ("labels", "metadata")
 """Names, without their endings, of the manifest to take where a folder holds several."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record of a manifest.
 
     Attributes:
