@@ -6,24 +6,42 @@ A local folder or a URL of an object store; see `components.support.file_systems
 from __future__ import annotations
 
 import dataclasses
+import errno
+import logging
 import posixpath
 import secrets
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.contracts.contents import (
+    CLAIM_FILE,
+    CONTENTS_FILE,
+    contents_from_json,
+    contents_of,
+    contents_to_json,
+    missing_or_cut,
+)
 from components.contracts.files import SAVED_MODEL_FILE
 from components.contracts.signatures import (
     DESCRIPTION_FILE,
     ModelDescription,
     read_model_description,
 )
+from components.support.durable import sync_folder, sync_tree
 from components.support.errors import DeploymentError
 from components.support.file_systems import is_url, open_file_system, store_errors
+
+_LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
+_ATTEMPTS = 100
+_LONGEST_DAMAGE = 200
+_NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,26 +57,67 @@ class PushedVersion:
         return int(posixpath.basename(self.location))
 
 
-def pushed_versions(destination: Path | str) -> Iterator[PushedVersion]:
-    """Yields the pushed versions, newest first; folders without a complete model are skipped.
+@dataclasses.dataclass(frozen=True)
+class DamagedVersion:
+    """A version that was pushed and is no longer what it was.
+
+    Attributes:
+        location: its path or URL.
+        damage: which files are missing or damaged.
+        recipe: that of the model; empty if it cannot be read.
+    """
+
+    location: str
+    damage: str
+    recipe: str
+
+    def error(self) -> DeploymentError:
+        """Returns the error for a user who needs this version."""
+        return DeploymentError(
+            f"Expected the pushed model in {self.location} as it was pushed. Received: "
+            f"{self.damage}. Restore the folder, or delete it and run again."
+        )
+
+
+def all_versions(destination: Path | str) -> Iterator[PushedVersion | DamagedVersion]:
+    """Yields the pushed versions, newest first, whether or not they are whole.
+
+    Names that are no version number, empty folders, and what is still being uploaded to an object
+    store are passed over.
 
     Raises:
         ConfigError: no installed package can open the destination.
-        DeploymentError: the object store refused or failed.
+        DeploymentError: the destination cannot be read.
     """
     file_system, root = open_file_system(str(destination))
     with store_errors(str(destination)):
         versions = _version_numbers(file_system, root)
-    for version in sorted(versions, reverse=True):
-        folder = f"{root}/{version}"
-        with store_errors(folder):
-            if not file_system.isfile(f"{folder}/{SAVED_MODEL_FILE}"):
-                continue
-            try:
-                description = _read_description(file_system, folder)
-            except (FileNotFoundError, DeploymentError):
-                continue
-        yield PushedVersion(f"{str(destination).rstrip('/')}/{version}", description)
+    for number in sorted(versions, reverse=True):
+        location = f"{str(destination).rstrip('/')}/{number}"
+        with store_errors(location):
+            version = _examine(file_system, f"{root}/{number}", location)
+        if version:
+            yield version
+
+
+def pushed_versions(destination: Path | str) -> Iterator[PushedVersion]:
+    """Yields the pushed versions that are whole, newest first; see `all_versions`."""
+    for version in all_versions(destination):
+        if isinstance(version, PushedVersion):
+            yield version
+
+
+def newest_version(destination: Path | str) -> PushedVersion | None:
+    """Returns the version that is served, or None if nothing was pushed.
+
+    Raises:
+        ConfigError: no installed package can open the destination.
+        DeploymentError: the destination cannot be read, or that version is damaged.
+    """
+    newest = next(all_versions(destination), None)
+    if isinstance(newest, DamagedVersion):
+        raise newest.error()
+    return newest
 
 
 def find_baseline(
@@ -74,8 +133,16 @@ def find_baseline(
         destination: the push destination.
         recipe: the candidate's recipe.
         genres: the candidate's genres, in order.
+
+    Raises:
+        DeploymentError: the destination cannot be read, or a version that may be the one to
+            compare with is damaged.
     """
-    for version in pushed_versions(destination):
+    for version in all_versions(destination):
+        if isinstance(version, DamagedVersion):
+            if version.recipe != recipe:
+                raise version.error()
+            continue
         description = version.description
         if description.recipe != recipe and tuple(description.genres) == genres:
             return version
@@ -103,7 +170,8 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     """Copies a SavedModel to the destination as a new version.
 
     Nobody watching the destination ever sees an incomplete model: a local version appears in one
-    step, and in an object store `saved_model.pb` comes last.
+    step when all of it is on the disk, and in an object store `saved_model.pb` comes after what it
+    needs. Of two who push at the same time, one gets the next version.
 
     Args:
         model: the folder to copy.
@@ -111,34 +179,75 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
         location: where in the destination, from `next_location`; None asks for the next.
 
     Raises:
-        DeploymentError: the destination cannot be written, or the location was taken meanwhile.
+        DeploymentError: the destination cannot be written.
     """
-    location = location or next_location(destination)
-    file_system, target = open_file_system(location)
-    with store_errors(destination):
-        if file_system.exists(target):
-            raise DeploymentError(
-                f"Expected nothing at {location} yet. Received: a version that another run pushed "
-                "at the same time. Run again."
-            )
-        if is_url(location):
-            files = [path for path in model.rglob("*") if path.is_file()]
-            for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
-                name = file.relative_to(model).as_posix()
-                file_system.put_file(str(file), f"{target}/{name}")
-        else:
-            _copy_in_one_step(model, Path(target))
-    return PushedVersion(location, read_model_description(model))
+    push = _upload if is_url(destination) else _copy_in_one_step
+    with store_errors(destination), tempfile.TemporaryDirectory() as scratch:
+        contents = Path(scratch) / CONTENTS_FILE
+        contents.parent.mkdir()
+        contents.write_text(contents_to_json(contents_of(model)) + "\n", encoding="utf-8")
+        for _ in range(_ATTEMPTS):
+            location = location or next_location(destination)
+            if push(model, contents, location):
+                return PushedVersion(location, read_model_description(model))
+            location = None
+    raise DeploymentError(
+        f"Expected a version at {destination} that nobody else pushes. Received: {_ATTEMPTS} that "
+        "were taken at the same moment. Run again."
+    )
 
 
-def _copy_in_one_step(model: Path, target: Path) -> None:
+def _copy_in_one_step(model: Path, contents: Path, location: str) -> bool:
+    """Returns whether the location was free."""
+    target = Path(location)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         shutil.copytree(model, partial)
-        partial.rename(target)
+        shutil.copyfile(contents, partial / CONTENTS_FILE)
+        sync_tree(partial)
+        if target.exists():  # an empty folder would be replaced
+            return False
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+        sync_folder(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return True
+
+
+def _upload(model: Path, contents: Path, location: str) -> bool:
+    """Returns whether the location was free."""
+    file_system, target = open_file_system(location)
+    if file_system.exists(target) or not _claim(file_system, target):
+        return False
+    files = [path for path in model.rglob("*") if path.is_file()]
+    # The graph is what a server looks for; the contents tell what was pushed from what is being.
+    for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
+        name = file.relative_to(model).as_posix()
+        if name not in (CONTENTS_FILE, CLAIM_FILE):
+            file_system.put_file(str(file), f"{target}/{name}")
+    file_system.put_file(str(contents), f"{target}/{CONTENTS_FILE}")
+    return True
+
+
+def _claim(file_system: Any, target: str) -> bool:
+    """Writes an object that only one of several writers can write; it stays."""
+    try:
+        file_system.pipe_file(f"{target}/{CLAIM_FILE}", b"", mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if "PreconditionFailed" in str(error) or "pre-condition" in str(error).lower():
+            return False
+        if not any(text in str(error) for text in _NO_CONDITIONS):
+            raise
+        _logger.warning("%s does not keep two writers apart: %s", target, error)
+    return True
 
 
 def _version_numbers(file_system: Any, root: str) -> list[int]:
@@ -148,7 +257,41 @@ def _version_numbers(file_system: Any, root: str) -> list[int]:
     except FileNotFoundError:
         return []
     names = [posixpath.basename(entry.rstrip("/")) for entry in entries]
-    return [int(name) for name in names if name.isdecimal()]
+    numbers = [int(name) for name in names if name.isascii() and name.isdecimal()]
+    return [number for number in numbers if 0 < number < _LARGEST_VERSION]
+
+
+def _examine(file_system: Any, folder: str, location: str) -> PushedVersion | DamagedVersion | None:
+    if not file_system.isdir(folder):
+        return None
+    prefix = file_system._strip_protocol(folder) + "/"
+    found = file_system.find(folder, detail=True)
+    sizes = {name.removeprefix(prefix): facts["size"] for name, facts in found.items()}
+    is_uploading = is_url(location) and not sizes.keys() & {CONTENTS_FILE, SAVED_MODEL_FILE}
+    if not sizes or is_uploading:
+        return None
+    recipe = ""
+    try:
+        description = _read_description(file_system, folder)
+        recipe = description.recipe
+        damage = _damage(file_system, folder, sizes)
+    except FileNotFoundError as error:
+        damage = f"a folder without {posixpath.basename(str(error.filename or DESCRIPTION_FILE))}"
+    except (DeploymentError, ValueError) as error:
+        damage = f"a description that cannot be read ({str(error)[:_LONGEST_DAMAGE]})"
+    if damage:
+        return DamagedVersion(location, damage, recipe)
+    return PushedVersion(location, description)
+
+
+def _damage(file_system: Any, folder: str, sizes: Mapping[str, int]) -> str:
+    """Says what is missing or cut in a pushed version; one pushed by older code has no contents."""
+    if SAVED_MODEL_FILE not in sizes:
+        return f"{SAVED_MODEL_FILE} is missing"
+    if CONTENTS_FILE not in sizes:
+        return ""
+    expected = contents_from_json(file_system.cat_file(f"{folder}/{CONTENTS_FILE}").decode())
+    return missing_or_cut(expected, sizes)
 
 
 def _read_description(file_system: Any, folder: str) -> ModelDescription:

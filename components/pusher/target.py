@@ -9,7 +9,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.contracts import nodes
-from components.contracts.pushed_models import next_location, pushed_versions
+from components.contracts.pushed_models import PushedVersion, all_versions, next_location
 from components.contracts.signatures import read_model_description
 
 
@@ -27,7 +27,7 @@ class Target:
 
 
 def target_of(input_dict: dict[str, list[types.Artifact]], push_destination: str) -> Target | None:
-    """Returns the newest version if it has the candidate's recipe, else a new one.
+    """Returns the newest version if it is whole and has the candidate's recipe, else a new one.
 
     Args:
         input_dict: the inputs of Pusher.
@@ -44,7 +44,7 @@ def target_of(input_dict: dict[str, list[types.Artifact]], push_destination: str
         return None
     model = artifact_utils.get_single_uri(input_dict[nodes.MODEL])
     recipe = read_model_description(path_utils.serving_model_path(model)).recipe
-    newest = next(pushed_versions(push_destination), None)
-    if newest and newest.description.recipe == recipe:
+    newest = next(all_versions(push_destination), None)
+    if isinstance(newest, PushedVersion) and newest.description.recipe == recipe:
         return Target(newest.location, exists=True)
     return Target(next_location(push_destination), exists=False)

@@ -11,7 +11,7 @@ from typing import Any
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
-from components.contracts.pushed_models import PushedVersion, pushed_versions
+from components.contracts.pushed_models import PushedVersion, newest_version
 from components.contracts.quarantine import Reason, RowRejected
 from components.contracts.signatures import (
     DECISIONS,
@@ -62,11 +62,11 @@ def find_model(pipeline_root: Path) -> Path:
     """Returns the folder of the model pushed last, by any pipeline in the pipeline root.
 
     Raises:
-        DeploymentError: no model was pushed.
+        DeploymentError: no model was pushed, or the newest version is damaged.
     """
     newest: PushedVersion | None = None
     for folder in model_folders(pipeline_root):
-        latest = next(pushed_versions(folder), None)
+        latest = newest_version(folder)
         if latest and (newest is None or latest.version > newest.version):
             newest = latest
     if newest is None:

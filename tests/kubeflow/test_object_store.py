@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -17,6 +18,7 @@ from components.support.errors import ConfigError, DataError, DeploymentError
 from components.support.file_systems import local_copy
 from pipeline.cli import main
 from pipeline.config import load_config
+from tests.components.contracts.marked_models import check_marked_model, write_marked_model
 
 GENRES = ("pop", "rock")
 
@@ -48,7 +50,12 @@ def test_a_pushed_model_is_found_with_what_it_says_of_itself(model: Path, destin
     assert found.description.recipe == "recipe-1"
     with local_copy(found.location) as copy:
         names = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
-    assert names == {"saved_model.pb", "variables/variables.index", "assets.extra/covers.json"}
+    assert names - {"assets.extra/claim"} == {
+        "saved_model.pb",
+        "variables/variables.index",
+        "assets.extra/covers.json",
+        "assets.extra/contents.json",
+    }
 
 
 def test_two_pushes_within_a_second_are_two_versions(model: Path, destination: str) -> None:
@@ -57,6 +64,39 @@ def test_two_pushes_within_a_second_are_two_versions(model: Path, destination: s
     assert [found.version for found in pushed_versions(destination)] == [
         second.version, first.version
     ]  # fmt: skip
+
+
+def test_pushers_at_the_same_moment_get_versions_of_their_own(
+    s3: dict[str, str], tmp_path: Path
+) -> None:
+    """And whoever polls the bucket sees a graph only where all that it needs is there."""
+    destination = f"s3://bucket/{tmp_path.name}/serving"
+    pushers, pushes = 3, 4
+    for pusher in range(pushers):
+        write_marked_model(tmp_path / str(pusher), pusher)
+
+    def push(pusher: int) -> None:
+        for number in range(pushes):
+            push_model(tmp_path / str(pusher), destination, f"{destination}/{number + 1}")
+
+    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    whole = set()
+    with ThreadPoolExecutor(pushers) as pool:
+        pushing = [pool.submit(push, pusher) for pusher in range(pushers)]
+        while not all(each.done() for each in pushing):
+            for graph in store.glob(f"{destination}/*/saved_model.pb"):
+                variables = store.find(f"{graph.rpartition('/')[0]}/variables", detail=True)
+                assert {each["size"] for each in variables.values()} == {store.size(graph)}
+                assert len(variables) == 9
+                whole.add(graph)
+    for each in pushing:
+        each.result()
+    assert whole
+    versions = list(pushed_versions(destination))
+    assert len(versions) == pushers * pushes
+    for version in versions:
+        with local_copy(version.location) as copy:
+            check_marked_model(copy)
 
 
 def test_the_baseline_is_the_newest_of_another_recipe(model: Path, destination: str) -> None:

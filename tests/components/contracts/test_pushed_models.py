@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import multiprocessing
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 
 import pytest
 
 from components.contracts.pushed_models import (
+    all_versions,
     find_baseline,
+    newest_version,
     next_location,
     push_model,
     pushed_versions,
 )
-from components.contracts.signatures import ModelDescription, write_model_description
+from components.contracts.signatures import (
+    DESCRIPTION_FILE,
+    ModelDescription,
+    write_model_description,
+)
 from components.support.errors import DeploymentError
+from tests.components.contracts.marked_models import check_marked_model, write_marked_model
 
 GENRES = ("pop", "rock")
 
@@ -50,12 +58,45 @@ def test_a_model_for_other_genres_is_no_baseline(tmp_path: Path) -> None:
     assert find_baseline(tmp_path, recipe="new", genres=GENRES) is None
 
 
-def test_an_incomplete_version_is_passed_over(tmp_path: Path) -> None:
+def test_foreign_entries_are_passed_over(tmp_path: Path) -> None:
     _push(tmp_path, 1, "old")
-    (tmp_path / "2").mkdir()
-    (tmp_path / "3").mkdir()
-    (tmp_path / "3" / "saved_model.pb").touch()
+    for name in ("2", "latest", "3_tmp", "-4", "\u0665", str(2**63), str(10**30)):
+        (tmp_path / name).mkdir()
+    (tmp_path / str(2**63) / "saved_model.pb").touch()
+    (tmp_path / "5").touch()
     assert [found.version for found in pushed_versions(tmp_path)] == [1]
+    assert 1 < push_model(tmp_path / "1", str(tmp_path)).version < 2**63
+
+
+@pytest.mark.parametrize("damage", ["no description", "no graph", "no weights", "cut", "not JSON"])
+def test_a_damaged_version_is_named_where_it_matters(tmp_path: Path, damage: str) -> None:
+    _push(tmp_path / "model", 1, "old")
+    (tmp_path / "model" / "1" / "weights").write_bytes(b"weights")
+    serving = tmp_path / "serving"
+    push_model(tmp_path / "model" / "1", str(serving))
+    damaged = push_model(tmp_path / "model" / "1", str(serving))
+    names = {"no description": DESCRIPTION_FILE, "no graph": "saved_model.pb"}
+    file = Path(damaged.location) / names.get(damage, "weights")
+    if damage == "cut":
+        file.write_bytes(b"weig")
+    elif damage == "not JSON":
+        (Path(damaged.location) / DESCRIPTION_FILE).write_text("{")
+    else:
+        file.unlink()
+    with pytest.raises(DeploymentError, match=damaged.location):
+        find_baseline(serving, recipe="new", genres=GENRES)
+    with pytest.raises(DeploymentError, match="as it was pushed"):
+        newest_version(serving)
+    assert len(list(pushed_versions(serving))) == 1
+    assert len(list(all_versions(serving))) == 2
+
+
+def test_a_damaged_version_of_the_candidate_itself_is_no_obstacle(tmp_path: Path) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    serving = tmp_path / "serving"
+    pushed = push_model(tmp_path / "model" / "1", str(serving))
+    (Path(pushed.location) / "saved_model.pb").unlink()
+    assert find_baseline(serving, recipe="mine", genres=GENRES) is None
 
 
 def test_no_location_comes_twice_even_if_its_version_is_gone(tmp_path: Path) -> None:
@@ -79,23 +120,39 @@ def test_a_version_of_another_run_is_not_overwritten(tmp_path: Path) -> None:
     location = next_location(destination)
     first = push_model(tmp_path / "model" / "1", destination, location)
     assert first.location == location
-    with pytest.raises(DeploymentError, match="another run pushed"):
-        push_model(tmp_path / "model" / "1", destination, location)
-    assert list(pushed_versions(destination)) == [first]
+    second = push_model(tmp_path / "model" / "1", destination, location)
+    assert second.version > first.version
+    assert list(pushed_versions(destination)) == [second, first]
 
 
-def test_of_pushes_to_one_place_at_the_same_time_one_succeeds(tmp_path: Path) -> None:
-    _push(tmp_path / "model", 1, "mine")
-    destination = str(tmp_path / "serving")
-    location = next_location(destination)
+def test_pushers_of_other_processes_get_versions_of_their_own(tmp_path: Path) -> None:
+    """And whoever polls the folder, as TensorFlow Serving does, sees whole versions only."""
+    pushers, pushes = 3, 40
+    serving = tmp_path / "serving"
+    for pusher in range(pushers):
+        write_marked_model(tmp_path / str(pusher), pusher)
+    processes = [
+        multiprocessing.get_context("fork").Process(
+            target=_push_often, args=(tmp_path / str(pusher), str(serving), pushes)
+        )
+        for pusher in range(pushers)
+    ]
+    for process in processes:
+        process.start()
+    seen: set[str] = set()
+    while any(process.is_alive() for process in processes):
+        for version in serving.glob("[0-9]*"):
+            check_marked_model(version)
+            seen.add(version.name)
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(list(pushed_versions(serving))) == pushers * pushes
+    assert {path.name for path in serving.iterdir()} >= seen
+    assert not list(serving.glob(".*"))
 
-    def push(_: int) -> bool:
-        try:
-            push_model(tmp_path / "model" / "1", destination, location)
-        except DeploymentError:
-            return False
-        return True
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(push, range(8))) == 1
-    assert [path.name for path in Path(destination).iterdir()] == [Path(location).name]
+def _push_often(model: Path, serving: str, times: int) -> None:
+    for _ in range(times):
+        location = f"{serving}/{time.time_ns() // 100_000_000}"  # the same for all pushers
+        push_model(model, serving, location)
