@@ -19,6 +19,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components.contracts import nodes
+from components.contracts.examples_account import check_split
 from components.contracts.files import COMPRESSED_SUFFIX
 from components.contracts.label_schema import TEST_SPLIT
 from components.contracts.predictions import BASELINE, CANDIDATE
@@ -48,10 +49,15 @@ class BatchInferenceExecutor(BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Fills `output_dict['predictions']`, of one split."""
+        """Fills `output_dict['predictions']`, of one split.
+
+        Raises:
+            DamagedArtifact: the examples are not those that ingest wrote.
+        """
         from components.batch_inference.inference import Predict  # brings Beam
 
         examples = artifact_utils.get_split_uri(input_dict[nodes.EXAMPLES], TEST_SPLIT)
+        check_split(Path(examples).parent, TEST_SPLIT)
         predictions = artifact_utils.get_single_instance(output_dict[nodes.PREDICTIONS])
         predictions.split_names = artifact_utils.encode_split_names([TEST_SPLIT])
         target = artifact_utils.get_split_uri([predictions], TEST_SPLIT)

@@ -18,6 +18,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.contracts.artifacts import Quarantine
+from components.contracts.examples_account import write_account
 from components.contracts.label_schema import DRIFT_SPLITS, SCHEMA_FILE_NAME, SPLITS, LabelSchema
 from components.contracts.nodes import COVER_EXAMPLE_GEN
 from components.contracts.quarantine import (
@@ -126,6 +127,7 @@ def _ingest(
     given = sum(map(len, taken))
     summary = ingest.summarise(selection, given, planned, written, labels, unlisted, clutter)
     _check_account(summary)
+    write_account(Path(examples.uri), [report.written for report in written])
     write_quarantine(quarantine, planned.quarantined)
     write_quarantine(quarantine, unlisted, UNLISTED_FILE_NAME)
     write_straddling(quarantine, planned.straddling)

@@ -98,12 +98,12 @@ def summarise(
     group_sizes: Counter[str] = Counter()
     genres: dict[str, dict[str, int]] = {split: dict.fromkeys(schema.genres, 0) for split in SPLITS}
     for report in reports:
-        examples[report.split] += report.examples
-    written = [report for report in reports if report.split in SPLITS]
+        examples[report.written.split] += report.written.examples
+    written = [report for report in reports if report.written.split in SPLITS]
     for report in written:
         group_sizes.update(report.group_sizes)
         for genre, number in report.genres.items():
-            genres[report.split][genre] += number
+            genres[report.written.split][genre] += number
     duplicates = [size for size in group_sizes.values() if size > 1]
     numbers = tuple(span.number for span in selection.taken if span.number is not None)
     previous = selection.previous

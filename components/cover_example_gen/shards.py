@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from components.contracts.contents import FileContent
+from components.contracts.examples_account import WrittenShard
 from components.contracts.label_schema import DRIFT_SPLITS, LabelSchema
 from components.cover_example_gen.batches import batches_by_size
 from components.cover_example_gen.examples import make_example, read_image
 from components.cover_example_gen.plan import Shard
+from components.support.file_systems import fingerprint_file
 
 _BYTES_AT_ONCE = 1 << 20
 
@@ -19,8 +22,7 @@ _BYTES_AT_ONCE = 1 << 20
 class ShardReport:
     """What was written to one shard; `changed` names files that changed during ingest."""
 
-    split: str
-    examples: int
+    written: WrittenShard
     rows: int
     genres: dict[str, int]
     group_sizes: dict[str, int]
@@ -75,9 +77,9 @@ def write_shard(
                 genres.update(cover.genres)
                 groups[cover.group] += 1
             advance(len(covers))
+    content = FileContent(path.stat().st_size, fingerprint_file(path))
     return ShardReport(
-        shard.split,
-        written,
+        WrittenShard(shard.split, shard.file_name, content, written),
         rows,
         dict(genres),
         dict(groups),

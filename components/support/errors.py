@@ -4,7 +4,9 @@ CoversError            1   anything the project raises on purpose
 ├── ConfigError        2   a configuration, option or path is wrong
 ├── DataError          3   the data were stopped at the gate
 ├── ModelNotBlessed    4   trained and evaluated, but refused
-└── DeploymentError    1   a model or pipeline could not be delivered
+├── DeploymentError    1   a model or pipeline could not be delivered
+├── DamagedArtifact    1   what an earlier stage or run wrote is missing or changed
+└── MachineError       1   the machine refused: its disk, memory or permissions
 """
 
 
@@ -34,3 +36,11 @@ class ModelNotBlessed(CoversError):
 
 class DeploymentError(CoversError):
     """A model or a pipeline could not be delivered or found."""
+
+
+class DamagedArtifact(CoversError):
+    """What an earlier stage or run wrote is missing or is no longer what it was."""
+
+
+class MachineError(CoversError):
+    """The machine refused: its disk is full, its memory is used up, or a permission is missing."""

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.contracts import label_schema
+from components.contracts.examples_account import check_split
 from components.contracts.files import COMPRESSED_SUFFIX
 from components.support.compat import input_options
 from components.support.errors import DataError
@@ -70,9 +71,12 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
         name: the split's name, for messages.
 
     Raises:
+        DamagedArtifact: the files are not those that ingest wrote.
         DataError: there are no files, no examples or no labels, or the labels do not have
             the schema's shape, or a file is broken.
     """
+    for pattern in patterns:
+        check_split(Path(pattern).parents[1], name)
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     spec = {
         label_schema.LABEL: label_schema.parsing_spec(schema)[label_schema.LABEL],

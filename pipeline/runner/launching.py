@@ -23,6 +23,8 @@ from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperat
 from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
 from tfx.proto.orchestration import pipeline_pb2
 
+from pipeline.runner.sealing import damaged_results_are_made_again, make_way, seal
+
 _BEFORE_TENSORFLOW = -1  # TFX registers TensorFlow's file system with priority 0
 
 
@@ -40,8 +42,8 @@ def compile_for_run(
 
 
 def launch(ir: pipeline_pb2.Pipeline) -> None:
-    """Runs a compiled pipeline."""
-    with _executors_imported_when_they_run():
+    """Runs a compiled pipeline; results of earlier runs are used where they are whole."""
+    with _executors_imported_when_they_run(), damaged_results_are_made_again():
         LocalDagRunner().run_with_ir(ir)
 
 
@@ -69,6 +71,9 @@ def _late(operator: type[BaseExecutorOperator]) -> type[BaseExecutorOperator]:
                 executor_spec=self._executor_spec, platform_config=self._platform_config
             )
             made.with_execution_watcher(self._execution_watcher_address)
-            return made.run_executor(execution_info)
+            make_way(execution_info.pipeline_node.node_info.id, execution_info.output_dict)
+            output = made.run_executor(execution_info)
+            seal(output)
+            return output
 
     return LateOperator
