@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from components.support.errors import CoversError
+from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
@@ -55,6 +56,12 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             sys.exit(130)
+        except (OSError, MemoryError) as error:
+            refused = machine_error(error)
+            if refused is None:
+                raise
+            click.secho(f"Error: {refused}", fg="red", err=True)
+            sys.exit(refused.exit_code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -223,7 +230,8 @@ def diagnose(
 def runs(pipeline_root: Path, as_json: bool) -> None:
     """List past runs from ML Metadata: when, data, verdict, key metrics."""
     from pipeline.commands.runs import describe_runs, runs_to_dicts
-    from pipeline.runner.history import RunHistory, metadata_file
+    from pipeline.runner.database import metadata_file
+    from pipeline.runner.history import RunHistory
 
     past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
     if as_json:

@@ -24,6 +24,7 @@ from components.contracts.contents import (
     contents_from_json,
     contents_of,
     contents_to_json,
+    damage_of,
     missing_or_cut,
 )
 from components.contracts.files import SAVED_MODEL_FILE
@@ -147,6 +148,28 @@ def find_baseline(
         if description.recipe != recipe and tuple(description.genres) == genres:
             return version
     return None
+
+
+def check_version(copy: Path, location: str) -> None:
+    """Compares a copy of a pushed version with the contents that were pushed, to the byte.
+
+    Args:
+        copy: the version, or a local copy of it.
+        location: the path or URL of the version, for the message.
+
+    Raises:
+        DeploymentError: files are missing or changed.
+    """
+    file = copy / CONTENTS_FILE
+    if not file.is_file():  # pushed before contents were kept
+        return
+    try:
+        expected = contents_from_json(file.read_text(encoding="utf-8"))
+        damage = damage_of(copy, expected)
+    except ValueError as error:
+        damage = f"contents that cannot be read ({error})"
+    if damage:
+        raise DamagedVersion(location, damage, "").error()
 
 
 def next_location(destination: str) -> str:

@@ -11,7 +11,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _FILTER = r"""
@@ -37,12 +40,25 @@ def third_parties_quiet() -> Iterator[None]:
     through, even the last words of a process that aborts. Setting the variable to 0 or 1 shows
     everything.
     """
+    _open_standard_descriptors()
     if os.environ.setdefault(_LOG_LEVEL, "3") in ("0", "1"):
         yield
         return
     with warnings.catch_warnings(), _filtered_descriptor_2():
         warnings.simplefilter("ignore")
         yield
+
+
+def _open_standard_descriptors() -> None:
+    """Gives a process that was started with closed ones somewhere to write to."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            setattr(
+                sys, name, os.fdopen(descriptor, "r" if descriptor == 0 else "w", closefd=False)
+            )
 
 
 @contextlib.contextmanager
@@ -88,7 +104,7 @@ def libraries_log_to(log_file: Path, for_user: TextIO) -> Iterator[TextIO]:
     for_user = _kept_open(for_user, dict(zip((1, 2), saved, strict=True)))
     root = logging.getLogger()
     previous_handlers, previous_level = root.handlers[:], root.level
-    with log_file.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
+    with _lasting_text(log_file, "utf-8") as log:
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         try:
@@ -117,4 +133,21 @@ def _kept_open(stream: TextIO, copies: dict[int, int]) -> TextIO:
         copy = None
     if copy is None:
         return stream
-    return open(copy, "w", buffering=1, encoding=stream.encoding, closefd=False)
+    return _lasting_text(copy, stream.encoding)
+
+
+def _lasting_text(file: Path | int, encoding: str) -> TextIO:
+    raw = _Lasting(file, "a" if isinstance(file, Path) else "w", closefd=isinstance(file, Path))
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=True
+    )
+
+
+class _Lasting(io.FileIO):
+    """Loses what cannot be written: a closed terminal or a full disk must not end the work."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes

@@ -37,7 +37,8 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
         ConfigError: there is no such run, or it did not train.
     """
     from components.trainer.diagnostics.examine import examine_training
-    from pipeline.runner.history import RunHistory, metadata_file
+    from pipeline.runner.database import metadata_file
+    from pipeline.runner.history import RunHistory
 
     history = RunHistory(pipeline_root) if metadata_file(pipeline_root).is_file() else None
     past = history.runs() if history else []

@@ -14,7 +14,8 @@ from components.contracts import nodes
 from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.runner.history import PastRun, RunHistory, metadata_file
+from pipeline.runner.database import metadata_file
+from pipeline.runner.history import PastRun, RunHistory
 from pipeline.runner.result import RunResult
 
 if TYPE_CHECKING:

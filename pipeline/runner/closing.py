@@ -85,6 +85,8 @@ def describe_result(result: RunResult) -> Iterator[Line]:
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
         yield "  The thresholds are in evaluation.gate of the configuration.", None
+    for fault in result.faults:
+        yield f"  After that: {fault}", "red"
     if result.report:
         yield f"  Report: {result.report}", "bold"
     yield f"  {took}; log: {result.log_file}", "dim"

@@ -10,9 +10,8 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.contracts.outcome import Outcome
+from pipeline.runner.database import check_database, metadata_file
 from pipeline.runner.result import RunResult
-
-METADATA_FILE_NAME = "metadata.sqlite"
 
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
@@ -35,9 +34,15 @@ class PastRun:
 
 
 class RunHistory:
-    """Reads and annotates the runs of a pipeline root."""
+    """Reads and annotates the runs of a pipeline root.
+
+    Raises:
+        DamagedArtifact: the database is damaged.
+        MachineError: the database cannot be opened.
+    """
 
     def __init__(self, pipeline_root: Path) -> None:
+        check_database(metadata_file(pipeline_root))
         config = metadata_store_pb2.ConnectionConfig()
         config.sqlite.filename_uri = str(metadata_file(pipeline_root))
         self._store = metadata_store.MetadataStore(config)
@@ -83,11 +88,6 @@ class RunHistory:
     def _node_name(self, context: metadata_store_pb2.Context) -> str | None:
         # TFX names a node's context "<pipeline>.<node>".
         return context.name.rpartition(".")[2] if context.type == _NODE_CONTEXT else None
-
-
-def metadata_file(pipeline_root: Path) -> Path:
-    """The SQLite file of a pipeline root."""
-    return pipeline_root / METADATA_FILE_NAME
 
 
 def _past_run(context: metadata_store_pb2.Context) -> PastRun:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from components.contracts import nodes
 from components.contracts.decisions import DataRefused, read_decision
@@ -24,14 +24,17 @@ from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
 from components.support.errors import ConfigError, CoversError
+from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
 from pipeline.config import PipelineConfig
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
+from pipeline.runner.database import check_database, metadata_file
 from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.result import RunResult
+from pipeline.runner.signals import interruptible
 from pipeline.runner.stages import StageWatcher
 from pipeline.runner.training_options import training_options, tuning_options
 from pipeline.runner.workspace import Workspace
@@ -68,11 +71,12 @@ def run_locally(
     Raises:
         ConfigError: the label schema or the pipeline root is wrong, or there are no data; nothing
             was begun.
+        OSError: the log file cannot be written; nothing was begun.
     """
     workspace = Workspace(pipeline_root.resolve(), config.name)
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     log_file = workspace.log_file(run_id)
-    with workspace.locked(), libraries_log_to(log_file, console) as stream:
+    with interruptible(), workspace.locked(), libraries_log_to(log_file, console) as stream:
         return _Run(config, workspace, run_id, stream).run(data, use_cache)
 
 
@@ -93,16 +97,31 @@ class _Run:
         self._console.say(f"covers: pipeline '{self._config.name}' on {data}", style="bold")
         error: BaseException | None = None
         try:
+            check_database(metadata_file(self._workspace.root))
             launch = self._prepare(labels, data, use_cache)
             self._execute(launch, self._history())
         except (Exception, KeyboardInterrupt) as caught:
             self._console.close()
             error = caught
-        history = self._history()
-        result = self._with_report(self._result(data, history, error), history)
-        history.record(result)
+        result = self._close(data, error)
         for line, style in describe_result(result):
             self._console.say(line, style)
+        return result
+
+    def _close(self, data: Path | str, error: BaseException | None) -> RunResult:
+        """Makes the result and keeps it with its report, as far as the machine lets it."""
+        result = self._bare_result(data, error)
+        try:
+            history = self._history()
+            result = self._result(result, history, error)
+            result = self._with_report(result, history)
+            history.record(result)
+        except (Exception, KeyboardInterrupt) as fault:
+            what = _explain(fault, self._workspace)
+            if what != result.error:
+                result = dataclasses.replace(result, faults=(*result.faults, what))
+            if isinstance(fault, KeyboardInterrupt) and result.outcome.ended_early:
+                result = dataclasses.replace(result, outcome=Outcome.INTERRUPTED)
         return result
 
     def _history(self) -> RunHistory:
@@ -145,7 +164,6 @@ class _Run:
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
                 data_fingerprint.result()  # a path that is wrong is told at once
             from pipeline.pipeline import create_pipeline
-            from pipeline.runner.history import metadata_file
             from pipeline.runner.launching import compile_for_run, launch
 
             passed = self._workspace.checked if use_cache else None
@@ -223,35 +241,39 @@ class _Run:
         outputs = history.outputs(self._run_id, nodes.COVER_EXAMPLE_GEN)
         return read_summary(outputs[nodes.QUARANTINE].uri) if nodes.QUARANTINE in outputs else None
 
-    def _result(
-        self, data: Path | str, history: RunHistory, error: BaseException | None
-    ) -> RunResult:
-        ingest = evaluation = pushed_model = decision = None
-        outcome = Outcome.FAILED
-        summary = self._summary(history)
-        if summary:
-            ingest = dataclasses.asdict(summary)
-        if error:
-            outcome = Outcome.of_error(error)
-            decision = error.decision if isinstance(error, DataRefused) else None
-        else:
-            uri = history.outputs(self._run_id, nodes.EVALUATOR)[nodes.EVALUATION].uri
-            evaluation, decision = read_evaluation(uri).to_dict(), read_decision(uri)
-            pushed_model = self._pushed_model(history)
-            outcome = Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED
+    def _bare_result(self, data: Path | str, error: BaseException | None) -> RunResult:
         return RunResult(
             run_id=self._run_id,
             pipeline=self._config.name,
             data=str(data),
-            outcome=outcome,
+            outcome=Outcome.of_error(error) if error else Outcome.FAILED,
             stages=self._stages,
             seconds=round(time.monotonic() - self._started, 1),
             log_file=str(self._workspace.log_file(self._run_id)),
-            decision=decision,
-            error=_explain(error, self._workspace.log_file(self._run_id)) if error else "",
-            ingest=ingest,
-            evaluation=evaluation,
+            decision=error.decision if isinstance(error, DataRefused) else None,
+            error=_explain(error, self._workspace) if error else "",
+        )
+
+    def _result(
+        self, bare: RunResult, history: RunHistory, error: BaseException | None
+    ) -> RunResult:
+        """Adds what the nodes decided; a fault after the verdict does not change it."""
+        summary = self._summary(history)
+        ingest = dataclasses.asdict(summary) if summary else None
+        result = dataclasses.replace(bare, ingest=ingest)
+        pushed = history.outputs(self._run_id, nodes.PUSHER)
+        if not pushed:
+            return result
+        uri = history.outputs(self._run_id, nodes.EVALUATOR)[nodes.EVALUATION].uri
+        pushed_model = _pushed_model(pushed[nodes.PUSHED_MODEL])
+        return dataclasses.replace(
+            result,
+            outcome=Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED,
+            decision=read_decision(uri),
+            evaluation=read_evaluation(uri).to_dict(),
             pushed_model=pushed_model,
+            error="",
+            faults=(bare.error,) if error else (),
         )
 
     def _with_report(self, result: RunResult, history: RunHistory) -> RunResult:
@@ -263,12 +285,12 @@ class _Run:
             )
         return dataclasses.replace(result, report=str(page) if page else None)
 
-    def _pushed_model(self, history: RunHistory) -> str | None:
-        artifact = history.outputs(self._run_id, nodes.PUSHER)[nodes.PUSHED_MODEL]
-        properties = artifact.custom_properties
-        if not properties[nodes.PUSHED].int_value:
-            return None
-        return properties[nodes.PUSHED_DESTINATION].string_value
+
+def _pushed_model(artifact: Any) -> str | None:
+    properties = artifact.custom_properties
+    if not properties[nodes.PUSHED].int_value:
+        return None
+    return str(properties[nodes.PUSHED_DESTINATION].string_value)
 
 
 @contextmanager
@@ -281,14 +303,17 @@ def _without_arguments() -> Iterator[None]:
         sys.argv = arguments
 
 
-def _explain(error: BaseException, log_file: Path) -> str:
+def _explain(error: BaseException, workspace: Workspace) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "Interrupted. Run again: finished stages are taken from the cache."
+        by = f" by {error}" if str(error) else ""
+        return f"Interrupted{by}. Run again: finished stages are taken from the cache."
     if isinstance(error, CoversError):
         return str(error)
     traceback.print_exception(type(error), error, error.__traceback__)
+    if refused := machine_error(error, workspace.artifacts):
+        return str(refused)
     summary = str(error).strip().splitlines()
     return (
         f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
-        f"The full traceback is in {log_file}."
+        "The full traceback is in the log."
     )

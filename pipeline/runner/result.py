@@ -24,6 +24,7 @@ class RunResult:
         log_file: what the libraries logged.
         decision: what the last gate decided; None if the run did not reach one.
         error: any other reason why the run ended early; empty if there is none.
+        faults: what failed after the verdict, such as the report; it does not change the outcome.
         ingest: the row counts, or None if ingest did not finish.
         evaluation: metrics overall, by genre and by slice, or None if there are none.
         pushed_model: folder of the pushed version, or None.
@@ -39,6 +40,7 @@ class RunResult:
     log_file: str
     decision: Decision | None = None
     error: str = ""
+    faults: tuple[str, ...] = ()
     ingest: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     pushed_model: str | None = None
@@ -68,6 +70,7 @@ class RunResult:
         known = {field.name for field in dataclasses.fields(cls)}
         result = {name: value for name, value in fields.items() if name in known}
         result["outcome"] = Outcome(fields["outcome"])
+        result["faults"] = tuple(fields.get("faults", ()))
         decision = result.get("decision")
         if decision:
             result["decision"] = Decision.from_dict(decision)

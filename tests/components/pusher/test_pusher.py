@@ -19,7 +19,8 @@ from components.contracts.pushed_models import pushed_versions
 from components.contracts.quarantine import IngestSummary, write_summary
 from components.contracts.signatures import ModelDescription, write_model_description
 from components.pusher.component import Pusher, PusherExecutor
-from pipeline.runner.history import RunHistory, metadata_file
+from pipeline.runner.database import metadata_file
+from pipeline.runner.history import RunHistory
 from pipeline.runner.launching import compile_for_run, launch
 
 

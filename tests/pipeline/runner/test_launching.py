@@ -14,7 +14,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import (
     PythonClassExecutableSpec,
 )
 
-from pipeline.runner.history import metadata_file
+from pipeline.runner.database import metadata_file
 from pipeline.runner.launching import _executors_imported_when_they_run, compile_for_run
 
 MISSING = "components.no_such_module.Executor"

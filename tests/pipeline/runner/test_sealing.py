@@ -11,7 +11,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from components.support import progress
-from pipeline.runner.history import RunHistory, metadata_file
+from pipeline.runner.database import metadata_file
+from pipeline.runner.history import RunHistory
 from pipeline.runner.launching import compile_for_run, launch
 
 SPLIT = "Split-train"
