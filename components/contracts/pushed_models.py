@@ -150,6 +150,17 @@ def find_baseline(
     return None
 
 
+def check_destination(destination: Path | str) -> None:
+    """Looks whether a candidate could be compared with what is served.
+
+    Raises:
+        DeploymentError: the newest version is damaged, and nothing tells what it was.
+    """
+    newest = next(all_versions(destination), None)
+    if isinstance(newest, DamagedVersion) and not newest.recipe:
+        raise newest.error()
+
+
 def check_version(copy: Path, location: str) -> None:
     """Compares a copy of a pushed version with the contents that were pushed, to the byte.
 

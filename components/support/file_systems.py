@@ -16,6 +16,7 @@ from typing import Any
 import fsspec
 
 from components.support.errors import ConfigError, CoversError, DeploymentError
+from components.support.machine import machine_error
 
 _SEPARATOR = "://"
 _CHUNK = 1 << 20
@@ -88,12 +89,16 @@ def store_errors(location: str) -> Iterator[None]:
 
     Raises:
         DeploymentError: the store refused or failed; the message says where and how.
+        MachineError: for a local folder, the disk or the permissions refused.
     """
     try:
         yield
     except CoversError:
         raise
     except Exception as error:  # each store's package has its own errors
+        refused = None if is_url(location) else machine_error(error, Path(location))
+        if refused:
+            raise refused from error
         raise DeploymentError(
             f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
             "address, the network and the credentials in the environment."

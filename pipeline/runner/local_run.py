@@ -21,6 +21,7 @@ from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import split_folder
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
 from components.contracts.outcome import Outcome
+from components.contracts.pushed_models import check_destination
 from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
 from components.support.errors import ConfigError, CoversError
@@ -98,6 +99,7 @@ class _Run:
         error: BaseException | None = None
         try:
             check_database(metadata_file(self._workspace.root))
+            check_destination(self._workspace.push_destination)
             launch = self._prepare(labels, data, use_cache)
             self._execute(launch, self._history())
         except (Exception, KeyboardInterrupt) as caught:

@@ -17,40 +17,9 @@ from PIL import Image
 
 from components.contracts.signatures import CONFIG_FILE
 from pipeline.cli import main
+from tests.end_to_end.tiny import CONFIG, STAGES
 
 pytestmark = pytest.mark.slow
-
-CONFIG = """
-name: tiny
-schema: {schema}
-trainer:
-  image_size: 48
-  epochs: 2
-  early_stopping: null
-  layers:
-    - Rescaling: {{scale: 0.00784313725490196, offset: -1.0}}
-    - Conv2D: {{filters: 8, kernel_size: 3, strides: 2}}
-    - ReLU
-    - GlobalAveragePooling2D
-evaluation:
-  gate:
-    min_support: 1
-    overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
-    per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
-"""
-STAGES = (
-    "LabelSchemaGen",
-    "CoverExampleGen",
-    "StatisticsGen",
-    "ExampleValidator",
-    "DataGate",
-    "Trainer",
-    "BaselineModel",
-    "BatchInference",
-    "Evaluator",
-    "Pusher",
-    "ReportGen",
-)
 
 
 def _read_report(result: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,20 @@ evaluation:
     per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
 """
 
+STAGES = (
+    "LabelSchemaGen",
+    "CoverExampleGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "Trainer",
+    "BaselineModel",
+    "BatchInference",
+    "Evaluator",
+    "Pusher",
+    "ReportGen",
+)
+
 
 class Runs:
     """Starts `covers` in processes of their own; see `fork_server`."""
@@ -39,7 +54,7 @@ class Runs:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=PROJECT,
-            env={**_environment(), "PYTHONPATH": str(PROJECT)},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJECT)},
             text=True,
         )
         self._read()
@@ -68,7 +83,70 @@ class Runs:
         return answer
 
 
-def _environment() -> dict[str, str]:
-    import os
+class TinyPipeline:
+    """A pipeline root with covers and a configuration.
 
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    Args:
+        runs: where to start processes.
+        folder: an existing folder.
+        covers: the data.
+    """
+
+    def __init__(self, runs: Runs, folder: Path, covers: Path) -> None:
+        self._runs = runs
+        self._covers = covers
+        self._number = 0
+        self.config = folder / "tiny.yaml"
+        self.config.write_text(CONFIG.format(schema=PROJECT / "schema" / "schema.pbtxt"))
+        self.root = folder / "root"
+        self.folder = self.root / "tiny"
+        self.serving = self.folder / "serving"
+
+    def start(self, *arguments: str) -> tuple[int, Path]:
+        """Starts a run: the id of its process, and the file with what a person sees."""
+        self._number += 1
+        output = self.config.with_name(f"output-{self._number}")
+        command = ["run", "--config", str(self.config), "--data", str(self._covers)]
+        return self._runs.start([*command, *self._place(), *arguments], output), output
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Runs the pipeline: the exit code, and what a person saw."""
+        return self.finish(*self.start(*arguments))
+
+    def finish(self, pid: int, output: Path) -> tuple[int, str]:
+        """Waits for a process that `start` returned."""
+        code = self._runs.wait(pid)
+        seen = output.read_text()
+        assert "Traceback" not in seen
+        return code, seen
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Runs another command of `covers` on the pipeline root."""
+        self._number += 1
+        output = self.config.with_name(f"output-{self._number}")
+        return self.finish(self._runs.start([*arguments, *self._place()], output), output)
+
+    def past(self) -> list[dict[str, Any]]:
+        """Returns what `covers runs` lists, newest first."""
+        code, seen = self.command("runs", "--json")
+        assert code == 0
+        past: list[dict[str, Any]] = json.loads(seen)
+        return past
+
+    def report(self) -> Path:
+        """Returns the page of the newest run that has one."""
+        code, seen = self.command("report")
+        assert code == 0, seen
+        return Path(seen.strip())
+
+    def versions(self) -> list[int]:
+        """Returns the numbers of the pushed versions, oldest first."""
+        return sorted(int(path.name) for path in self.serving.glob("[0-9]*"))
+
+    def log(self) -> str:
+        """Returns the log of the newest run."""
+        logs = sorted((self.folder / "logs").glob("*.log"))
+        return logs[-1].read_text() if logs else ""
+
+    def _place(self) -> list[str]:
+        return ["--pipeline-root", str(self.root)]
