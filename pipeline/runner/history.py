@@ -50,7 +50,8 @@ class RunHistory:
     def runs(self) -> list[PastRun]:
         """Lists all runs, newest first."""
         contexts = self._store.get_contexts_by_type(_RUN_CONTEXT)
-        newest_first = sorted(contexts, key=lambda c: c.create_time_since_epoch, reverse=True)
+        # Ids grow even when the clock goes back.
+        newest_first = sorted(contexts, key=lambda context: context.id, reverse=True)
         return [_past_run(context) for context in newest_first]
 
     def outputs(self, run_id: str, node: str) -> dict[str, metadata_store_pb2.Artifact]:

@@ -96,6 +96,7 @@ class TinyPipeline:
         self._runs = runs
         self._covers = covers
         self._number = 0
+        self.seconds: dict[str, float] = {}
         self.config = folder / "tiny.yaml"
         self.config.write_text(CONFIG.format(schema=PROJECT / "schema" / "schema.pbtxt"))
         self.root = folder / "root"
@@ -145,8 +146,12 @@ class TinyPipeline:
 
     def log(self) -> str:
         """Returns the log of the newest run."""
-        logs = sorted((self.folder / "logs").glob("*.log"))
+        logs = self.logs()
         return logs[-1].read_text() if logs else ""
+
+    def logs(self) -> list[Path]:
+        """Returns the logs of all runs, oldest first."""
+        return sorted((self.folder / "logs").glob("*.log"))
 
     def _place(self) -> list[str]:
         return ["--pipeline-root", str(self.root)]
