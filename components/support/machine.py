@@ -67,10 +67,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _explain(
-    number: int, path: str | bytes | int | None, folders: tuple[Path, ...]
+    number: int, path: str | bytes | os.PathLike[str] | int | None, folders: tuple[Path, ...]
 ) -> MachineError:
     what = os.strerror(number)
-    file = os.fsdecode(path) if isinstance(path, str | bytes) else ""
+    file = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
     if number in _FULL:
         folder = _full_folder(Path(file) if file else None, folders)
         free = shutil.disk_usage(folder).free / 1e6

@@ -13,6 +13,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import (
     BeamExecutableSpec,
     PythonClassExecutableSpec,
 )
+from tfx.proto.orchestration.pipeline_pb2 import PipelineNode
 
 from pipeline.runner.database import metadata_file
 from pipeline.runner.launching import _executors_imported_when_they_run, compile_for_run
@@ -51,6 +52,7 @@ def test_an_executor_that_runs_is_the_real_one(
                 input_dict={},
                 output_dict={},
                 exec_properties={},
+                pipeline_node=PipelineNode(),
                 execution_output_uri=str(tmp_path / "output"),
             )
         )
