@@ -242,6 +242,33 @@ def runs(pipeline_root: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    required=True,
+    help="How many runs of each pipeline to keep: the newest that were not interrupted.",
+)
+@_pipeline_root
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@_as_json
+def prune(keep: int, pipeline_root: Path, dry_run: bool, as_json: bool) -> None:
+    """Remove the artifacts, logs, reports and samples that only older runs need.
+
+    Pushed models are kept, and so is everything that the newest runs took from the cache. `covers
+    runs` still lists the runs that were pruned.
+    """
+    from pipeline.commands.prune import describe_pruned
+    from pipeline.commands.prune import prune as prune_root
+
+    pruned = prune_root(pipeline_root, keep, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(pruned.to_dict()))
+        return
+    for line in describe_pruned(pruned, pipeline_root):
+        click.echo(line)
+
+
+@main.command()
 @click.argument("data", type=_DATA)
 @click.option(
     "--output", type=_PATH, help="Configuration to write; by default named like the data's folder."

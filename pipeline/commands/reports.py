@@ -104,9 +104,7 @@ def find_report(pipeline_root: Path, run: str | None) -> Path:
         page = _page(found)
         if page is None:
             raise ConfigError(
-                f"Expected a report of run {found.run_id}. Received: none; it "
-                f"{'was interrupted' if found.result is None else 'ended before there was one'}. "
-                "Run it again with: covers run"
+                f"Expected a report of run {found.run_id}. Received: none; it {_why_none(found)}"
             )
         return page
     for each in past:
@@ -160,6 +158,18 @@ def _find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
         f"The latest: {known}. "
         "See them all with: covers runs"
     )
+
+
+def _why_none(run: PastRun) -> str:
+    if run.is_running:
+        return "is still running. Wait for it."
+    if run.is_pruned:
+        why = "was removed by `covers prune`"
+    elif run.result is None:
+        why = "was interrupted"
+    else:
+        why = "ended before there was one"
+    return f"{why}. Run it again with: covers run"
 
 
 def _page(run: PastRun) -> Path | None:

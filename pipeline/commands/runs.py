@@ -17,7 +17,8 @@ def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
         {
             "run_id": run.run_id,
             "started": run.started.isoformat(timespec="seconds"),
-            "outcome": run.outcome.value,
+            "outcome": run.verdict,
+            "pruned": run.is_pruned,
             "result": json.loads(run.result.to_json()) if run.result else None,
         }
         for run in runs
@@ -35,10 +36,10 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
         yield _line(
             run.run_id,
             f"{run.started:%Y-%m-%d %H:%M:%S}",
-            result.pipeline if result else "",
-            run.outcome.value.replace("_", " "),
+            run.pipeline,
+            run.verdict.replace("_", " "),
             tuple(_metric(run, name) for name in RUN_COLUMNS),
-            result.data if result else "",
+            (result.data if result else "") + (" (pruned)" if run.is_pruned else ""),
         )
 
 

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import cmath
 import colorsys
+import contextlib
 import csv
+import fcntl
 import json
 import math
+import os
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 LABELS_FILE = "labels.csv"
 IMAGES_FOLDER = "images"
 RECEIPT_FILE = "sample.json"
+_STAGING_PREFIX = ".covers-sample-"
 
 _GENERATOR_VERSION = 1
 _SIZE = 300
@@ -94,17 +99,19 @@ def write_sample(
     _check_arguments(genres, images, seed)
     directory = Path(directory).expanduser().resolve()
     receipt = {"version": _GENERATOR_VERSION, "genres": [*genres], "images": images, "seed": seed}
-    if _is_written(directory, receipt):
-        return directory
     # An existing folder may be a mount point or a working directory: fill it, never replace it.
     exists = directory.exists()
     home = directory if exists else directory.parent
+    for left_over in half_written_samples(home):
+        shutil.rmtree(left_over, ignore_errors=True)
+    if _is_written(directory, receipt):
+        return directory
     try:
         home.mkdir(parents=True, exist_ok=True)
-        workspace = tempfile.TemporaryDirectory(dir=home, prefix=".covers-sample-")
+        workspace = tempfile.TemporaryDirectory(dir=home, prefix=_STAGING_PREFIX)
     except OSError as error:
         raise ConfigError(f"Expected a writable location. Received: {error}") from error
-    with workspace as folder:
+    with workspace as folder, _held(Path(folder)):
         staged = Path(folder) / "sample"
         _write_files(staged, genres, images, seed, progress)
         (staged / RECEIPT_FILE).write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
@@ -113,6 +120,36 @@ def write_sample(
         for name in (IMAGES_FOLDER, RECEIPT_FILE, LABELS_FILE):  # Complete once labels are there.
             (staged / name).replace(directory / name)
     return directory
+
+
+def half_written_samples(home: Path) -> list[Path]:
+    """Lists the folders in which samples were begun by processes that died."""
+    return [folder for folder in home.glob(f"{_STAGING_PREFIX}*") if not _is_held(folder)]
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Shows others that the folder is in use; that ends with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # it is gone by now, or another user's
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _check_arguments(genres: Sequence[str], images: int, seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 from ml_metadata import metadata_store
@@ -11,30 +12,49 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.contracts.outcome import Outcome
 from pipeline.runner.database import check_database, metadata_file
+from pipeline.runner.lock import Holder, holder
 from pipeline.runner.result import RunResult
+from pipeline.runner.workspace import below_root
+
+RUNNING = "running"
 
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
 _RESULT_PROPERTY = "covers_result"
+_PRUNED_PROPERTY = "covers_pruned"
 _OUTPUT = metadata_store_pb2.Event.OUTPUT
 
 
 @dataclasses.dataclass(frozen=True)
 class PastRun:
-    """One run in ML Metadata; `result` is None while it runs and after it was killed."""
+    """One run in ML Metadata.
+
+    Attributes:
+        run_id: its identity.
+        started: when it began.
+        pipeline: the pipeline's name; empty if it ended before TFX knew of it.
+        result: its result; None while it runs and after it was killed.
+        is_running: whether it is running now.
+        is_pruned: whether `covers prune` has removed what only it needed.
+    """
 
     run_id: str
     started: datetime.datetime
+    pipeline: str
     result: RunResult | None
+    is_running: bool = False
+    is_pruned: bool = False
 
     @property
-    def outcome(self) -> Outcome:
-        """How it ended; a run without a result was interrupted."""
-        return self.result.outcome if self.result else Outcome.INTERRUPTED
+    def verdict(self) -> str:
+        """The value of an `Outcome`, or `running`; a run without a result was interrupted."""
+        if self.is_running:
+            return RUNNING
+        return (self.result.outcome if self.result else Outcome.INTERRUPTED).value
 
 
 class RunHistory:
-    """Reads and annotates the runs of a pipeline root.
+    """Reads and annotates the runs of a pipeline root, wherever it has been moved to.
 
     Raises:
         DamagedArtifact: the database is damaged.
@@ -42,17 +62,20 @@ class RunHistory:
     """
 
     def __init__(self, pipeline_root: Path) -> None:
-        check_database(metadata_file(pipeline_root))
-        config = metadata_store_pb2.ConnectionConfig()
-        config.sqlite.filename_uri = str(metadata_file(pipeline_root))
-        self._store = metadata_store.MetadataStore(config)
+        self._root = pipeline_root.resolve()
+        self._store = open_store(pipeline_root)
 
     def runs(self) -> list[PastRun]:
         """Lists all runs, newest first."""
         contexts = self._store.get_contexts_by_type(_RUN_CONTEXT)
         # Ids grow even when the clock goes back.
         newest_first = sorted(contexts, key=lambda context: context.id, reverse=True)
-        return [_past_run(context) for context in newest_first]
+        here = holder(self._root)
+        past = [self._past_run(context, here) for context in newest_first]
+        if here and here.run_id and not any(run.is_running for run in past):
+            # It is too young for TFX to know of it.
+            past.insert(0, PastRun(here.run_id, here.started, here.pipeline, None, is_running=True))
+        return past
 
     def outputs(self, run_id: str, node: str) -> dict[str, metadata_store_pb2.Artifact]:
         """Returns output key -> artifact of a node that finished in a run, or was cached."""
@@ -65,6 +88,8 @@ class RunHistory:
             events = self._store.get_events_by_execution_ids([execution.id])
             keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type == _OUTPUT}
             artifacts = self._store.get_artifacts_by_id(list(keys)) if keys else []
+            for artifact in artifacts:
+                artifact.uri = str(below_root(artifact.uri, self._root))
             return {keys[artifact.id]: artifact for artifact in artifacts}
         return {}
 
@@ -77,6 +102,51 @@ class RunHistory:
             context = metadata_store_pb2.Context(type_id=type_id, name=result.run_id)
         context.custom_properties[_RESULT_PROPERTY].string_value = result.to_json()
         self._store.put_contexts([context])
+
+    def artifacts(self, run_ids: Iterable[str]) -> set[int]:
+        """Returns the ids of all artifacts that some runs made, took from the cache or read."""
+        executions = [
+            execution.id
+            for context in map(self._context, run_ids)
+            if context
+            for execution in self._store.get_executions_by_context(context.id)
+        ]
+        events = self._store.get_events_by_execution_ids(executions) if executions else []
+        return {event.artifact_id for event in events}
+
+    def mark_pruned(self, run_ids: Iterable[str]) -> None:
+        """Notes with some runs that what only they needed is removed."""
+        contexts = [context for context in map(self._context, run_ids) if context]
+        for context in contexts:
+            context.custom_properties[_PRUNED_PROPERTY].int_value = 1
+        self._store.put_contexts(contexts)
+
+    def _past_run(self, context: metadata_store_pb2.Context, here: Holder | None) -> PastRun:
+        text = context.custom_properties[_RESULT_PROPERTY].string_value
+        result = self._where_it_is(RunResult.from_json(text)) if text else None
+        parents = self._store.get_parent_contexts_by_context(context.id) if not result else ()
+        return PastRun(
+            run_id=context.name,
+            started=datetime.datetime.fromtimestamp(context.create_time_since_epoch / 1000),
+            pipeline=result.pipeline if result else "".join(parent.name for parent in parents),
+            result=result,
+            is_running=here is not None and here.run_id == context.name,
+            is_pruned=bool(context.custom_properties[_PRUNED_PROPERTY].int_value),
+        )
+
+    def _where_it_is(self, result: RunResult) -> RunResult:
+        def found(recorded: str | None) -> str | None:
+            return str(below_root(recorded, self._root)) if recorded else None
+
+        report = found(result.report)
+        if report and not Path(report).is_relative_to(self._root):
+            report = None  # that of the root from which this one was copied is none of its own
+        return dataclasses.replace(
+            result,
+            report=report,
+            pushed_model=found(result.pushed_model),
+            log_file=found(result.log_file) or "",
+        )
 
     def _context(self, run_id: str) -> metadata_store_pb2.Context | None:
         return self._store.get_context_by_type_and_name(_RUN_CONTEXT, run_id)
@@ -91,7 +161,14 @@ class RunHistory:
         return context.name.rpartition(".")[2] if context.type == _NODE_CONTEXT else None
 
 
-def _past_run(context: metadata_store_pb2.Context) -> PastRun:
-    text = context.custom_properties[_RESULT_PROPERTY].string_value
-    started = datetime.datetime.fromtimestamp(context.create_time_since_epoch / 1000)
-    return PastRun(context.name, started, RunResult.from_json(text) if text else None)
+def open_store(pipeline_root: Path) -> metadata_store.MetadataStore:
+    """Opens ML Metadata of a pipeline root; makes the file if there is none.
+
+    Raises:
+        DamagedArtifact: the database is damaged.
+        MachineError: the database cannot be opened.
+    """
+    check_database(metadata_file(pipeline_root))
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(metadata_file(pipeline_root))
+    return metadata_store.MetadataStore(config)

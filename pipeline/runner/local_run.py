@@ -31,12 +31,13 @@ from pipeline.config import PipelineConfig
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
-from pipeline.runner.database import check_database, metadata_file
+from pipeline.runner.database import metadata_file
 from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.result import RunResult
 from pipeline.runner.signals import interruptible
 from pipeline.runner.stages import StageWatcher
+from pipeline.runner.sweep import sweep
 from pipeline.runner.training_options import training_options, tuning_options
 from pipeline.runner.workspace import Workspace
 
@@ -77,7 +78,7 @@ def run_locally(
     workspace = Workspace(pipeline_root.resolve(), config.name)
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     log_file = workspace.log_file(run_id)
-    with interruptible(), workspace.locked(), libraries_log_to(log_file, console) as stream:
+    with interruptible(), workspace.locked(run_id), libraries_log_to(log_file, console) as stream:
         return _Run(config, workspace, run_id, stream).run(data, use_cache)
 
 
@@ -98,8 +99,8 @@ class _Run:
         self._console.say(f"covers: pipeline '{self._config.name}' on {data}", style="bold")
         error: BaseException | None = None
         try:
-            check_database(metadata_file(self._workspace.root))
             check_destination(self._workspace.push_destination)
+            sweep(self._workspace.root, self._console.say)
             launch = self._prepare(labels, data, use_cache)
             self._execute(launch, self._history())
         except (Exception, KeyboardInterrupt) as caught:

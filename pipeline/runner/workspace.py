@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from components.support.errors import ConfigError
+from pipeline.runner.lock import hold_root
 
 DEFAULT_PIPELINE_ROOT = Path("pipeline_root")
 
@@ -51,45 +49,62 @@ class Workspace:
         """Where training runs keep the features of frozen backbones for one another."""
         return self.artifacts / "features"
 
+    @property
+    def logs(self) -> Path:
+        """Where each run has its log."""
+        return self.artifacts / "logs"
+
+    @property
+    def reports(self) -> Path:
+        """Where each run that ended before ReportGen has a folder for its report."""
+        return self.artifacts / "reports"
+
     def log_file(self, run_id: str) -> Path:
         """The log of one run."""
-        return self.artifacts / "logs" / f"{run_id}.log"
+        return self.logs / f"{run_id}.log"
 
     def report_folder(self, run_id: str) -> Path:
         """Where the report of a run that ended before ReportGen is stored."""
-        return self.artifacts / "reports" / run_id
+        return self.reports / run_id
 
     def sample(self, images: int, seed: int, genres: tuple[str, ...]) -> Path:
         """Where a generated sample with these properties is stored."""
         digest = hashlib.sha256("|".join(genres).encode()).hexdigest()[:8]
-        return self.root / "samples" / f"{images}-covers-seed-{seed}-{digest}"
+        return samples(self.root) / f"{images}-covers-seed-{seed}-{digest}"
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps a second run out; the lock dies with its process.
-
-        Raises:
-            ConfigError: another run is using the pipeline root, or it cannot be written.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise ConfigError(
-                f"Expected a writable pipeline root. Received: {error}. "
-                "Choose another with --pipeline-root."
-            ) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(
-                    f"Expected no other run in {self.root}. Received: one that is still running. "
-                    "Wait for it, or choose another folder with --pipeline-root."
-                ) from error
-            yield
+    def locked(self, run_id: str) -> contextlib.AbstractContextManager[None]:
+        """Keeps other commands out of the pipeline root during a run; see `hold_root`."""
+        return hold_root(self.root, run_id=run_id, pipeline=self.name)
 
 
 def model_folders(root: Path) -> list[Path]:
     """Lists the push destinations of all pipelines below a pipeline root."""
     return sorted(root.glob("*/serving"))
+
+
+def samples(root: Path) -> Path:
+    """Where the generated samples of all pipelines are stored."""
+    return root / "samples"
+
+
+def generated_samples(root: Path) -> list[Path]:
+    """Lists the generated samples below a pipeline root."""
+    return sorted(samples(root).glob("*-covers-seed-*"))
+
+
+def below_root(recorded: str, root: Path) -> Path:
+    """Returns where something recorded as a path in a pipeline root is, should the root have moved.
+
+    Args:
+        recorded: the path, absolute.
+        root: the pipeline root now, absolute.
+
+    Returns:
+        The longest end of the path that exists below the root; if none does, the path itself.
+    """
+    path = Path(recorded)
+    if path.is_relative_to(root) and path.exists():
+        return path
+    # The last part alone would find a file of another pipeline.
+    ends = (root.joinpath(*path.parts[start:]) for start in range(1, len(path.parts) - 1))
+    return next((end for end in ends if end.exists()), path)
