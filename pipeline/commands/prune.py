@@ -22,7 +22,7 @@ from pipeline.runner.sweep import (
     sweep,
     unfinished_files,
 )
-from pipeline.runner.workspace import Workspace, below_root, generated_samples
+from pipeline.runner.workspace import Workspace, below_root, generated_samples, workspaces
 
 if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
@@ -100,6 +100,7 @@ def _prune(root: Path, keep: int, dry_run: bool) -> Pruned:
     files = {
         "logs and early reports": _logs_and_reports(root, kept, others),
         "generated samples": _unused_samples(root, kept),
+        "of lost databases": [each.earlier for each in workspaces(root) if each.earlier.is_dir()],
     }
     dispose = size_of if dry_run else remove
     # Artifacts come last: to note in ML Metadata that they are gone takes room on the disk.

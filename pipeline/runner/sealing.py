@@ -23,9 +23,7 @@ from components.contracts.contents import (
     damage_of,
 )
 from components.support import progress
-
-EARLIER = "earlier"
-"""Folder in that of the pipeline for results that ML Metadata does not know."""
+from pipeline.runner.workspace import EARLIER
 
 _CONTENTS = "contents"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.runner.lock import temporary_left_over
-from pipeline.runner.workspace import Workspace, below_root, samples
+from pipeline.runner.workspace import Workspace, below_root, samples, workspaces
 
 if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
@@ -59,8 +59,7 @@ def unfinished_files(root: Path) -> list[Path]:
     from pipeline.commands.sample import half_written_samples
 
     found = [*temporary_left_over(root), *half_written_samples(samples(root))]
-    for name in (entry.name for entry in root.iterdir() if entry.is_dir()):
-        workspace = Workspace(root, name)
+    for workspace in workspaces(root):
         found += workspace.push_destination.glob(_PARTIAL)
         found += workspace.features.glob(_PARTIAL)
         found += workspace.checkpoints.glob(f"*/{_PARTIAL}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.runner.lock import hold_root
 
 DEFAULT_PIPELINE_ROOT = Path("pipeline_root")
+EARLIER = "earlier"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Workspace:
     def artifacts(self) -> Path:
         """Where TFX puts artifacts."""
         return self.root / self.name
+
+    @property
+    def earlier(self) -> Path:
+        """Where results go that lay in the way of new ones and that ML Metadata does not know."""
+        return self.artifacts / EARLIER
 
     @property
     def push_destination(self) -> Path:
@@ -75,6 +81,11 @@ class Workspace:
     def locked(self, run_id: str) -> contextlib.AbstractContextManager[None]:
         """Keeps other commands out of the pipeline root during a run; see `hold_root`."""
         return hold_root(self.root, run_id=run_id, pipeline=self.name)
+
+
+def workspaces(root: Path) -> list[Workspace]:
+    """Lists what may be the workspaces of pipelines: all folders of a pipeline root."""
+    return [Workspace(root, entry.name) for entry in sorted(root.iterdir()) if entry.is_dir()]
 
 
 def model_folders(root: Path) -> list[Path]:
