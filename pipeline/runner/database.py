@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def check_database(file: Path) -> None:
             f"Expected to read the history of runs in {file}. Received: {error.strerror}. Change "
             "its owner or permissions, or choose another folder with --pipeline-root."
         ) from error
-    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", _BUSY_SECONDS, uri=True)
+    # SQLite takes back what a killed process had begun to write, if it may write.
+    mode = "rw" if os.access(file, os.W_OK) else "ro"
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", _BUSY_SECONDS, uri=True)
     try:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
