@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -98,6 +99,15 @@ def test_files_that_were_never_finished_are_removed(recorded: RecordedRuns) -> N
     assert _swept(recorded.root) == (40, [])
     assert not any(path.exists() for path in [*left_over, pushed.parent])
     assert workspace.push_destination.exists()
+
+
+def test_temporary_files_of_a_process_that_died_are_removed(tmp_path: Path) -> None:
+    temporary, root = tmp_path / "covers-run-abc", tmp_path / "root"
+    _file(temporary / "deeper" / "file")
+    record = {"pid": 1, "started": "2026-01-01T00:00:00", "temporary": str(temporary)}
+    _file(root / ".lock").write_text(json.dumps({**record, "left_over": []}))
+    assert _swept(root) == (10, [])
+    assert not temporary.exists()
 
 
 def test_what_tfx_keeps_during_an_execution_is_removed(recorded: RecordedRuns) -> None:
