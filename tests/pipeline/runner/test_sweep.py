@@ -158,13 +158,13 @@ def test_a_person_hears_of_much_and_not_of_little(
 def test_what_cannot_be_removed_stops_nothing(
     recorded: RecordedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, ignore_errors: bool = False) -> None:
-        if not ignore_errors:
-            raise PermissionError("not yours")
+    def refuse(path: Path) -> None:
+        raise PermissionError("not yours")
 
-    monkeypatch.setattr(shutil, "rmtree", refuse)
     killed = recorded.execute(recorded.begin(), state=Execution.RUNNING)
-    assert _swept(recorded.root) == (0, [])
+    with hold_root(recorded.root), monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        assert sweep(recorded.root, print) == 0
     assert killed.exists()
 
 
