@@ -16,12 +16,12 @@ from pipeline.runner.result import RunResult
 from pipeline.runner.workspace import below_root
 
 METADATA_FILE_NAME = "metadata.sqlite"
+RUNNING = "running"
 
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
 _RESULT_PROPERTY = "covers_result"
 _PRUNED_PROPERTY = "covers_pruned"
-_RUNNING = "running"
 _OUTPUT = metadata_store_pb2.Event.OUTPUT
 _LIVE = metadata_store_pb2.Artifact.LIVE
 
@@ -50,7 +50,7 @@ class PastRun:
     def verdict(self) -> str:
         """The value of an `Outcome`, or `running`; a run without a result was interrupted."""
         if self.is_running:
-            return _RUNNING
+            return RUNNING
         return (self.result.outcome if self.result else Outcome.INTERRUPTED).value
 
 
