@@ -34,7 +34,7 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
         What was examined, and the diagnosis.
 
     Raises:
-        ConfigError: there is no such run, or it did not train.
+        ConfigError: there is no such run, it did not train, or it was pruned.
     """
     from components.trainer.diagnostics.examine import examine_training
     from pipeline.runner.database import metadata_file
@@ -59,8 +59,8 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
             return f"run {run_id}, the eval split", diagnosis
     wanted = f"run {run!r}" if run else "a run"
     raise ConfigError(
-        f"Expected {wanted} in {pipeline_root} that got as far as training. Received: "
-        f"{f'{len(candidates)} that did not' if candidates else 'none'}. "
+        f"Expected {wanted} in {pipeline_root} that got as far as training, and was not pruned. "
+        f"Received: {f'{len(candidates)} that did not, or was' if candidates else 'none'}. "
         "Start one with: covers run"
     )
 

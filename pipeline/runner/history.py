@@ -23,6 +23,7 @@ _NODE_CONTEXT = "node"
 _RESULT_PROPERTY = "covers_result"
 _PRUNED_PROPERTY = "covers_pruned"
 _OUTPUT = metadata_store_pb2.Event.OUTPUT
+_LIVE = metadata_store_pb2.Artifact.LIVE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,10 @@ class RunHistory:
         return past
 
     def outputs(self, run_id: str, node: str) -> dict[str, metadata_store_pb2.Artifact]:
-        """Returns output key -> artifact of a node that finished in a run, or was cached."""
+        """Returns output key -> artifact of a node that finished in a run, or was cached.
+
+        Artifacts that were removed since are left out.
+        """
         context = self._context(run_id)
         if context is None:
             return {}
@@ -90,7 +94,7 @@ class RunHistory:
             artifacts = self._store.get_artifacts_by_id(list(keys)) if keys else []
             for artifact in artifacts:
                 artifact.uri = str(below_root(artifact.uri, self._root))
-            return {keys[artifact.id]: artifact for artifact in artifacts}
+            return {keys[each.id]: each for each in artifacts if each.state == _LIVE}
         return {}
 
     def record(self, result: RunResult) -> None:

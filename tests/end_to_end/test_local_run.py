@@ -334,6 +334,7 @@ def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> N
         ("runs",),
         ("report",),
         ("diagnose",),
+        ("prune", "--keep", "100"),
         ("init", "{root}/covers", "--output", "{root}/proposed.yaml"),
         ("compile", "--config", "{root}/tiny.yaml", "--image", "x", "-o", "{root}/p.yaml"),
     ],

@@ -43,6 +43,9 @@ def test_older_runs_lose_their_artifacts_and_the_cache_forgets_them(
     assert recorded.artifact_state(new) == "LIVE"
     assert pruned.freed["artifacts"] == ARTIFACT_BYTES
     assert (len(pruned.kept), len(pruned.pruned)) == (1, 1)
+    history = RunHistory(recorded.root)
+    assert history.outputs(pruned.pruned[0], "Trainer") == {}
+    assert [*history.outputs(pruned.kept[0], "Trainer")] == ["model"]
     again = prune(recorded.root, 1)
     assert again.pruned == ()
     assert sum(again.freed.values()) == 0

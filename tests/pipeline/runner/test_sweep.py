@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_files_that_were_never_finished_are_removed(recorded: RecordedRuns) -> N
     assert workspace.push_destination.exists()
 
 
+def test_temporary_files_of_a_process_that_died_are_removed(tmp_path: Path) -> None:
+    temporary, root = tmp_path / "covers-run-abc", tmp_path / "root"
+    _file(temporary / "deeper" / "file")
+    record = {"pid": 1, "started": "2026-01-01T00:00:00", "temporary": str(temporary)}
+    _file(root / ".lock").write_text(json.dumps({**record, "left_over": []}))
+    assert _swept(root) == (10, [])
+    assert not temporary.exists()
+
+
 def test_what_tfx_keeps_during_an_execution_is_removed(recorded: RecordedRuns) -> None:
     made = recorded.run()
     system = made.parent.parent / ".system"
@@ -149,13 +159,13 @@ def test_a_person_hears_of_much_and_not_of_little(
 def test_what_cannot_be_removed_stops_nothing(
     recorded: RecordedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, ignore_errors: bool = False) -> None:
-        if not ignore_errors:
-            raise PermissionError("not yours")
+    def refuse(path: Path) -> None:
+        raise PermissionError("not yours")
 
-    monkeypatch.setattr(shutil, "rmtree", refuse)
     killed = recorded.execute(recorded.begin(), state=Execution.RUNNING)
-    assert _swept(recorded.root) == (0, [])
+    with hold_root(recorded.root), monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        assert sweep(recorded.root, print) == 0
     assert killed.exists()
 
 
