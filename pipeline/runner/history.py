@@ -6,13 +6,12 @@ import dataclasses
 import datetime
 from pathlib import Path
 
-from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.contracts.outcome import Outcome
+from pipeline.runner.metadata import MetadataLocation, locate, open_store
+from pipeline.runner.metadata_config import MetadataConfig
 from pipeline.runner.result import RunResult
-
-METADATA_FILE_NAME = "metadata.sqlite"
 
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
@@ -35,16 +34,24 @@ class PastRun:
 
 
 class RunHistory:
-    """Reads and annotates the runs of a pipeline root."""
+    """Reads and annotates the runs of a pipeline root.
 
-    def __init__(self, pipeline_root: Path) -> None:
-        config = metadata_store_pb2.ConnectionConfig()
-        config.sqlite.filename_uri = str(metadata_file(pipeline_root))
-        self._store = metadata_store.MetadataStore(config)
+    Raises:
+        ConfigError: the server of ML Metadata refuses the user, the password or the database.
+        DeploymentError: the server is away.
+    """
+
+    def __init__(self, location: MetadataLocation) -> None:
+        self._suffix = location.suffix
+        self._store = open_store(location)
 
     def runs(self) -> list[PastRun]:
-        """Lists all runs, newest first."""
-        contexts = self._store.get_contexts_by_type(_RUN_CONTEXT)
+        """Lists all runs of the pipeline root, newest first."""
+        contexts = [
+            context
+            for context in self._store.get_contexts_by_type(_RUN_CONTEXT)
+            if context.name.endswith(self._suffix)
+        ]
         newest_first = sorted(contexts, key=lambda c: c.create_time_since_epoch, reverse=True)
         return [_past_run(context) for context in newest_first]
 
@@ -85,9 +92,37 @@ class RunHistory:
         return context.name.rpartition(".")[2] if context.type == _NODE_CONTEXT else None
 
 
-def metadata_file(pipeline_root: Path) -> Path:
-    """The SQLite file of a pipeline root."""
-    return pipeline_root / METADATA_FILE_NAME
+def open_history(pipeline_root: Path) -> RunHistory | None:
+    """Opens the history of a pipeline root; None before its first run.
+
+    Raises:
+        ConfigError, DeploymentError: see `RunHistory`.
+    """
+    location = locate(pipeline_root)
+    return RunHistory(location) if location else None
+
+
+def past_runs(pipeline_root: Path) -> list[PastRun]:
+    """Lists the runs of a pipeline root, newest first.
+
+    Raises:
+        ConfigError, DeploymentError: see `RunHistory`.
+    """
+    history = open_history(pipeline_root)
+    return history.runs() if history else []
+
+
+def shared_runs(config: MetadataConfig, pipeline_root: Path) -> list[PastRun]:
+    """Lists the runs of all pipeline roots on a configuration's server, newest first.
+
+    Without a server, they are those of the one pipeline root.
+
+    Raises:
+        ConfigError, DeploymentError: see `RunHistory`.
+    """
+    if config.mysql is None:
+        return past_runs(pipeline_root)
+    return RunHistory(MetadataLocation(pipeline_root, config.mysql)).runs()
 
 
 def _past_run(context: metadata_store_pb2.Context) -> PastRun:
