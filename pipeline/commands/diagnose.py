@@ -37,11 +37,12 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
         ConfigError: there is no such run, or it did not train.
         DeploymentError: the server of ML Metadata is away.
     """
-    from components.trainer.diagnostics.examine import examine_training
     from pipeline.runner.history import open_history
 
     history = open_history(pipeline_root)
     past = history.runs() if history else []
+    from components.trainer.diagnostics.examine import examine_training  # brings TensorFlow
+
     candidates = [each.run_id for each in past if each.run_id.startswith(run or "")]
     for run_id in candidates:
         assert history is not None

@@ -13,8 +13,9 @@ import secrets
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
-from ml_metadata import metadata_store
+from ml_metadata import errors, metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.support.errors import ConfigError, CoversError, DeploymentError
@@ -33,6 +34,11 @@ _GREETING, _ERROR = b"\x0a", b"\xff"
 _ERROR_TEXT = slice(7, None)
 # What ML Metadata says, which does not pass on why a server refuses a user.
 _REFUSED, _NO_DATABASE = "mysql_real_connect failed", "Changing to database"
+# The end of what servers say of transactions that met others'; they have undone them.
+_TRY_AGAIN = "try restarting transaction"
+_MOST_TRIES = 20
+_MOST_SECONDS_BETWEEN = 0.5
+_jitter = secrets.SystemRandom()  # leaves the seeded generators of training alone
 
 
 class _Remembered(Options):
@@ -81,6 +87,26 @@ class MetadataLocation:
         config.mysql.user = self.server.user
         config.mysql.skip_db_creation = True  # a mistyped name must not become a database
         return config
+
+
+class _SharedStore(metadata_store.MetadataStore):
+    """A store on a server where others are at work too."""
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        """Repeats a transaction that met another's.
+
+        ML Metadata itself repeats after deadlocks, but not after a server with snapshot isolation,
+        as MariaDB has by default from 11.6 on, has found that a row changed meanwhile. TFX takes
+        such an error for an answer: it passes over the node.
+        """
+        for tries in range(1, _MOST_TRIES + 1):
+            try:
+                return super()._call_method(method_name, request, response)
+            except errors.InternalError as error:
+                if _TRY_AGAIN not in str(error) or tries == _MOST_TRIES:
+                    raise
+                time.sleep(_jitter.uniform(0, _MOST_SECONDS_BETWEEN))
+        raise AssertionError
 
 
 def locate(pipeline_root: Path) -> MetadataLocation | None:
@@ -134,7 +160,7 @@ def open_store(location: MetadataLocation) -> metadata_store.MetadataStore:
     _check_answers(server)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return metadata_store.MetadataStore(connection)
+            return _SharedStore(connection)
         except RuntimeError as error:
             refusal = _refusal(server, str(error))
             # Two that make the tables of a new database at once are in each other's way.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,42 @@ def test_a_root_that_goes_back_to_sqlite_keeps_its_id(mariadb: Server, tmp_path:
     assert locate_for_run(MetadataConfig(), tmp_path) == MetadataLocation(tmp_path)
     assert locate(tmp_path) is None  # no SQLite file yet
     assert locate_for_run(on_server, tmp_path) == before
+
+
+def _write_until_told(
+    location: MetadataLocation, execution_id: int, has_begun: Event, is_over: Event
+) -> None:
+    store = open_store(location)
+    (execution,) = store.get_executions_by_id([execution_id])
+    while not is_over.is_set():
+        execution.custom_properties["step"].int_value += 1
+        store.put_executions([execution])
+        has_begun.set()
+
+
+@pytest.mark.slow
+def test_who_reads_while_others_write_is_not_refused(mariadb: Server, tmp_path: Path) -> None:
+    """TFX takes a refusal for an answer: it passes over the node and goes on with the next."""
+    location = _location(tmp_path, _config(mariadb.port, "covers_texts"))
+    store = open_store(location)
+    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name="Trainer"))
+    context_type = store.put_context_type(metadata_store_pb2.ContextType(name="node"))
+    execution = metadata_store_pb2.Execution(type_id=type_id)
+    context = metadata_store_pb2.Context(type_id=context_type, name="tiny.Trainer")
+    execution_id, _, (context_id,) = store.put_execution(execution, [], [context])
+    processes = multiprocessing.get_context("spawn")  # threads wait for each other in the library
+    has_begun, is_over = processes.Event(), processes.Event()
+    arguments = (location, execution_id, has_begun, is_over)
+    writer = processes.Process(target=_write_until_told, args=arguments)
+    writer.start()
+    try:
+        assert has_begun.wait(60)
+        for _ in range(300):
+            assert len(store.get_executions_by_context(context_id)) == 1
+    finally:
+        is_over.set()
+        writer.join()
+    assert writer.exitcode == 0
 
 
 REFUSALS = {
