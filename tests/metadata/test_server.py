@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ from pipeline.runner.result import RunResult
 
 from .conftest import PASSWORD, Server
 
+ROOT = Path(__file__).parents[2]
 VARIABLE = "COVERS_METADATA_PASSWORD"
 # What breaks badly quoted SQL, too narrow characters and too short columns.
 TEXTS = ("日本語 🎵", 'it\'s "quoted"', r"C:\covers \n \' %s", "line\nline", "x1y2" * 50_000)
@@ -124,15 +125,18 @@ def test_a_root_that_goes_back_to_sqlite_keeps_its_id(mariadb: Server, tmp_path:
     assert locate_for_run(on_server, tmp_path) == before
 
 
-def _write_until_told(
-    location: MetadataLocation, execution_id: int, has_begun: Event, is_over: Event
-) -> None:
-    store = open_store(location)
-    (execution,) = store.get_executions_by_id([execution_id])
-    while not is_over.is_set():
-        execution.custom_properties["step"].int_value += 1
-        store.put_executions([execution])
-        has_begun.set()
+WRITER = """
+import sys
+from pathlib import Path
+from pipeline.runner.metadata import MetadataLocation, open_store
+from pipeline.runner.metadata_config import MySqlConfig
+
+store = open_store(MetadataLocation(Path(), MySqlConfig.from_json(sys.argv[1]), "a1b2c3"))
+(execution,) = store.get_executions_by_id([int(sys.argv[2])])
+while True:
+    execution.custom_properties["step"].int_value += 1
+    store.put_executions([execution])
+"""
 
 
 @pytest.mark.slow
@@ -145,19 +149,30 @@ def test_who_reads_while_others_write_is_not_refused(mariadb: Server, tmp_path: 
     execution = metadata_store_pb2.Execution(type_id=type_id)
     context = metadata_store_pb2.Context(type_id=context_type, name="tiny.Trainer")
     execution_id, _, (context_id,) = store.put_execution(execution, [], [context])
-    processes = multiprocessing.get_context("spawn")  # threads wait for each other in the library
-    has_begun, is_over = processes.Event(), processes.Event()
-    arguments = (location, execution_id, has_begun, is_over)
-    writer = processes.Process(target=_write_until_told, args=arguments)
-    writer.start()
-    try:
-        assert has_begun.wait(60)
-        for _ in range(300):
-            assert len(store.get_executions_by_context(context_id)) == 1
-    finally:
-        is_over.set()
-        writer.join()
-    assert writer.exitcode == 0
+    assert location.server is not None
+    arguments = (location.server.model_dump_json(), str(execution_id))
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, *arguments],  # threads wait for each other in the library
+        cwd=ROOT,
+    ) as writer:
+        try:
+            before = _steps(store, execution_id)
+            for _ in range(300):
+                assert len(store.get_executions_by_context(context_id)) == 1
+            assert _steps(store, execution_id) > before
+        finally:
+            writer.kill()
+
+
+def _steps(store: metadata_store.MetadataStore, execution_id: int) -> int:
+    """Waits for a step of the writer; returns how many there were."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        (execution,) = store.get_executions_by_id([execution_id])
+        if steps := execution.custom_properties["step"].int_value:
+            return int(steps)
+        time.sleep(0.1)
+    return 0
 
 
 REFUSALS = {
