@@ -225,15 +225,22 @@ def diagnose(
 
 
 @main.command()
+@click.option(
+    "--config",
+    help="List the runs of all pipeline roots on the server that this configuration names.",
+)
 @_pipeline_root
 @_as_json
-def runs(pipeline_root: Path, as_json: bool) -> None:
+def runs(config: str | None, pipeline_root: Path, as_json: bool) -> None:
     """List past runs from ML Metadata: when, data, verdict, key metrics."""
     from pipeline.commands.runs import describe_runs, runs_to_dicts
-    from pipeline.runner.database import metadata_file
-    from pipeline.runner.history import RunHistory
+    from pipeline.config import load_config
+    from pipeline.runner.history import past_runs, shared_runs
 
-    past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
+    if config is None:
+        past = past_runs(pipeline_root)
+    else:
+        past = shared_runs(load_config(config).metadata, pipeline_root)
     if as_json:
         click.echo(json.dumps(runs_to_dicts(past)))
         return

@@ -27,6 +27,7 @@ from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 
@@ -63,6 +64,7 @@ class PipelineConfig(Options):
         tuner: how to search for better options before training; null trains with those given.
         evaluation: see `EvaluationConfig`.
         beam_pipeline_args: arguments of every Beam pipeline.
+        metadata: where runs on this machine are recorded; see `MetadataConfig`.
         kubeflow: see `KubeflowConfig`.
     """
 
@@ -77,6 +79,7 @@ class PipelineConfig(Options):
     tuner: TunerConfig | None = None
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+    metadata: MetadataConfig = Field(default_factory=MetadataConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 
     def schema_text(self) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_ML_METADATA_LOG_LEVEL = "GLOG_minloglevel"
+_FATAL_ONLY = "3"
 _FILTER = r"""
 import re, sys
 chatter = re.compile(
@@ -44,6 +46,8 @@ def third_parties_quiet() -> Iterator[None]:
     if os.environ.setdefault(_LOG_LEVEL, "3") in ("0", "1"):
         yield
         return
+    # What ML Metadata logs as an error is an exception as well.
+    os.environ.setdefault(_ML_METADATA_LOG_LEVEL, _FATAL_ONLY)
     with warnings.catch_warnings(), _filtered_descriptor_2():
         warnings.simplefilter("ignore")
         yield

@@ -35,13 +35,14 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
 
     Raises:
         ConfigError: there is no such run, it did not train, or it was pruned.
+        DeploymentError: the server of ML Metadata is away.
     """
-    from components.trainer.diagnostics.examine import examine_training
-    from pipeline.runner.database import metadata_file
-    from pipeline.runner.history import RunHistory
+    from pipeline.runner.history import open_history
 
-    history = RunHistory(pipeline_root) if metadata_file(pipeline_root).is_file() else None
+    history = open_history(pipeline_root)
     past = history.runs() if history else []
+    from components.trainer.diagnostics.examine import examine_training  # brings TensorFlow
+
     candidates = [each.run_id for each in past if each.run_id.startswith(run or "")]
     for run_id in candidates:
         assert history is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contracts.outcome import Outcome
-from pipeline.runner.database import metadata_file
-from pipeline.runner.history import PastRun, RunHistory, open_store
+from pipeline.runner.history import PastRun, RunHistory
 from pipeline.runner.lock import hold_root
+from pipeline.runner.metadata import MetadataLocation, locate, open_store
 from pipeline.runner.sweep import (
     MEGABYTE,
     artifact_folder,
@@ -64,10 +64,11 @@ def prune(pipeline_root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
         ConfigError: a run is using the pipeline root.
     """
     root = pipeline_root.resolve()
-    if not metadata_file(root).is_file():
+    location = locate(root)
+    if location is None:
         return Pruned((), (), {}, dry_run)
     with hold_root(root):
-        return _prune(root, keep, dry_run)
+        return _prune(location, keep, dry_run)
 
 
 def describe_pruned(pruned: Pruned, pipeline_root: Path) -> Iterator[str]:
@@ -85,13 +86,14 @@ def describe_pruned(pruned: Pruned, pipeline_root: Path) -> Iterator[str]:
             yield f"  {what:<26}{size / MEGABYTE:>12,.1f} MB"
 
 
-def _prune(root: Path, keep: int, dry_run: bool) -> Pruned:
-    store = open_store(root)
+def _prune(location: MetadataLocation, keep: int, dry_run: bool) -> Pruned:
+    root = location.pipeline_root
+    store = open_store(location)
     if dry_run:
-        left_over = sum(map(size_of, [*unfinished_files(root), *orphans(store, root)]))
+        left_over = sum(map(size_of, [*unfinished_files(root), *orphans(store, location)]))
     else:
-        left_over = sweep(root, say=lambda _: None)
-    history = RunHistory(root)
+        left_over = sweep(location, say=lambda _: None)
+    history = RunHistory(location)
     runs = history.runs()
     kept = _newest_of_each_pipeline(runs, keep)
     others = [run for run in runs if run not in kept]

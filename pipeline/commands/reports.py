@@ -14,8 +14,7 @@ from components.contracts import nodes
 from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.runner.database import metadata_file
-from pipeline.runner.history import PastRun, RunHistory
+from pipeline.runner.history import PastRun, RunHistory, past_runs
 from pipeline.runner.result import RunResult
 
 if TYPE_CHECKING:
@@ -97,8 +96,9 @@ def find_report(pipeline_root: Path, run: str | None) -> Path:
 
     Raises:
         ConfigError: there is no such run, or it has no report.
+        DeploymentError: the server of ML Metadata is away.
     """
-    past = RunHistory(pipeline_root).runs() if metadata_file(pipeline_root).is_file() else []
+    past = past_runs(pipeline_root)
     if run is not None:
         found = _find_run(past, run, pipeline_root)
         page = _page(found)

@@ -10,6 +10,8 @@ from typing import Any
 from components.contracts.metrics import RUN_COLUMNS, metric_text
 from pipeline.runner.history import PastRun
 
+_LEAST_WIDTH = 23
+
 
 def runs_to_dicts(runs: Sequence[PastRun]) -> list[dict[str, Any]]:
     """Returns each run with its outcome and, where there is one, its full result."""
@@ -30,10 +32,12 @@ def describe_runs(runs: Sequence[PastRun], pipeline_root: Path) -> Iterator[str]
     if not runs:
         yield f"No runs in {pipeline_root} yet. Start one with: covers run"
         return
-    yield _line("run", "started", "pipeline", "verdict", RUN_COLUMNS, "data")
+    width = max(_LEAST_WIDTH, *(len(run.run_id) for run in runs))
+    yield _line(width, "run", "started", "pipeline", "verdict", RUN_COLUMNS, "data")
     for run in runs:
         result = run.result
         yield _line(
+            width,
             run.run_id,
             f"{run.started:%Y-%m-%d %H:%M:%S}",
             run.pipeline,
@@ -49,7 +53,13 @@ def _metric(run: PastRun, name: str) -> str:
 
 
 def _line(
-    run: str, started: str, pipeline: str, verdict: str, metrics: Sequence[str], data: str
+    width: int,
+    run: str,
+    started: str,
+    pipeline: str,
+    verdict: str,
+    metrics: Sequence[str],
+    data: str,
 ) -> str:
     cells = "".join(f"{metric:>18}" for metric in metrics)
-    return f"{run:<23} {started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()
+    return f"{run:<{width}} {started:<20} {pipeline:<12} {verdict:<13}{cells}  {data}".rstrip()

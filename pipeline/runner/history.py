@@ -7,12 +7,12 @@ import datetime
 from collections.abc import Iterable
 from pathlib import Path
 
-from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.contracts.outcome import Outcome
-from pipeline.runner.database import check_database, metadata_file
 from pipeline.runner.lock import Holder, holder
+from pipeline.runner.metadata import MetadataLocation, locate, open_store
+from pipeline.runner.metadata_config import MetadataConfig
 from pipeline.runner.result import RunResult
 from pipeline.runner.workspace import below_root
 
@@ -58,17 +58,24 @@ class RunHistory:
     """Reads and annotates the runs of a pipeline root, wherever it has been moved to.
 
     Raises:
-        DamagedArtifact: the database is damaged.
-        MachineError: the database cannot be opened.
+        ConfigError: the server of ML Metadata refuses the user, the password or the database.
+        DamagedArtifact: the database in the pipeline root is damaged.
+        DeploymentError: the server is away.
+        MachineError: the database in the pipeline root cannot be opened.
     """
 
-    def __init__(self, pipeline_root: Path) -> None:
-        self._root = pipeline_root.resolve()
-        self._store = open_store(pipeline_root)
+    def __init__(self, location: MetadataLocation) -> None:
+        self._root = location.pipeline_root.resolve()
+        self._suffix = location.suffix
+        self._store = open_store(location)
 
     def runs(self) -> list[PastRun]:
-        """Lists all runs, newest first."""
-        contexts = self._store.get_contexts_by_type(_RUN_CONTEXT)
+        """Lists all runs of the pipeline root, newest first."""
+        contexts = [
+            context
+            for context in self._store.get_contexts_by_type(_RUN_CONTEXT)
+            if context.name.endswith(self._suffix)
+        ]
         # Ids grow even when the clock goes back.
         newest_first = sorted(contexts, key=lambda context: context.id, reverse=True)
         here = holder(self._root)
@@ -132,9 +139,11 @@ class RunHistory:
         return PastRun(
             run_id=context.name,
             started=datetime.datetime.fromtimestamp(context.create_time_since_epoch / 1000),
-            pipeline=result.pipeline if result else "".join(parent.name for parent in parents),
+            pipeline=result.pipeline
+            if result
+            else "".join(parent.name.removesuffix(self._suffix) for parent in parents),
             result=result,
-            is_running=here is not None and here.run_id == context.name,
+            is_running=bool(here and _is_of(context.name, here)),
             is_pruned=bool(context.custom_properties[_PRUNED_PROPERTY].int_value),
         )
 
@@ -165,14 +174,39 @@ class RunHistory:
         return context.name.rpartition(".")[2] if context.type == _NODE_CONTEXT else None
 
 
-def open_store(pipeline_root: Path) -> metadata_store.MetadataStore:
-    """Opens ML Metadata of a pipeline root; makes the file if there is none.
+def _is_of(run_id: str, here: Holder) -> bool:
+    # The lock is taken before it is known whether a run's id gets a suffix.
+    return bool(here.run_id) and f"{run_id}-".startswith(f"{here.run_id}-")
+
+
+def open_history(pipeline_root: Path) -> RunHistory | None:
+    """Opens the history of a pipeline root; None before its first run.
 
     Raises:
-        DamagedArtifact: the database is damaged.
-        MachineError: the database cannot be opened.
+        CoversError: see `RunHistory`.
     """
-    check_database(metadata_file(pipeline_root))
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata_file(pipeline_root))
-    return metadata_store.MetadataStore(config)
+    location = locate(pipeline_root)
+    return RunHistory(location) if location else None
+
+
+def past_runs(pipeline_root: Path) -> list[PastRun]:
+    """Lists the runs of a pipeline root, newest first.
+
+    Raises:
+        CoversError: see `RunHistory`.
+    """
+    history = open_history(pipeline_root)
+    return history.runs() if history else []
+
+
+def shared_runs(config: MetadataConfig, pipeline_root: Path) -> list[PastRun]:
+    """Lists the runs of all pipeline roots on a configuration's server, newest first.
+
+    Without a server, they are those of the one pipeline root.
+
+    Raises:
+        CoversError: see `RunHistory`.
+    """
+    if config.mysql is None:
+        return past_runs(pipeline_root)
+    return RunHistory(MetadataLocation(pipeline_root, config.mysql)).runs()

@@ -9,42 +9,68 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.io import filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
+from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperator
 from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
 from tfx.proto.orchestration import pipeline_pb2
 
+from pipeline.runner.metadata import MetadataLocation, open_store
 from pipeline.runner.sealing import damaged_results_are_made_again, make_way, seal
 
 _BEFORE_TENSORFLOW = -1  # TFX registers TensorFlow's file system with priority 0
 
 
 def compile_for_run(
-    tfx_pipeline: Pipeline, metadata_file: Path, run_id: str
+    tfx_pipeline: Pipeline, location: MetadataLocation, run_id: str
 ) -> pipeline_pb2.Pipeline:
-    """Compiles a pipeline for one run, which the file of ML Metadata will know by its id."""
+    """Compiles a pipeline for one run, which ML Metadata will know by its id."""
     registry = filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY
     registry.register(LocalFilesystem, priority=_BEFORE_TENSORFLOW)
-    connection = sqlite_metadata_connection_config(str(metadata_file))
-    tfx_pipeline.metadata_connection_config = connection
+    tfx_pipeline.metadata_connection_config = location.connection()
+    # TFX looks for cached results among those of pipelines of the same name.
+    tfx_pipeline.pipeline_info.pipeline_name += location.suffix
     ir = Compiler().compile(tfx_pipeline)
     substitute_runtime_parameter(ir, {"pipeline-run-id": run_id})
     return ir
 
 
-def launch(ir: pipeline_pb2.Pipeline) -> None:
-    """Runs a compiled pipeline; results of earlier runs are used where they are whole."""
-    with _executors_imported_when_they_run(), damaged_results_are_made_again():
+def launch(ir: pipeline_pb2.Pipeline, location: MetadataLocation) -> None:
+    """Runs a pipeline that was compiled for a location of ML Metadata.
+
+    Results of earlier runs are used where they are whole.
+    """
+    with (
+        _executors_imported_when_they_run(),
+        _connecting_to(location),
+        damaged_results_are_made_again(),
+    ):
         LocalDagRunner().run_with_ir(ir)
+
+
+@contextlib.contextmanager
+def _connecting_to(location: MetadataLocation) -> Iterator[None]:
+    """Keeps the password out of the connection's options, which TFX logs."""
+
+    class Metadata(metadata.Metadata):
+        def __enter__(self) -> metadata.Metadata:
+            self._store = open_store(location)
+            self._users += 1
+            return self
+
+    original = metadata.Metadata
+    metadata.Metadata = Metadata
+    try:
+        yield
+    finally:
+        metadata.Metadata = original
 
 
 @contextlib.contextmanager

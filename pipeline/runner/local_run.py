@@ -31,7 +31,6 @@ from pipeline.config import PipelineConfig
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
-from pipeline.runner.database import metadata_file
 from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.result import RunResult
@@ -44,6 +43,7 @@ from pipeline.runner.workspace import Workspace
 if TYPE_CHECKING:
     from pipeline.pipeline import RunInputs
     from pipeline.runner.history import RunHistory
+    from pipeline.runner.metadata import MetadataLocation
 
 _PREPARE = "Prepare"
 _SECONDS_TO_BE_WRONG = 0.2
@@ -71,23 +71,34 @@ def run_locally(
         The outcome, including errors that a user can meet.
 
     Raises:
-        ConfigError: the label schema or the pipeline root is wrong, or there are no data; nothing
-            was begun.
+        ConfigError: the label schema, the pipeline root or the access to ML Metadata is wrong, or
+            there are no data; nothing was begun.
+        DeploymentError: the server of ML Metadata is away; nothing was begun.
         OSError: the log file cannot be written; nothing was begun.
     """
     workspace = Workspace(pipeline_root.resolve(), config.name)
-    run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    log_file = workspace.log_file(run_id)
-    with interruptible(), workspace.locked(run_id), libraries_log_to(log_file, console) as stream:
-        return _Run(config, workspace, run_id, stream).run(data, use_cache)
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    with interruptible(), workspace.locked(now):
+        from pipeline.runner.metadata import locate_for_run
+
+        metadata = locate_for_run(config.metadata, workspace.root)
+        run_id = now + metadata.suffix
+        with libraries_log_to(workspace.log_file(run_id), console) as stream:
+            return _Run(config, workspace, metadata, run_id, stream).run(data, use_cache)
 
 
 class _Run:
     def __init__(
-        self, config: PipelineConfig, workspace: Workspace, run_id: str, stream: TextIO
+        self,
+        config: PipelineConfig,
+        workspace: Workspace,
+        metadata: MetadataLocation,
+        run_id: str,
+        stream: TextIO,
     ) -> None:
         self._config = config
         self._workspace = workspace
+        self._metadata = metadata
         self._run_id = run_id
         self._console = RunConsole(stream)
         self._stages: dict[str, str] = {}
@@ -100,7 +111,7 @@ class _Run:
         error: BaseException | None = None
         try:
             check_destination(self._workspace.push_destination)
-            sweep(self._workspace.root, self._console.say)
+            sweep(self._metadata, self._console.say)
             launch = self._prepare(labels, data, use_cache)
             self._execute(launch, self._history())
         except (Exception, KeyboardInterrupt) as caught:
@@ -130,7 +141,7 @@ class _Run:
     def _history(self) -> RunHistory:
         from pipeline.runner.history import RunHistory
 
-        return RunHistory(self._workspace.root)
+        return RunHistory(self._metadata)
 
     def _sample(self, labels: LabelSchema) -> Path:
         from pipeline.commands.sample import write_sample
@@ -174,10 +185,9 @@ class _Run:
             inputs = self._inputs(data, data_fingerprint.result())
             tfx_pipeline = create_pipeline(self._config, inputs)
             tfx_pipeline.enable_cache = use_cache
-            metadata = metadata_file(self._workspace.root)
-            ir = compile_for_run(tfx_pipeline, metadata, self._run_id)
+            ir = compile_for_run(tfx_pipeline, self._metadata, self._run_id)
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
-        return functools.partial(launch, ir)
+        return functools.partial(launch, ir, self._metadata)
 
     def _inputs(self, data: Path | str, data_fingerprint: str) -> RunInputs:
         from pipeline.pipeline import RunInputs

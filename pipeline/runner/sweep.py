@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
     from ml_metadata.proto.metadata_store_pb2 import Execution
 
+    from pipeline.runner.metadata import MetadataLocation
+
 MEGABYTE = 1_000_000
 _WORTH_A_LINE = 100 * MEGABYTE
 _NODE_CONTEXT = "node"
@@ -29,26 +31,27 @@ _PARTS_OF_AN_ARTIFACT = 4  # pipeline, node, key, execution
 _logger = logging.getLogger(__name__)
 
 
-def sweep(root: Path, say: Callable[[str], None]) -> int:
+def sweep(location: MetadataLocation, say: Callable[[str], None]) -> int:
     """Removes what killed commands left, and closes the executions they had begun.
 
     Args:
-        root: the pipeline root, absolute; whoever calls this has locked it.
+        location: the pipeline root, which whoever calls this has locked, and its ML Metadata.
         say: tells a person, if there was much.
 
     Returns:
         How many bytes were freed.
     """
-    from pipeline.runner.database import metadata_file
-    from pipeline.runner.history import open_store
+    from pipeline.runner.metadata import locate, open_store
 
+    root = location.pipeline_root
     freed = sum(map(remove, unfinished_files(root)))
-    if metadata_file(root).is_file():
-        store = open_store(root)
-        _follow_a_move(store, root)
-        freed += sum(map(remove, list(orphans(store, root))))
+    if locate(root):
+        store = open_store(location)
+        if location.server is None:  # on a server, a root has its id wherever it is
+            _follow_a_move(store, root)
+        freed += sum(map(remove, list(orphans(store, location))))
         freed += remove_marked_artifacts(store, root)
-        _close_executions(store)
+        _close_executions(store, location)
     if freed >= _WORTH_A_LINE:
         say(f"  Removed {freed / MEGABYTE:,.0f} MB that killed runs had left.")
     return freed
@@ -66,22 +69,25 @@ def unfinished_files(root: Path) -> list[Path]:
     return found
 
 
-def orphans(store: MetadataStore, root: Path) -> Iterator[Path]:
+def orphans(store: MetadataStore, location: MetadataLocation) -> Iterator[Path]:
     """Yields folders of executions that did not succeed, and what TFX keeps during one.
 
-    Folders of nodes that ML Metadata does not know are none of its business.
+    Folders of nodes or executions that ML Metadata does not know are none of its business: they
+    are of another database, such as the one that this one replaced.
     """
     of_executions: dict[int, list[Path]] = {}
-    for node in _node_folders(store, root):
+    for node in _node_folders(store, location):
         yield from node.glob(f"{_SYSTEM_FOLDER}/*/*")
         for folder in node.glob("*/*"):
             if folder.name.isdecimal() and folder.parent.name != _SYSTEM_FOLDER:
                 of_executions.setdefault(int(folder.name), []).append(folder)
-    # What another database knows, such as the one that this one replaced, is not an orphan.
     for execution in store.get_executions_by_id(list(of_executions)):
-        for folder in of_executions[execution.id]:
-            if not _is_successful(execution) or _is_of_no_artifact(store, folder):
-                yield folder
+        folders = of_executions[execution.id]
+        if _is_successful(execution):
+            yield from (folder for folder in folders if _is_of_no_artifact(store, folder))
+        else:
+            nodes = _nodes_of(store, execution, location)
+            yield from (folder for folder in folders if folder.parents[1] in nodes)
 
 
 def mark_artifacts(store: MetadataStore, ids: Iterable[int]) -> None:
@@ -100,7 +106,9 @@ def remove_marked_artifacts(store: MetadataStore, root: Path) -> int:
     from ml_metadata.metadata_store import ListOptions
     from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-    marked = store.get_artifacts(ListOptions(filter_query="state = MARKED_FOR_DELETION"))
+    found = store.get_artifacts(ListOptions(filter_query="state = MARKED_FOR_DELETION"))
+    # On a server there are other roots' as well.
+    marked = [each for each in found if below_root(each.uri, root).is_relative_to(root)]
     freed = 0
     for artifact in marked:
         folder = artifact_folder(artifact.uri, root)
@@ -147,11 +155,26 @@ def size_of(path: Path) -> int:
     )
 
 
-def _node_folders(store: MetadataStore, root: Path) -> Iterator[Path]:
+def _node_folders(store: MetadataStore, location: MetadataLocation) -> Iterator[Path]:
     for context in store.get_contexts_by_type(_NODE_CONTEXT):
-        # TFX names a node's context "<pipeline>.<node>".
-        pipeline, _, node = context.name.rpartition(".")
-        yield root / pipeline / node
+        if folder := _node_folder(context.name, location):
+            yield folder
+
+
+def _nodes_of(
+    store: MetadataStore, execution: Execution, location: MetadataLocation
+) -> set[Path | None]:
+    contexts = store.get_contexts_by_execution(execution.id)
+    return {_node_folder(context.name, location) for context in contexts} - {None}
+
+
+def _node_folder(context: str, location: MetadataLocation) -> Path | None:
+    """Returns the folder of a node in the pipeline root; None if the context is of another root."""
+    # TFX names a node's context "<pipeline>.<node>".
+    pipeline, _, node = context.rpartition(".")
+    if not pipeline or not pipeline.endswith(location.suffix):
+        return None
+    return location.pipeline_root / pipeline.removesuffix(location.suffix) / node
 
 
 def _is_successful(execution: Execution) -> bool:
@@ -192,11 +215,12 @@ def _is_right(uri: str, root: Path) -> bool:
     return str(place) == uri and place.is_relative_to(root)
 
 
-def _close_executions(store: MetadataStore) -> None:
+def _close_executions(store: MetadataStore, location: MetadataLocation) -> None:
     from ml_metadata.metadata_store import ListOptions
     from ml_metadata.proto.metadata_store_pb2 import Execution
 
-    begun = store.get_executions(ListOptions(filter_query="last_known_state = RUNNING"))
+    running = store.get_executions(ListOptions(filter_query="last_known_state = RUNNING"))
+    begun = [execution for execution in running if _nodes_of(store, execution, location)]
     for execution in begun:
         execution.last_known_state = Execution.FAILED
     if begun:

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from pipeline.cli import main
-from pipeline.runner.history import open_store
 from pipeline.runner.lock import holder
+from pipeline.runner.metadata import MetadataLocation, open_store
 from tests.end_to_end.test_local_run import CONFIG, STAGES
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,10 @@ def test_nothing_piles_up_in_a_root_and_it_can_be_moved(place: Path) -> None:
     assert again["stages"] == dict.fromkeys(STAGES, "cached")
     assert set(_artifacts(root)) == made
     assert not temporary.exists()
-    states = [execution.last_known_state for execution in open_store(root).get_executions()]
+    states = [
+        execution.last_known_state
+        for execution in open_store(MetadataLocation(root)).get_executions()
+    ]
     assert Execution.RUNNING not in states
 
     other = _run(place, "--set", "trainer.seed=7")

@@ -9,7 +9,8 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2
 
 from components.contracts.outcome import Outcome
-from pipeline.runner.history import RunHistory, open_store
+from pipeline.runner.history import RunHistory
+from pipeline.runner.metadata import MetadataLocation, open_store
 from pipeline.runner.result import RunResult
 from pipeline.runner.workspace import Workspace
 
@@ -27,7 +28,7 @@ class RecordedRuns:
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
-        self.store = open_store(root)
+        self.store = open_store(MetadataLocation(root))
         self._numbers = itertools.count(1)
         self._execution_type = self.store.put_execution_type(
             metadata_store_pb2.ExecutionType(name="node")
@@ -97,7 +98,7 @@ class RecordedRuns:
             "log_file": str(Workspace(self.root, pipeline).log_file(run_id)),
             **facts,
         }
-        RunHistory(self.root).record(RunResult(**result))
+        RunHistory(MetadataLocation(self.root)).record(RunResult(**result))
 
     def run(self, pipeline: str = "tiny", cached: Path | None = None, **facts: Any) -> Path:
         """Records a whole run of one node; returns its artifact."""

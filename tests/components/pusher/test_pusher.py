@@ -19,9 +19,9 @@ from components.contracts.pushed_models import pushed_versions
 from components.contracts.quarantine import IngestSummary, write_summary
 from components.contracts.signatures import ModelDescription, write_model_description
 from components.pusher.component import Pusher, PusherExecutor
-from pipeline.runner.database import metadata_file
 from pipeline.runner.history import RunHistory
 from pipeline.runner.launching import compile_for_run, launch
+from pipeline.runner.metadata import MetadataLocation
 
 
 @component
@@ -69,6 +69,8 @@ def run(tmp_path: Path, serving: Path) -> Iterator[Run]:
     logger.addHandler(watcher)
     numbers = iter(range(100))
 
+    location = MetadataLocation(tmp_path)
+
     def start(recipe: str, blessed: int = 1, code_fingerprint: str = "") -> tuple[str, str | None]:
         candidate = Candidate(recipe=recipe, blessed=blessed)
         pusher = Pusher(
@@ -86,10 +88,10 @@ def run(tmp_path: Path, serving: Path) -> Iterator[Run]:
             enable_cache=True,
         )
         run_id = f"run-{next(numbers)}"
-        launch(compile_for_run(pipeline, metadata_file(tmp_path), run_id))
-        pushed = RunHistory(tmp_path).outputs(run_id, "Pusher")["pushed_model"].custom_properties
-        location = pushed["pushed_destination"].string_value if pushed["pushed"].int_value else None
-        return states["Pusher"], location
+        launch(compile_for_run(pipeline, location, run_id), location)
+        pushed = RunHistory(location).outputs(run_id, "Pusher")["pushed_model"].custom_properties
+        folder = pushed["pushed_destination"].string_value if pushed["pushed"].int_value else None
+        return states["Pusher"], folder
 
     yield start
     logger.removeHandler(watcher)

@@ -13,6 +13,7 @@ from pipeline.cli import main
 from pipeline.commands.prune import prune
 from pipeline.runner.history import RunHistory
 from pipeline.runner.lock import hold_root
+from pipeline.runner.metadata import MetadataLocation
 from pipeline.runner.workspace import Workspace, generated_samples
 from tests.pipeline.recorded_runs import ARTIFACT_BYTES, RecordedRuns
 
@@ -43,7 +44,7 @@ def test_older_runs_lose_their_artifacts_and_the_cache_forgets_them(
     assert recorded.artifact_state(new) == "LIVE"
     assert pruned.freed["artifacts"] == ARTIFACT_BYTES
     assert (len(pruned.kept), len(pruned.pruned)) == (1, 1)
-    history = RunHistory(recorded.root)
+    history = RunHistory(MetadataLocation(recorded.root))
     assert history.outputs(pruned.pruned[0], "Trainer") == {}
     assert [*history.outputs(pruned.kept[0], "Trainer")] == ["model"]
     again = prune(recorded.root, 1)
@@ -174,7 +175,7 @@ def test_pruned_runs_are_still_listed_and_say_why_they_have_no_report(
 ) -> None:
     for _ in range(2):
         artifact = recorded.run()
-        run = RunHistory(recorded.root).runs()[0]
+        run = RunHistory(MetadataLocation(recorded.root)).runs()[0]
         (artifact / "report.html").write_text("a report")
         recorded.end(run.run_id, report=str(artifact / "report.html"))
     prune(recorded.root, 1)

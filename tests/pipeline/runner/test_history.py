@@ -11,6 +11,7 @@ from pipeline.commands.reports import find_report
 from pipeline.commands.runs import describe_runs
 from pipeline.runner.history import RunHistory
 from pipeline.runner.lock import hold_root
+from pipeline.runner.metadata import MetadataLocation
 from pipeline.runner.workspace import below_root
 from tests.pipeline.recorded_runs import RecordedRuns
 
@@ -36,13 +37,17 @@ def test_a_run_is_running_while_it_is_in_the_root_and_interrupted_if_it_was_kill
     recorded.end(ended, outcome=Outcome.FAILED)
 
     def verdicts() -> dict[str, str]:
-        return {run.run_id: run.verdict for run in RunHistory(recorded.root).runs()}
+        return {
+            run.run_id: run.verdict for run in RunHistory(MetadataLocation(recorded.root)).runs()
+        }
 
     with hold_root(recorded.root, run_id=running, pipeline="tiny"):
         assert verdicts() == {killed: "interrupted", running: "running", ended: "failed"}
         [line] = [
             line
-            for line in describe_runs(RunHistory(recorded.root).runs(), recorded.root)
+            for line in describe_runs(
+                RunHistory(MetadataLocation(recorded.root)).runs(), recorded.root
+            )
             if line.startswith(running)
         ]
         assert line.split()[-2:] == ["tiny", "running"]
@@ -54,10 +59,10 @@ def test_a_run_is_running_while_it_is_in_the_root_and_interrupted_if_it_was_kill
 def test_a_run_is_listed_before_tfx_knows_of_it(recorded: RecordedRuns) -> None:
     recorded.run()
     with hold_root(recorded.root, run_id="2026", pipeline="young"):
-        newest, _ = RunHistory(recorded.root).runs()
+        newest, _ = RunHistory(MetadataLocation(recorded.root)).runs()
         assert (newest.run_id, newest.pipeline, newest.verdict) == ("2026", "young", "running")
     with hold_root(recorded.root):
-        assert len(RunHistory(recorded.root).runs()) == 1
+        assert len(RunHistory(MetadataLocation(recorded.root)).runs()) == 1
 
 
 def test_a_moved_root_has_its_reports(recorded: RecordedRuns) -> None:
@@ -66,7 +71,7 @@ def test_a_moved_root_has_its_reports(recorded: RecordedRuns) -> None:
     there = moved / page.relative_to(recorded.root)
     assert find_report(moved, None) == there
     assert find_report(moved, run_id) == there
-    history = RunHistory(moved)
+    history = RunHistory(MetadataLocation(moved))
     assert history.outputs(run_id, "ReportGen")["model"].uri == str(there.parent)
     result = history.runs()[0].result
     assert result

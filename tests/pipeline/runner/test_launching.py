@@ -15,8 +15,8 @@ from tfx.proto.orchestration.executable_spec_pb2 import (
 )
 from tfx.proto.orchestration.pipeline_pb2 import PipelineNode
 
-from pipeline.runner.database import metadata_file
 from pipeline.runner.launching import _executors_imported_when_they_run, compile_for_run
+from pipeline.runner.metadata import MetadataLocation
 
 MISSING = "components.no_such_module.Executor"
 
@@ -61,7 +61,7 @@ def test_an_executor_that_runs_is_the_real_one(
 
 def test_local_files_are_read_without_tensorflow_and_others_with_it(tmp_path: Path) -> None:
     pipeline = Pipeline(pipeline_name="empty", pipeline_root=str(tmp_path), components=[])
-    compile_for_run(pipeline, metadata_file(tmp_path), "run-1")
+    compile_for_run(pipeline, MetadataLocation(tmp_path), "run-1")
     registry = filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY
     assert registry.get_filesystem_for_path(str(tmp_path)) is LocalFilesystem
     assert registry.get_filesystem_for_path("gs://bucket/folder") is not LocalFilesystem

@@ -14,6 +14,7 @@ from components.support import progress
 from pipeline.runner.database import metadata_file
 from pipeline.runner.history import RunHistory
 from pipeline.runner.launching import compile_for_run, launch
+from pipeline.runner.metadata import MetadataLocation
 
 SPLIT = "Split-train"
 
@@ -46,6 +47,7 @@ def warnings() -> list[str]:
 @pytest.fixture
 def run(tmp_path: Path, warnings: list[str]) -> Run:
     numbers = iter(range(100))
+    location = MetadataLocation(tmp_path)
 
     def run(text: str) -> Path:
         writer = Writer(text=text)
@@ -53,10 +55,10 @@ def run(tmp_path: Path, warnings: list[str]) -> Run:
         pipeline = Pipeline("texts", str(tmp_path / "texts"), components=[writer, reader])
         pipeline.enable_cache = True
         run_id = f"run-{next(numbers)}"
-        ir = compile_for_run(pipeline, metadata_file(tmp_path), run_id)
+        ir = compile_for_run(pipeline, location, run_id)
         with progress.listening(lambda *_: None, lambda _, sentence: warnings.append(sentence)):
-            launch(ir)
-        history = RunHistory(tmp_path)
+            launch(ir, location)
+        history = RunHistory(location)
         read = Path(history.outputs(run_id, "Reader")["model"].uri, "read").read_text()
         assert read == f"{text} a {text} b"
         return Path(history.outputs(run_id, "Writer")["examples"].uri)

@@ -10,6 +10,7 @@ from ml_metadata.proto.metadata_store_pb2 import Execution
 from pipeline.commands.sample import half_written_samples, write_sample
 from pipeline.runner import sweep as module
 from pipeline.runner.lock import hold_root
+from pipeline.runner.metadata import MetadataLocation
 from pipeline.runner.sweep import mark_artifacts, sweep
 from pipeline.runner.workspace import Workspace
 from tests.pipeline.recorded_runs import ARTIFACT_BYTES, RecordedRuns
@@ -23,7 +24,7 @@ def recorded(tmp_path: Path) -> RecordedRuns:
 def _swept(root: Path) -> tuple[int, list[str]]:
     said: list[str] = []
     with hold_root(root, run_id="2026"):
-        return sweep(root, said.append), said
+        return sweep(MetadataLocation(root), said.append), said
 
 
 def _file(path: Path, size: int = 10) -> Path:
@@ -165,7 +166,7 @@ def test_what_cannot_be_removed_stops_nothing(
     killed = recorded.execute(recorded.begin(), state=Execution.RUNNING)
     with hold_root(recorded.root), monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
-        assert sweep(recorded.root, print) == 0
+        assert sweep(MetadataLocation(recorded.root), print) == 0
     assert killed.exists()
 
 
