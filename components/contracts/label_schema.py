@@ -64,7 +64,7 @@ SCHEMA_FILE_NAME = "schema.pbtxt"
 DECODABLE_FORMATS = ("JPEG", "PNG")
 
 _LARGEST_SIDE = 10_000
-_LARGEST_FILE = 32 << 20
+LARGEST_FILE = 32 << 20  # bytes, unless the schema gives a limit for image/size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ class LabelSchema:
             image_formats=formats,
             smallest_side=max(1, *(side.min for side in sides)),
             largest_side=min(side.max for side in sides) or _LARGEST_SIDE,
-            largest_file=features[IMAGE_SIZE].int_domain.max or _LARGEST_FILE,
+            largest_file=features[IMAGE_SIZE].int_domain.max or LARGEST_FILE,
         )
 
     def multi_hot(self, genres: Iterable[str]) -> list[float]:

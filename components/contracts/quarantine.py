@@ -36,6 +36,7 @@ class Reason(str, enum.Enum):
     MISSING_FILE = "missing_file"
     NOT_A_FILE = "not_a_file"
     UNREADABLE_FILE = "unreadable_file"
+    UNREADABLE_FOLDER = "unreadable_folder"
     EMPTY_FILE = "empty_file"
     FILE_TOO_LARGE = "file_too_large"
     NOT_AN_IMAGE = "not_an_image"
@@ -164,6 +165,7 @@ class IngestSummary:
         contradicting_pairs: outcome -> number of pairs in `contradictions.jsonl`.
         placeholders: pictures in place of many covers.
         without_genre: examples that have none of the genres.
+        unreadable_folders: folders that could not be listed; each is one row, whatever it holds.
         unlisted_files: image files beside listed ones that no row of the manifest names.
         clutter: kind of clutter -> number of files or folders that were no rows.
         given_splits: whether the data gave the splits.
@@ -191,6 +193,7 @@ class IngestSummary:
     contradicting_pairs: dict[str, int] = dataclasses.field(default_factory=dict)
     placeholders: tuple[Placeholder, ...] = ()
     without_genre: int = 0
+    unreadable_folders: tuple[str, ...] = ()
     unlisted_files: int = 0
     clutter: dict[str, int] = dataclasses.field(default_factory=dict)
     given_splits: bool = False
@@ -267,7 +270,7 @@ def read_summary(directory: Path | str) -> IngestSummary:
     """Reads what `write_summary` wrote."""
     path = Path(directory) / SUMMARY_FILE_NAME
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("spans", "drift_examples", "drawn_from_train"):
+    for key in ("spans", "drift_examples", "drawn_from_train", "unreadable_folders"):
         fields[key] = tuple(fields.get(key, ()))
     fields["placeholders"] = tuple(Placeholder(**each) for each in fields.get("placeholders", ()))
     known = {field.name for field in dataclasses.fields(IngestSummary)}

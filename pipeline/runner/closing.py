@@ -8,6 +8,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from components.contracts.decisions import decision_text
+from components.contracts.genre_names import listing
 from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
 from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, describe_clutter
@@ -53,6 +54,12 @@ def describe_ingest(summary: IngestSummary) -> str:
         parts.append(
             f"{found.path} and its copies are {found.rows:,} rows ({found.share:.1%}), probably a "
             "placeholder"
+        )
+    if summary.unreadable_folders:
+        folders = summary.unreadable_folders
+        parts.append(
+            f"{len(folders):,} folder{'' if len(folders) == 1 else 's'} could not be listed "
+            f"({listing(folders)}): how many covers are in there is unknown, each counts as one row"
         )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")

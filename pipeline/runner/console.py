@@ -54,18 +54,22 @@ class RunConsole:
             self._live.start()
 
     def stage_progressed(self, name: str, done: int, total: int, detail: str) -> None:
-        """Shows how far the running stage is, and how long the rest will take."""
+        """Shows how far the running stage is, and how long the rest will take, if that is known."""
         now = time.monotonic()
         if done == 0:
             self._counted_from = now
         left = _time_left(done, total, now - self._counted_from)
         if self._live:
             counted = escape(detail or f"{done:,} / {total:,}") + left
-            self._live.update(self._live.task_ids[0], completed=done, total=total, detail=counted)
+            self._live.update(
+                self._live.task_ids[0], completed=done, total=total or None, detail=counted
+            )
             return
-        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and 0 < done < total:
+        is_done = 0 < total <= done
+        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and done and not is_done:
             self._reported = now
-            self.say(f"    {name:<17} {done / total:>4.0%} {detail}{left}".rstrip())
+            share = f"{done / total:>4.0%}" if total else " " * 4
+            self.say(f"    {name:<17} {share} {detail}{left}".rstrip())
 
     def stage_warned(self, name: str, sentence: str) -> None:
         """Prints a warning while the stage runs."""

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -128,7 +128,8 @@ class _Run:
         """Checks and compiles the pipeline; returns what runs it."""
         self._console.stage_started(_PREPARE)
         try:
-            launch = self._compile(labels, data, use_cache)
+            with self._listening():
+                launch = self._compile(labels, data, use_cache)
         except BaseException:
             self._console.stage_finished(_PREPARE, "failed")
             raise
@@ -141,7 +142,13 @@ class _Run:
         from components.cover_example_gen.fingerprint import fingerprint_data
 
         with ThreadPoolExecutor(1) as pool, deferred_imports(), _without_arguments():
-            data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest)
+            data_fingerprint = pool.submit(
+                fingerprint_data,
+                data,
+                self._config.ingest,
+                largest_file=labels.largest_file,
+                stage=_PREPARE,
+            )
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
                 data_fingerprint.result()  # a path that is wrong is told at once
             from pipeline.pipeline import create_pipeline
@@ -185,10 +192,7 @@ class _Run:
         logger = logging.getLogger("absl")
         logger.addHandler(watcher)
         try:
-            listening = progress.listening(
-                self._console.stage_progressed, self._console.stage_warned
-            )
-            with _without_arguments(), listening:
+            with _without_arguments(), self._listening():
                 launch()
         except BaseException:
             if watcher.running:
@@ -200,6 +204,9 @@ class _Run:
             raise
         finally:
             logger.removeHandler(watcher)
+
+    def _listening(self) -> AbstractContextManager[None]:
+        return progress.listening(self._console.stage_progressed, self._console.stage_warned)
 
     def _note(self, node: str, history: RunHistory) -> str:
         if node == nodes.COVER_EXAMPLE_GEN:

@@ -1,6 +1,6 @@
 """The small tasks that the compiler adds to the graph; they need no TensorFlow.
 
-python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG OUTPUT_FILE
+python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE OUTPUT_FILE
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
 """
 
@@ -25,12 +25,12 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _fingerprint(data: str, config: str, output_file: str) -> int:
+def _fingerprint(data: str, config: str, largest_file: str, output_file: str) -> int:
     from components.cover_example_gen.config import IngestConfig
     from components.cover_example_gen.fingerprint import fingerprint_data
 
     options = IngestConfig.from_json(config).model_copy(update={"span": "all"})
-    digest = fingerprint_data(data, options)
+    digest = fingerprint_data(data, options, largest_file=int(largest_file))
     target = Path(output_file)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(digest, encoding="utf-8")
