@@ -14,6 +14,7 @@ from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.terminal import fail, say
 
 _PATH = click.Path(path_type=Path)
 
@@ -50,10 +51,10 @@ class _Commands(click.Group):
             with third_parties_quiet():
                 return super().invoke(ctx)
         except CoversError as error:
-            click.secho(f"Error: {error}", fg="red", err=True)
+            fail(error)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", to_stderr=True)
             sys.exit(130)
 
 
@@ -121,7 +122,7 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 
     labels = LabelSchema.from_file(schema_path or load_config(DEFAULT_CONFIG).schema_path)
     written = write_sample(directory, genres=labels.genres, images=images, seed=seed)
-    click.echo(f"{images} covers of {listing(labels.genres)} in {written}")
+    say(f"{images} covers of {listing(labels.genres)} in {written}")
 
 
 @main.command()
@@ -139,14 +140,15 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
 
     directory = model or find_model(pipeline_root)
     if not as_json:
-        click.echo(f"model: {directory}")
+        say(f"model: {directory}")
     unreadable = 0
     for answer in predict_files(directory, images):
         is_bad = isinstance(answer, Unreadable)
         unreadable += is_bad
-        click.echo(
-            json.dumps(answer.to_dict()) if as_json else str(answer), err=is_bad and not as_json
-        )
+        if as_json:
+            click.echo(json.dumps(answer.to_dict()))
+        else:
+            say(str(answer), to_stderr=is_bad)
     if unreadable:
         raise DataError(
             f"Expected images that can be read. Received: {unreadable:,} of {len(images):,} that "
@@ -173,10 +175,10 @@ def report(
         first, second = compare
         pages = (find_report(pipeline_root, first), find_report(pipeline_root, second))
         for line in compare_reports(pages):
-            click.echo(line)
+            say(line)
         return
     page = find_report(pipeline_root, run)
-    click.echo(page)
+    say(str(page))
     if open_it:
         click.launch(str(page))
 
@@ -214,7 +216,7 @@ def diagnose(
         click.echo(json.dumps(to_dict(subject, diagnosis)))
         return
     for line in describe(subject, diagnosis):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -230,7 +232,7 @@ def runs(pipeline_root: Path, as_json: bool) -> None:
         click.echo(json.dumps(runs_to_dicts(past)))
         return
     for line in describe_runs(past, pipeline_root):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -248,7 +250,7 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
     from pipeline.commands.init.command import initialise
 
     for line in initialise(data, output, overrides):
-        click.echo(line)
+        say(line)
 
 
 for command in (compile_command, submit, upload, schedule):

@@ -30,6 +30,7 @@ from components.cover_example_gen.layouts import Part, expected_layout, find_par
 from components.cover_example_gen.locations import AmbiguousName, Locations
 from components.cover_example_gen.manifests.kinds import EmbeddedImage, Table, kind_of
 from components.support.errors import ConfigError, DataError
+from components.support.texts import first_few
 
 _ROWS_BETWEEN_REPORTS = 10_000
 
@@ -138,7 +139,7 @@ class Source:
                 if seen:
                     seen(len(found))
         if not found:
-            given = ", ".join(map(str, self.manifests)) or str(self.directory)
+            given = first_few(self.manifests) or str(self.directory)
             beside = f", but {describe_clutter(clutter)}" if clutter else ""
             raise DataError(
                 f"Expected covers in {given}. Received: no rows{beside}. {expected_layout()}"

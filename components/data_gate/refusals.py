@@ -19,6 +19,7 @@ from components.contracts.quarantine import (
     Reason,
 )
 from components.data_gate.config import DataGateConfig
+from components.support.texts import first_few
 
 
 def decide(
@@ -236,7 +237,7 @@ def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[
             and summary.examples_by_split[split]
         }
         if scarce:
-            listed = ", ".join(f"{genre} {count}" for genre, count in scarce.items())
+            listed = first_few([f"{genre} {count}" for genre, count in scarce.items()])
             examples = summary.examples_by_split[split]
             yield Refusal(
                 f"split '{split}'",

@@ -16,6 +16,7 @@ from typing import Any
 import fsspec
 
 from components.support.errors import ConfigError, CoversError, DeploymentError
+from components.support.texts import shortened
 
 _SEPARATOR = "://"
 _CHUNK = 1 << 20
@@ -94,9 +95,10 @@ def store_errors(location: str) -> Iterator[None]:
     except CoversError:
         raise
     except Exception as error:  # each store's package has its own errors
+        received = shortened(f"{type(error).__name__}: {error}")
         raise DeploymentError(
-            f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
-            "address, the network and the credentials in the environment."
+            f"Expected access to {location}. Received: {received}. "
+            "Check the address, the network and the credentials in the environment."
         ) from error
 
 

@@ -28,6 +28,7 @@ from pipeline.runner.workspace import model_folders
 _BATCH_SIZE = 32
 LARGEST_FILE = 32 << 20
 _LARGEST_SIDE = 65_535
+_MOST_SHOWN = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,14 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        genres = listing(self.decided) or "none of the genres"
-        listed = "  ".join(f"{genre} {value:.2f}" for genre, value in self.probabilities.items())
-        return f"{self.image}: {genres}  ({listed})"
+        genres = listing(self.decided, _MOST_SHOWN) or "none of the genres"
+        shown = list(self.probabilities.items())
+        if len(shown) > _MOST_SHOWN:
+            shown = sorted(shown, key=lambda genre: -genre[1])[:_MOST_SHOWN]
+        listed = "  ".join(f"{genre} {value:.2f}" for genre, value in shown)
+        hidden = len(self.probabilities) - len(shown)
+        more = f"  and {hidden:,} lower ones, see --json" if hidden else ""
+        return f"{self.image}: {genres}  ({listed}{more})"
 
 
 def find_model(pipeline_root: Path) -> Path:

@@ -18,6 +18,7 @@ Line = tuple[str, str | None]
 
 _COMPARED = "macro_roc_auc"
 _LEAST_WIDTH = 16
+_MOST_GENRES = 50
 
 
 def describe_ingest(summary: IngestSummary) -> str:
@@ -125,10 +126,13 @@ def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
     columns = GENRE_COLUMNS[:-1]
     width = max(_LEAST_WIDTH, *(cell_len(genre) + 2 for genre in evaluation["genres"]))
     yield f"  {'genre':<{width}}" + "".join(f"{name:>18}" for name in columns), "dim"
-    for genre in evaluation["genres"]:
+    genres = evaluation["genres"]
+    for genre in genres[:_MOST_GENRES]:
         values = evaluation["per_genre"][genre]
         cells = "".join(f"{metric_text(name, values):>18}" for name in columns)
         yield f"  {set_cell_size(genre, width)}{cells}", None
+    if len(genres) > _MOST_GENRES:
+        yield f"  and {len(genres) - _MOST_GENRES:,} more genres, see the report", "dim"
 
 
 def _compared(evaluation: dict[str, Any] | None) -> Iterator[Line]:

@@ -25,6 +25,7 @@ from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
 from components.support.errors import ConfigError, CoversError
 from components.support.quiet import libraries_log_to
+from components.support.texts import shortened
 from pipeline.config import PipelineConfig
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
@@ -292,10 +293,11 @@ def _explain(error: BaseException, log_file: Path) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted. Run again: finished stages are taken from the cache."
     if isinstance(error, CoversError):
+        logging.getLogger("covers").error("%s: %s", type(error).__name__, error)
         return str(error)
     traceback.print_exception(type(error), error, error.__traceback__)
-    summary = str(error).strip().splitlines()
+    summary, *_ = str(error).strip().splitlines() or ["(no message)"]
     return (
-        f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
+        f"Unexpected {type(error).__name__}: {shortened(summary)}. "
         f"The full traceback is in {log_file}."
     )

@@ -20,6 +20,7 @@ from components.cover_example_gen.manifests.kinds import (
     Table,
 )
 from components.support.errors import DataError
+from components.support.texts import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +107,7 @@ def _label_names(feature: Any) -> list[str] | None:
 
 def _unreadable(manifest: Path, error: Exception) -> DataError:
     first, *_ = str(error).splitlines() or [type(error).__name__]
-    return DataError(f"Expected {manifest} to be a Parquet file. Received: {first}")
+    return DataError(f"Expected {manifest} to be a Parquet file. Received: {shortened(first)}")
 
 
 KIND = ManifestKind((".parquet",), "a Parquet file", open_manifest)
