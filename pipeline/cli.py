@@ -139,6 +139,12 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
     from pipeline.commands.predict import Unreadable, find_model, predict_files
 
     directory = model or find_model(pipeline_root)
+    if not directory.resolve().is_relative_to(pipeline_root.resolve()):
+        say(
+            "Note: a SavedModel is code that runs with your rights. --model is for models that you "
+            "trust.",
+            to_stderr=True,
+        )
     if not as_json:
         say(f"model: {directory}")
     unreadable = 0

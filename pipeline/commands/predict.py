@@ -13,12 +13,12 @@ from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, pushed_versions
 from components.contracts.quarantine import Reason, RowRejected
+from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     DECISIONS,
     IMAGE_BYTES,
     PROBABILITIES,
     SERVING_SIGNATURE,
-    read_model_description,
 )
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
@@ -109,21 +109,21 @@ def predict_files(
         images: the files.
 
     Raises:
-        DeploymentError: the folder holds no model of this project.
+        DeploymentError: the folder holds no model of this project, or a damaged one.
     """
-    description = read_model_description(model_directory)
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(model_directory))
-    signature = model.signatures[SERVING_SIGNATURE]
+    model = load_saved_model(model_directory, SERVING_SIGNATURE)
+    description = model.description
 
     def predict(encoded: Sequence[bytes]) -> Iterator[tuple[list[float], list[bool]]]:
-        outputs = signature(**{IMAGE_BYTES: tf.constant(encoded)})
-        yield from zip(
-            outputs[PROBABILITIES].numpy().tolist(),
-            outputs[DECISIONS].numpy().tolist(),
-            strict=True,
-        )
+        outputs = model.ask(**{IMAGE_BYTES: encoded})
+        expected = (len(encoded), len(description.genres))
+        for name in (PROBABILITIES, DECISIONS):
+            if name not in outputs or outputs[name].shape != expected:
+                raise DeploymentError(
+                    f"Expected {name} for each of {expected[1]} genres from the model in "
+                    f"{model_directory}. Received: other outputs. Export the model again."
+                )
+        yield from zip(outputs[PROBABILITIES].tolist(), outputs[DECISIONS].tolist(), strict=True)
 
     for start in range(0, len(images), _BATCH_SIZE):
         files = images[start : start + _BATCH_SIZE]
