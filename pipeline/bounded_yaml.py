@@ -6,7 +6,8 @@ nesting and endless numbers are other ways to keep a reader busy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_yaml(file: Path) -> Any:
 def read_first_document(file: Path) -> Any:
     """Returns the first of the documents in a YAML file; see `read_yaml`."""
     text = _text(file)
-    return _guarded(lambda: next(iter(yaml.load_all(text, _BoundedLoader)), None), str(file))
+    return _guarded(lambda: _first(text), str(file))
 
 
 def parse_yaml(text: str) -> Any:
@@ -44,9 +45,23 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: it is no YAML, or beyond a bound.
-        ValueError: a value is none of its kind, such as the 40th of May.
     """
-    return yaml.load(text, _BoundedLoader)  # a SafeLoader with bounds
+    with _no_other_errors():
+        return yaml.load(text, _BoundedLoader)
+
+
+def _first(text: str) -> Any:
+    with _no_other_errors():
+        return next(iter(yaml.load_all(text, _BoundedLoader)), None)
+
+
+@contextlib.contextmanager
+def _no_other_errors() -> Iterator[None]:
+    """Turns what PyYAML raises on a value that is none of its kind, such as the 40th of May."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise yaml.YAMLError(f"a value that is none of its kind: {error}") from error
 
 
 def _text(file: Path) -> str:
@@ -75,7 +90,7 @@ def _guarded(parse: Callable[[], Any], source: str) -> Any:
         raise ConfigError(
             f"Expected {source} to be a YAML file. Received: {problem}{where}."
         ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise ConfigError(
             f"Expected {source} to be a YAML file. Received: {shortened(str(error))}"
         ) from error

@@ -169,7 +169,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         )
     try:
         value = parse_yaml(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ConfigError(
             f"Expected a YAML value for {key}. Received: {shortened(repr(text))} ({problem})."

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.contracts.records import reading
+
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
 UNLISTED_FILE_NAME = "unlisted_files.jsonl"
 CONTRADICTIONS_FILE_NAME = "contradictions.jsonl"
@@ -221,8 +223,13 @@ def write_quarantine(
 
 
 def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
-    """Reads what `write_quarantine` wrote."""
-    with (Path(directory) / QUARANTINE_FILE_NAME).open(encoding="utf-8") as file:
+    """Reads what `write_quarantine` wrote.
+
+    Raises:
+        DeploymentError: the file is absent, or something else.
+    """
+    path = Path(directory) / QUARANTINE_FILE_NAME
+    with reading(path, "quarantined rows"), path.open(encoding="utf-8") as file:
         return [QuarantinedRow(**json.loads(line)) for line in file]
 
 
@@ -246,11 +253,15 @@ def write_contradictions(directory: Path, pairs: Iterable[Contradiction]) -> Non
 
 
 def read_contradictions(directory: Path | str) -> list[Contradiction]:
-    """Reads what `write_contradictions` wrote; nothing if there is no such file."""
+    """Reads what `write_contradictions` wrote; nothing if there is no such file.
+
+    Raises:
+        DeploymentError: the file holds something else.
+    """
     path = Path(directory) / CONTRADICTIONS_FILE_NAME
     if not path.exists():
         return []
-    with path.open(encoding="utf-8") as file:
+    with reading(path, "contradicting pairs"), path.open(encoding="utf-8") as file:
         return [_contradiction(json.loads(line)) for line in file]
 
 
@@ -267,9 +278,17 @@ def write_summary(directory: Path, summary: IngestSummary) -> None:
 
 
 def read_summary(directory: Path | str) -> IngestSummary:
-    """Reads what `write_summary` wrote."""
+    """Reads what `write_summary` wrote.
+
+    Raises:
+        DeploymentError: the file is absent, or something else.
+    """
     path = Path(directory) / SUMMARY_FILE_NAME
-    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "the row counts of an ingest"):
+        return _summary(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _summary(fields: dict[str, Any]) -> IngestSummary:
     for key in ("spans", "drift_examples", "drawn_from_train", "unreadable_folders"):
         fields[key] = tuple(fields.get(key, ()))
     fields["placeholders"] = tuple(Placeholder(**each) for each in fields.get("placeholders", ()))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.files import SAVED_MODEL_FILE
+from components.contracts.records import UNREADABLE
 from components.support.errors import DeploymentError
 from components.support.texts import shortened
 
@@ -93,15 +94,7 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
             f"Expected a model exported by this project in {model_dir}. Received: a folder "
             f"without {DESCRIPTION_FILE}. Name the folder that holds {SAVED_MODEL_FILE}."
         ) from error
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except UNREADABLE as error:
         received = shortened(f"{type(error).__name__}: {error}")
         raise DeploymentError(
             f"Expected {path} to describe a model exported by this project. "
