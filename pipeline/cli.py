@@ -27,8 +27,10 @@ class _Data(click.ParamType):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
+        from components.support.credentials import refuse_credentials
         from components.support.file_systems import is_url
 
+        refuse_credentials(value)
         return value if is_url(value) else Path(value)
 
 

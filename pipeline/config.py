@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from components.contracts.label_schema import (
     LabelSchema,
@@ -20,6 +20,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
+from components.support.credentials import without_credentials
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url
 from components.support.options import Options
@@ -71,7 +72,7 @@ class PipelineConfig(Options):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     schema_path: Path = Field(alias="schema")
     genres: tuple[str, ...] | None = None
-    data: Path | str | None = None
+    data: Annotated[Path | str | None, BeforeValidator(without_credentials)] = None
     sample: SampleConfig | None = None
     ingest: IngestConfig = Field(default_factory=IngestConfig)
     data_gate: DataGateConfig = Field(default_factory=DataGateConfig)

@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 
+from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError, CoversError, DeploymentError
 from components.support.texts import shortened
 
@@ -32,8 +33,9 @@ def open_file_system(location: str) -> tuple[Any, str]:
     """Returns the file system of a path or URL, an `fsspec.AbstractFileSystem`, and the path in it.
 
     Raises:
-        ConfigError: no installed package can open the location.
+        ConfigError: no installed package can open the location, or it holds a secret.
     """
+    refuse_credentials(location)
     try:
         file_system, path = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as error:

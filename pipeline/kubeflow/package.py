@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from pipeline.bounded_yaml import read_first_document
@@ -91,8 +92,9 @@ def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
     if not equals or name not in package.parameters:
         raise ConfigError(
             f"Expected --param NAME=VALUE with a parameter of {package.path}: "
-            f"{', '.join(sorted(package.parameters))}. Received: {text!r}."
+            f"{', '.join(sorted(package.parameters))}. Received: {name!r}."
         )
+    refuse_credentials(value)
     return name, value
 
 
