@@ -34,6 +34,7 @@ INSTALL_REQUIRES = [
     # Parquet, local folders and object stores.
     "fsspec",
     "pyarrow",
+    "pyarrow-hotfix",
     # Configuration and command line.
     "click",
     "pydantic>=2",

@@ -37,11 +37,13 @@ def open_manifest(manifest: Path, recognise: Recognise) -> Table:
     """
     del recognise
     import pyarrow as pa
+    import pyarrow_hotfix  # noqa: F401  # older pyarrow runs code that a file holds (CVE-2023-47248)
     from pyarrow import parquet
 
+    unreadable = (OSError, RuntimeError, ValueError, TypeError, OverflowError, pa.ArrowException)
     try:
         schema = parquet.read_schema(manifest)
-    except (OSError, pa.ArrowException) as error:
+    except unreadable as error:
         raise _unreadable(manifest, error) from error
     class_names = _class_names(schema)
 
@@ -61,7 +63,7 @@ def open_manifest(manifest: Path, recognise: Recognise) -> Table:
                             number,
                             tuple(_value(value, class_names.get(name)) for name, value in named),
                         )
-        except (OSError, pa.ArrowException) as error:
+        except unreadable as error:
             raise _unreadable(manifest, error) from error
 
     return Table(tuple(schema.names), read)

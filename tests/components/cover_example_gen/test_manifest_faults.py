@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
+import pickle
+import subprocess
+import sys
+import tempfile
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from components.cover_example_gen.manifests.text_lines import LONGEST_LINE
 from components.cover_example_gen.sources import find_source
@@ -233,3 +240,34 @@ def test_names_that_are_no_utf_8_are_kept_and_reported_readably(
         for path in example.features.feature["image/path"].bytes_list.value
     }
     assert b"rock/caf\xe9.jpg" in paths
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(Path(tempfile.gettempdir()) / "run-by-parquet"),)
+
+
+def test_code_in_a_parquet_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow's Python extension types are pickles: pyarrow before 14.0.1 loads them unasked."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    disguised = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(_Code()),
+    }
+    schema = pa.schema(
+        [pa.field("image", pa.string(), metadata=disguised), pa.field("genres", pa.string())]
+    )
+    table = pa.table({"image": ["a.jpg"], "genres": ["rock"]}, schema=schema)
+    parquet.write_table(table, tmp_path / "labels.parquet")
+    with contextlib.suppress(DataError):
+        find_source(tmp_path / "labels.parquet").rows()
+    # Beam, which other tests import, defends its own process; nothing else here imports it.
+    alone = "import sys; from components.cover_example_gen.sources import find_source\n"
+    alone += "find_source(sys.argv[1]).rows()"
+    subprocess.run(
+        [sys.executable, "-c", alone, str(tmp_path / "labels.parquet")],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        check=False,
+    )
+    assert not (tmp_path / "run-by-parquet").exists()
