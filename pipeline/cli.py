@@ -129,7 +129,11 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
-@click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
+@click.option(
+    "--model",
+    type=_PATH,
+    help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
+)
 @_pipeline_root
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document per image.")
 def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
