@@ -310,4 +310,7 @@ def count_reasons(rows: Iterable[QuarantinedRow]) -> dict[str, int]:
 def _printable(value: str | int | None) -> str | int | None:
     if not isinstance(value, str):
         return value
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which JSON can hold
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")

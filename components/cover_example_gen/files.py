@@ -21,6 +21,8 @@ _GONE = (errno.ENOENT, errno.ENOTDIR)
 # Opening a FIFO or a device must not wait for its other end.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_NEVER_LISTED = ("", ".", "..")
+_LONGEST_NAME = 255
 
 T = TypeVar("T")
 
@@ -104,7 +106,8 @@ class DataDirectory:
         if folder not in self._folders:
             self._folders[folder] = self._resolve(f"{self._root}/{folder}")
         file = f"{self._folders[folder]}/{name}"
-        if folder in self._names and _folded(name) not in self._names[folder]:
+        names = None if len(os.fsencode(name)) > _LONGEST_NAME else self._names.get(folder)
+        if names is not None and _folded(name) not in names and name not in _NEVER_LISTED:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
             return os.open(file, _FLAGS | os.O_NOFOLLOW)
@@ -153,9 +156,19 @@ def _folded(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
+def _can_be_a_name(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_path(path: str) -> None:
     if not path:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected the path of an image. Received: none.")
+    if not _can_be_a_name(path):
+        raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: half a character.")
     if "\0" in path:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: one with a NUL.")
     if URL.match(path):

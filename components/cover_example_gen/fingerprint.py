@@ -49,9 +49,9 @@ def fingerprint_data(
         return fingerprint_remote(str(data))
     digest = hashlib.sha256()
     for span in select_spans(data, config or IngestConfig()).spans:
-        digest.update(f"{span.number}\0{span.source.name}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{span.number}\0{span.source.name}\n".encode("utf-8", "surrogatepass"))
         for line in _lines(span.source, largest_file, stage):
-            digest.update(line.encode("utf-8", "surrogateescape"))
+            digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

@@ -120,7 +120,7 @@ def find_spans(data: Path, config: IngestConfig) -> list[Span]:
     if twice:
         raise ConfigError(
             f"Expected one folder for each span in {data}. Received: several numbered "
-            f"{first_few(twice)}."
+            f"[{first_few(twice)}]."
         )
     return [Span(number, find_source(path, path.name, config)) for number, path in sorted(found)]
 

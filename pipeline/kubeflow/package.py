@@ -89,12 +89,12 @@ def parameter_values(
 
 def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    refuse_credentials(value)
     if not equals or name not in package.parameters:
         raise ConfigError(
             f"Expected --param NAME=VALUE with a parameter of {package.path}: "
-            f"{', '.join(sorted(package.parameters))}. Received: {name!r}."
+            f"{', '.join(sorted(package.parameters))}. Received: {text!r}."
         )
-    refuse_credentials(value)
     return name, value
 
 
