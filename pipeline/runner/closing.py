@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -19,6 +19,7 @@ Line = tuple[str, str | None]
 _COMPARED = "macro_roc_auc"
 _LEAST_WIDTH = 16
 _MOST_GENRES = 50
+_MOST_LINES = 60
 
 
 def describe_ingest(summary: IngestSummary) -> str:
@@ -88,8 +89,8 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield _HEADLINES[result.outcome], "bold red"
         yield from _reasons(result)
     if result.decision:
-        for warning in result.decision.warnings:
-            yield f"  Warning: {warning.what}", "yellow"
+        warnings = [f"  Warning: {warning.what}" for warning in result.decision.warnings]
+        yield from _first_lines(warnings, "yellow")
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
         yield "  The thresholds are in evaluation.gate of the configuration.", None
@@ -114,8 +115,14 @@ def _reasons(result: RunResult) -> Iterator[Line]:
         text = decision_text(result.decision)
     else:
         text = result.error
-    for line in text.splitlines():
-        yield f"  {line}", None
+    yield from _first_lines([f"  {line}" for line in text.splitlines()], None)
+
+
+def _first_lines(lines: Sequence[str], style: str | None) -> Iterator[Line]:
+    for line in lines[:_MOST_LINES]:
+        yield line, style
+    if len(lines) > _MOST_LINES:
+        yield f"  and {len(lines) - _MOST_LINES:,} more lines, see the report", "dim"
 
 
 def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
