@@ -21,6 +21,7 @@ from tfx.utils import path_utils
 from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
 from components.baseline_model.find import baseline_of
 from components.contracts import nodes
+from components.contracts.saved_models import check_files
 from components.support.file_systems import local_copy
 
 
@@ -48,7 +49,7 @@ class BaselineModelExecutor(BaseExecutor):
         """Fills or empties `output_dict['model']`.
 
         Raises:
-            DeploymentError: the push destination cannot be read.
+            DeploymentError: the push destination cannot be read, or the model there is damaged.
         """
         candidate = artifact_utils.get_single_uri(input_dict[nodes.CANDIDATE])
         found = baseline_of(candidate, exec_properties["push_destination"])
@@ -57,6 +58,7 @@ class BaselineModelExecutor(BaseExecutor):
             output_dict[nodes.MODEL] = []
             return
         with local_copy(found.location) as version:
+            check_files(version, found.description.files)
             shutil.copytree(version, path_utils.serving_model_dir(model.uri))
         model.set_string_custom_property(nodes.PUSHED_VERSION, str(found.version))
 

@@ -114,5 +114,5 @@ def _model_errors(model_dir: Path) -> Iterator[None]:
 def _damaged(model_dir: Path, received: str) -> DeploymentError:
     return DeploymentError(
         f"Expected an undamaged model in {model_dir}, the folder of {SAVED_MODEL_FILE}. Received: "
-        f"{received}. Copy or export it again, or name another version with --model."
+        f"{received}. Copy or export it again, or take another version."
     )
