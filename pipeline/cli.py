@@ -15,6 +15,7 @@ from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.terminal import fail, say
 
 _PATH = click.Path(path_type=Path)
 
@@ -27,8 +28,10 @@ class _Data(click.ParamType):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
+        from components.support.credentials import refuse_credentials
         from components.support.file_systems import is_url
 
+        refuse_credentials(value)
         return value if is_url(value) else Path(value)
 
 
@@ -51,10 +54,10 @@ class _Commands(click.Group):
             with third_parties_quiet():
                 return super().invoke(ctx)
         except CoversError as error:
-            click.secho(f"Error: {error}", fg="red", err=True)
+            fail(error)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", to_stderr=True)
             sys.exit(130)
         except (OSError, MemoryError) as error:
             refused = machine_error(error)
@@ -128,12 +131,16 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 
     labels = LabelSchema.from_file(schema_path or load_config(DEFAULT_CONFIG).schema_path)
     written = write_sample(directory, genres=labels.genres, images=images, seed=seed)
-    click.echo(f"{images} covers of {listing(labels.genres)} in {written}")
+    say(f"{images} covers of {listing(labels.genres)} in {written}")
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
-@click.option("--model", type=_PATH, help="A SavedModel instead of the latest pushed model.")
+@click.option(
+    "--model",
+    type=_PATH,
+    help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
+)
 @_pipeline_root
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document per image.")
 def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
@@ -145,15 +152,22 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
     from pipeline.commands.predict import Unreadable, find_model, predict_files
 
     directory = model or find_model(pipeline_root)
+    if not directory.resolve().is_relative_to(pipeline_root.resolve()):
+        say(
+            "Note: a SavedModel is code that runs with your rights. --model is for models that you "
+            "trust.",
+            to_stderr=True,
+        )
     if not as_json:
-        click.echo(f"model: {directory}")
+        say(f"model: {directory}")
     unreadable = 0
     for answer in predict_files(directory, images):
         is_bad = isinstance(answer, Unreadable)
         unreadable += is_bad
-        click.echo(
-            json.dumps(answer.to_dict()) if as_json else str(answer), err=is_bad and not as_json
-        )
+        if as_json:
+            click.echo(json.dumps(answer.to_dict()))
+        else:
+            say(str(answer), to_stderr=is_bad)
     if unreadable:
         raise DataError(
             f"Expected images that can be read. Received: {unreadable:,} of {len(images):,} that "
@@ -180,10 +194,10 @@ def report(
         first, second = compare
         pages = (find_report(pipeline_root, first), find_report(pipeline_root, second))
         for line in compare_reports(pages):
-            click.echo(line)
+            say(line)
         return
     page = find_report(pipeline_root, run)
-    click.echo(page)
+    say(str(page))
     if open_it:
         click.launch(str(page))
 
@@ -221,7 +235,7 @@ def diagnose(
         click.echo(json.dumps(to_dict(subject, diagnosis)))
         return
     for line in describe(subject, diagnosis):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -245,7 +259,7 @@ def runs(config: str | None, pipeline_root: Path, as_json: bool) -> None:
         click.echo(json.dumps(runs_to_dicts(past)))
         return
     for line in describe_runs(past, pipeline_root):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -290,7 +304,7 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
     from pipeline.commands.init.command import initialise
 
     for line in initialise(data, output, overrides):
-        click.echo(line)
+        say(line)
 
 
 for command in (compile_command, submit, upload, schedule):

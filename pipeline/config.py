@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from components.contracts.label_schema import (
     LabelSchema,
@@ -20,11 +20,14 @@ from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
+from components.support.credentials import without_credentials
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url
 from components.support.options import Options
 from components.support.suggestions import did_you_mean
+from components.support.texts import shortened
 from components.trainer.config import TrainerConfig, TunerConfig
+from pipeline.bounded_yaml import parse_yaml, read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.runner.metadata_config import MetadataConfig
@@ -71,7 +74,7 @@ class PipelineConfig(Options):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     schema_path: Path = Field(alias="schema")
     genres: tuple[str, ...] | None = None
-    data: Path | str | None = None
+    data: Annotated[Path | str | None, BeforeValidator(without_credentials)] = None
     sample: SampleConfig | None = None
     ingest: IngestConfig = Field(default_factory=IngestConfig)
     data_gate: DataGateConfig = Field(default_factory=DataGateConfig)
@@ -146,12 +149,9 @@ def read_mapping(file: Path) -> dict[str, Any]:
     """Reads a YAML file that holds a mapping.
 
     Raises:
-        ConfigError: the file is missing or holds something else.
+        ConfigError: the file is missing, is beyond a bound or holds something else.
     """
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Expected {file} to be a YAML file. Received: {error}") from error
+    values = read_yaml(file)
     if not isinstance(values, dict):
         raise ConfigError(
             f"Expected {file} to hold a mapping of options. Received: {type(values).__name__}."
@@ -172,9 +172,12 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             f"Expected --set KEY=VALUE, such as trainer.epochs=5. Received: {override!r}."
         )
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"Expected a YAML value for {key}. Received: {text!r}.") from error
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise ConfigError(
+            f"Expected a YAML value for {key}. Received: {shortened(repr(text))} ({problem})."
+        ) from error
     if key in _PATH_KEYS and isinstance(value, str) and not is_url(value):
         value = Path(value).resolve()
     target = values

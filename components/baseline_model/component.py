@@ -7,7 +7,6 @@ and never compares a model with itself, so that a repeated run re-evaluates noth
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tfx import types
@@ -22,7 +21,7 @@ from tfx.utils import path_utils
 from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
 from components.baseline_model.find import baseline_of
 from components.contracts import nodes
-from components.contracts.pushed_models import check_version
+from components.contracts.saved_models import check_files
 from components.support.file_systems import local_copy
 
 
@@ -50,7 +49,7 @@ class BaselineModelExecutor(BaseExecutor):
         """Fills or empties `output_dict['model']`.
 
         Raises:
-            DeploymentError: the push destination cannot be read, or the version is damaged.
+            DeploymentError: the push destination cannot be read, or the model there is damaged.
         """
         candidate = artifact_utils.get_single_uri(input_dict[nodes.CANDIDATE])
         found = baseline_of(candidate, exec_properties["push_destination"])
@@ -58,10 +57,9 @@ class BaselineModelExecutor(BaseExecutor):
         if found is None:
             output_dict[nodes.MODEL] = []
             return
-        copy = path_utils.serving_model_dir(model.uri)
         with local_copy(found.location) as version:
-            shutil.copytree(version, copy)
-        check_version(Path(copy), found.location)
+            check_files(version, found.description.files)
+            shutil.copytree(version, path_utils.serving_model_dir(model.uri))
         model.set_string_custom_property(nodes.PUSHED_VERSION, str(found.version))
 
 

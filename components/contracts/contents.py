@@ -10,13 +10,6 @@ from pathlib import Path
 
 from components.support.file_systems import fingerprint_file
 
-CONTENTS_FILE = "assets.extra/contents.json"
-"""Where a pushed model keeps its contents."""
-CLAIM_FILE = "assets.extra/claim"
-"""What keeps other pushers from a version in an object store."""
-
-_NOT_CONTENT = (CONTENTS_FILE, CLAIM_FILE)
-
 _AT_ONCE = 4
 _NAMED = 3
 
@@ -34,14 +27,13 @@ Contents = Mapping[str, FileContent]
 
 
 def contents_of(folder: Path) -> Contents:
-    """Returns the contents of a folder, without the files that a push adds.
+    """Returns the contents of a folder.
 
     Raises:
         OSError: a file cannot be read.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    paths = {path.relative_to(folder).as_posix(): path for path in files}
-    named = {name: path for name, path in paths.items() if name not in _NOT_CONTENT}
+    named = {path.relative_to(folder).as_posix(): path for path in files}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         contents = pool.map(_content, named.values())
         return dict(zip(named, contents, strict=True))

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from components.support.texts import MOST_NAMED, first_few
+
 GENRE_SEPARATOR = "|"
 """Stands between genres in a manifest, whatever their names; no name may hold it."""
 
@@ -61,9 +63,14 @@ def _folded(name: str) -> str:
     return folded.replace("i\u0307", "i")  # what Turkish İ becomes
 
 
-def listing(names: Iterable[str]) -> str:
-    """Returns names as a list to be read; a name that looks like a list itself is quoted."""
-    return ", ".join(f'"{name}"' if _LOOKS_LISTED.search(name) else name for name in names)
+def listing(names: Iterable[str], most: int = MOST_NAMED) -> str:
+    """Returns names as a list to be read; a name that looks like a list itself is quoted.
+
+    Args:
+        names: the names.
+        most: how many are named; the rest is counted.
+    """
+    return first_few([f'"{name}"' if _LOOKS_LISTED.search(name) else name for name in names], most)
 
 
 class FoundGenres(NamedTuple):

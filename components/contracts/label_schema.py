@@ -9,8 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contracts.genre_names import GENRE_SEPARATOR, FoundGenres, GenreNames, spelling
+from components.contracts.genre_names import (
+    GENRE_SEPARATOR,
+    FoundGenres,
+    GenreNames,
+    listing,
+    spelling,
+)
 from components.support.errors import ConfigError
+from components.support.texts import first_few, shortened
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,7 +71,10 @@ SCHEMA_FILE_NAME = "schema.pbtxt"
 DECODABLE_FORMATS = ("JPEG", "PNG")
 
 _LARGEST_SIDE = 10_000
-_LARGEST_FILE = 32 << 20
+LARGEST_SCHEMA = 1 << 20
+MOST_GENRES = 10_000
+LONGEST_GENRE = 100
+LARGEST_FILE = 32 << 20  # bytes, unless the schema gives a limit for image/size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,22 +123,28 @@ class LabelSchema:
         if len(genres) < 2 or len(set(genres)) != len(genres):
             raise ConfigError(
                 f"Expected {source} to give feature '{GENRES}' a string domain of at least two "
-                f"distinct genres. Received: {list(genres)}."
+                f"distinct genres. Received: {listing(genres) or 'none'}."
+            )
+        if len(genres) > MOST_GENRES:
+            raise ConfigError(
+                f"Expected {source} to name at most {MOST_GENRES:,} genres. Received: "
+                f"{len(genres):,}. Leave out those with few covers."
             )
         _check_genre_names(genres, source)
         sizes = [dim.size for dim in features[LABEL].shape.dim]
         if sizes != [len(genres)]:
             raise ConfigError(
                 f"Expected feature '{LABEL}' in {source} to have shape {{ dim {{ size: "
-                f"{len(genres)} }} }}, one value per genre ({', '.join(genres)}). "
-                f"Received: {sizes}. Change the size of '{LABEL}' along with the genres."
+                f"{len(genres)} }} }}, one value per genre ({listing(genres)}). "
+                f"Received: [{first_few(sizes)}]. Change the size of '{LABEL}' along "
+                "with the genres."
             )
         formats = _domain_values(schema, features[IMAGE_FORMAT])
         if not formats or not set(formats) <= set(DECODABLE_FORMATS):
             raise ConfigError(
                 f"Expected feature '{IMAGE_FORMAT}' in {source} to have a string domain of "
                 f"formats that the model can decode: {', '.join(DECODABLE_FORMATS)}. "
-                f"Received: {list(formats)}."
+                f"Received: {first_few(formats) or 'none'}."
             )
         sides = [features[key].int_domain for key in (IMAGE_WIDTH, IMAGE_HEIGHT)]
         return cls(
@@ -136,7 +152,7 @@ class LabelSchema:
             image_formats=formats,
             smallest_side=max(1, *(side.min for side in sides)),
             largest_side=min(side.max for side in sides) or _LARGEST_SIDE,
-            largest_file=features[IMAGE_SIZE].int_domain.max or _LARGEST_FILE,
+            largest_file=features[IMAGE_SIZE].int_domain.max or LARGEST_FILE,
         )
 
     def multi_hot(self, genres: Iterable[str]) -> list[float]:
@@ -169,9 +185,13 @@ def read_schema(path: Path | str) -> schema_pb2.Schema:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_SCHEMA + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Expected a schema file at {path}. Received: {error}.") from error
+        raise ConfigError(
+            f"Expected a schema file at {path}. Received: {shortened(str(error))}."
+        ) from error
     return parse_schema(text, source=str(path))
 
 
@@ -179,17 +199,22 @@ def parse_schema(text: str, source: str) -> schema_pb2.Schema:
     """Reads a text-format `tensorflow_metadata.Schema`; `source` names it in messages.
 
     Raises:
-        ConfigError: it cannot be parsed.
+        ConfigError: it cannot be parsed, or is too large.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
+    if len(text) > LARGEST_SCHEMA:
+        raise ConfigError(
+            f"Expected {source} to hold at most {LARGEST_SCHEMA:,} characters. Received: more."
+        )
     try:
         return text_format.Parse(text, schema_pb2.Schema())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"Expected {source} to be a tensorflow_metadata Schema in text format. "
-            f"Received: {error} (line:column). See schema/schema.pbtxt for an example."
+            f"Received: {shortened(str(error))} (line:column). See schema/schema.pbtxt for an "
+            "example."
         ) from error
 
 
@@ -249,6 +274,11 @@ def _domain_values(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> tu
 def _check_genre_names(genres: Sequence[str], source: str) -> None:
     spellings: dict[str, str] = {}
     for genre in genres:
+        if len(genre) > LONGEST_GENRE:
+            raise ConfigError(
+                f"Expected genre names in {source} to have at most {LONGEST_GENRE} characters. "
+                f"Received: {len(genre):,}, {shortened(repr(genre), LONGEST_GENRE)}."
+            )
         spelled = spelling(genre)
         if not spelled or GENRE_SEPARATOR in genre or _has_control_characters(genre):
             raise ConfigError(

@@ -14,19 +14,10 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.contracts.contents import (
-    CLAIM_FILE,
-    CONTENTS_FILE,
-    contents_from_json,
-    contents_of,
-    contents_to_json,
-    damage_of,
-    missing_or_cut,
-)
 from components.contracts.files import SAVED_MODEL_FILE
 from components.contracts.signatures import (
     DESCRIPTION_FILE,
@@ -40,6 +31,7 @@ from components.support.file_systems import is_url, open_file_system, store_erro
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
 _ATTEMPTS = 100
 _LONGEST_DAMAGE = 200
+_CLAIM_FILE = "assets.extra/claim"
 _NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
 
 _logger = logging.getLogger(__name__)
@@ -161,28 +153,6 @@ def check_destination(destination: Path | str) -> None:
         raise newest.error()
 
 
-def check_version(copy: Path, location: str) -> None:
-    """Compares a copy of a pushed version with the contents that were pushed, to the byte.
-
-    Args:
-        copy: the version, or a local copy of it.
-        location: the path or URL of the version, for the message.
-
-    Raises:
-        DeploymentError: files are missing or changed.
-    """
-    file = copy / CONTENTS_FILE
-    if not file.is_file():  # pushed before contents were kept
-        return
-    try:
-        expected = contents_from_json(file.read_text(encoding="utf-8"))
-        damage = damage_of(copy, expected)
-    except ValueError as error:
-        damage = f"contents that cannot be read ({error})"
-    if damage:
-        raise DamagedVersion(location, damage, "").error()
-
-
 def next_location(destination: str) -> str:
     """Returns where the next version goes: its number is the time in milliseconds.
 
@@ -216,13 +186,10 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
         DeploymentError: the destination cannot be written.
     """
     push = _upload if is_url(destination) else _copy_in_one_step
-    with store_errors(destination), tempfile.TemporaryDirectory() as scratch:
-        contents = Path(scratch) / CONTENTS_FILE
-        contents.parent.mkdir()
-        contents.write_text(contents_to_json(contents_of(model)) + "\n", encoding="utf-8")
+    with store_errors(destination):
         for _ in range(_ATTEMPTS):
             location = location or next_location(destination)
-            if push(model, contents, location):
+            if push(model, location):
                 return PushedVersion(location, read_model_description(model))
             location = None
     raise DeploymentError(
@@ -231,14 +198,13 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     )
 
 
-def _copy_in_one_step(model: Path, contents: Path, location: str) -> bool:
+def _copy_in_one_step(model: Path, location: str) -> bool:
     """Returns whether the location was free."""
     target = Path(location)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         shutil.copytree(model, partial)
-        shutil.copyfile(contents, partial / CONTENTS_FILE)
         sync_tree(partial)
         if target.exists():  # an empty folder would be replaced
             return False
@@ -254,25 +220,22 @@ def _copy_in_one_step(model: Path, contents: Path, location: str) -> bool:
     return True
 
 
-def _upload(model: Path, contents: Path, location: str) -> bool:
+def _upload(model: Path, location: str) -> bool:
     """Returns whether the location was free."""
     file_system, target = open_file_system(location)
     if file_system.exists(target) or not _claim(file_system, target):
         return False
     files = [path for path in model.rglob("*") if path.is_file()]
-    # The graph is what a server looks for; the contents tell what was pushed from what is being.
+    # The graph is what a server looks for.
     for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
-        name = file.relative_to(model).as_posix()
-        if name not in (CONTENTS_FILE, CLAIM_FILE):
-            file_system.put_file(str(file), f"{target}/{name}")
-    file_system.put_file(str(contents), f"{target}/{CONTENTS_FILE}")
+        file_system.put_file(str(file), f"{target}/{file.relative_to(model).as_posix()}")
     return True
 
 
 def _claim(file_system: Any, target: str) -> bool:
     """Writes an object that only one of several writers can write; it stays."""
     try:
-        file_system.pipe_file(f"{target}/{CLAIM_FILE}", b"", mode="create")
+        file_system.pipe_file(f"{target}/{_CLAIM_FILE}", b"", mode="create")
     except FileExistsError:
         return False
     except OSError as error:
@@ -299,33 +262,23 @@ def _examine(file_system: Any, folder: str, location: str) -> PushedVersion | Da
     if not file_system.isdir(folder):
         return None
     prefix = file_system._strip_protocol(folder) + "/"
-    found = file_system.find(folder, detail=True)
-    sizes = {name.removeprefix(prefix): facts["size"] for name, facts in found.items()}
-    is_uploading = is_url(location) and not sizes.keys() & {CONTENTS_FILE, SAVED_MODEL_FILE}
-    if not sizes or is_uploading:
+    names = {name.removeprefix(prefix) for name in file_system.find(folder)}
+    is_uploading = is_url(location) and SAVED_MODEL_FILE not in names
+    if not names or is_uploading:
         return None
     recipe = ""
     try:
         description = _read_description(file_system, folder)
         recipe = description.recipe
-        damage = _damage(file_system, folder, sizes)
+        expected = [SAVED_MODEL_FILE, *description.files]
+        damage = next((f"{name} is missing" for name in expected if name not in names), "")
     except FileNotFoundError as error:
         damage = f"a folder without {posixpath.basename(str(error.filename or DESCRIPTION_FILE))}"
-    except (DeploymentError, ValueError) as error:
+    except DeploymentError as error:
         damage = f"a description that cannot be read ({str(error)[:_LONGEST_DAMAGE]})"
     if damage:
         return DamagedVersion(location, damage, recipe)
     return PushedVersion(location, description)
-
-
-def _damage(file_system: Any, folder: str, sizes: Mapping[str, int]) -> str:
-    """Says what is missing or cut in a pushed version; one pushed by older code has no contents."""
-    if SAVED_MODEL_FILE not in sizes:
-        return f"{SAVED_MODEL_FILE} is missing"
-    if CONTENTS_FILE not in sizes:
-        return ""
-    expected = contents_from_json(file_system.cat_file(f"{folder}/{CONTENTS_FILE}").decode())
-    return missing_or_cut(expected, sizes)
 
 
 def _read_description(file_system: Any, folder: str) -> ModelDescription:

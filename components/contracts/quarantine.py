@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.contracts.records import reading
+
 QUARANTINE_FILE_NAME = "quarantine.jsonl"
 UNLISTED_FILE_NAME = "unlisted_files.jsonl"
 CONTRADICTIONS_FILE_NAME = "contradictions.jsonl"
@@ -36,6 +38,7 @@ class Reason(str, enum.Enum):
     MISSING_FILE = "missing_file"
     NOT_A_FILE = "not_a_file"
     UNREADABLE_FILE = "unreadable_file"
+    UNREADABLE_FOLDER = "unreadable_folder"
     EMPTY_FILE = "empty_file"
     FILE_TOO_LARGE = "file_too_large"
     NOT_AN_IMAGE = "not_an_image"
@@ -164,6 +167,7 @@ class IngestSummary:
         contradicting_pairs: outcome -> number of pairs in `contradictions.jsonl`.
         placeholders: pictures in place of many covers.
         without_genre: examples that have none of the genres.
+        unreadable_folders: folders that could not be listed; each is one row, whatever it holds.
         unlisted_files: image files beside listed ones that no row of the manifest names.
         clutter: kind of clutter -> number of files or folders that were no rows.
         given_splits: whether the data gave the splits.
@@ -191,6 +195,7 @@ class IngestSummary:
     contradicting_pairs: dict[str, int] = dataclasses.field(default_factory=dict)
     placeholders: tuple[Placeholder, ...] = ()
     without_genre: int = 0
+    unreadable_folders: tuple[str, ...] = ()
     unlisted_files: int = 0
     clutter: dict[str, int] = dataclasses.field(default_factory=dict)
     given_splits: bool = False
@@ -218,8 +223,13 @@ def write_quarantine(
 
 
 def read_quarantine(directory: Path | str) -> list[QuarantinedRow]:
-    """Reads what `write_quarantine` wrote."""
-    with (Path(directory) / QUARANTINE_FILE_NAME).open(encoding="utf-8") as file:
+    """Reads what `write_quarantine` wrote.
+
+    Raises:
+        DeploymentError: the file is absent, or something else.
+    """
+    path = Path(directory) / QUARANTINE_FILE_NAME
+    with reading(path, "quarantined rows"), path.open(encoding="utf-8") as file:
         return [QuarantinedRow(**json.loads(line)) for line in file]
 
 
@@ -243,11 +253,15 @@ def write_contradictions(directory: Path, pairs: Iterable[Contradiction]) -> Non
 
 
 def read_contradictions(directory: Path | str) -> list[Contradiction]:
-    """Reads what `write_contradictions` wrote; nothing if there is no such file."""
+    """Reads what `write_contradictions` wrote; nothing if there is no such file.
+
+    Raises:
+        DeploymentError: the file holds something else.
+    """
     path = Path(directory) / CONTRADICTIONS_FILE_NAME
     if not path.exists():
         return []
-    with path.open(encoding="utf-8") as file:
+    with reading(path, "contradicting pairs"), path.open(encoding="utf-8") as file:
         return [_contradiction(json.loads(line)) for line in file]
 
 
@@ -264,10 +278,18 @@ def write_summary(directory: Path, summary: IngestSummary) -> None:
 
 
 def read_summary(directory: Path | str) -> IngestSummary:
-    """Reads what `write_summary` wrote."""
+    """Reads what `write_summary` wrote.
+
+    Raises:
+        DeploymentError: the file is absent, or something else.
+    """
     path = Path(directory) / SUMMARY_FILE_NAME
-    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("spans", "drift_examples", "drawn_from_train"):
+    with reading(path, "the row counts of an ingest"):
+        return _summary(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _summary(fields: dict[str, Any]) -> IngestSummary:
+    for key in ("spans", "drift_examples", "drawn_from_train", "unreadable_folders"):
         fields[key] = tuple(fields.get(key, ()))
     fields["placeholders"] = tuple(Placeholder(**each) for each in fields.get("placeholders", ()))
     known = {field.name for field in dataclasses.fields(IngestSummary)}
@@ -288,4 +310,7 @@ def count_reasons(rows: Iterable[QuarantinedRow]) -> dict[str, int]:
 def _printable(value: str | int | None) -> str | int | None:
     if not isinstance(value, str):
         return value
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which JSON can hold
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from components.support.errors import DeploymentError
+from components.support.texts import shortened
 
 T = TypeVar("T")
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a record raises that this project did not write, or that was changed since."""
 
 _VERSION = "format_version"
 
@@ -35,13 +48,28 @@ def read_record(
     Raises:
         DeploymentError: there is no such file, or it is of another version.
     """
-    try:
+    with reading(path, f"{expected}, version {version},"):
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields[_VERSION] != version:
             raise ValueError(f"format version {fields[_VERSION]}")
         return from_dict(fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+
+
+@contextlib.contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Turns what reading a record raises into the project's error.
+
+    Args:
+        path: the file that is read in the block.
+        expected: what the file holds, for messages.
+
+    Raises:
+        DeploymentError: the file cannot be read as that.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        received = shortened(f"{type(error).__name__}: {error}")
         raise DeploymentError(
-            f"Expected {expected}, version {version}, at {path}. Received: "
-            f"{type(error).__name__}: {error}. Run the pipeline again."
+            f"Expected {expected} at {path}. Received: {received}. Run the pipeline again."
         ) from error

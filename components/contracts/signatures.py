@@ -12,7 +12,9 @@ from pathlib import Path
 
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.files import SAVED_MODEL_FILE
+from components.contracts.records import UNREADABLE
 from components.support.errors import DeploymentError
+from components.support.texts import shortened
 
 SERVING_SIGNATURE = "serving_default"
 EXAMPLES_SIGNATURE = "serve_examples"
@@ -28,6 +30,8 @@ HISTORY_FILE = "history.json"
 CONFIG_FILE = "trainer.json"
 WEIGHTS_FILE = "network.weights.h5"
 
+_LARGEST_DESCRIPTION = 8 << 20
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
@@ -42,6 +46,7 @@ class ModelDescription:
         at_least_one_genre: where no probability reaches its threshold, the genre that comes
             closest to it is decided.
         background: colour onto which transparent covers were put for training, as `#rrggbb`.
+        files: file of the model -> sha256, by which damage is told; empty for older models.
     """
 
     genres: tuple[str, ...]
@@ -51,6 +56,7 @@ class ModelDescription:
     versions: Mapping[str, str]
     at_least_one_genre: bool = False
     background: str = DEFAULT_BACKGROUND
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def write_model_description(model_dir: Path | str, description: ModelDescription) -> None:
@@ -68,7 +74,11 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
     """
     path = Path(model_dir) / DESCRIPTION_FILE
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_DESCRIPTION + 1)
+        if len(content) > _LARGEST_DESCRIPTION:
+            raise ValueError(f"more than {_LARGEST_DESCRIPTION:,} bytes")
+        fields = json.loads(content.decode("utf-8"))
         description = ModelDescription(
             genres=tuple(str(genre) for genre in fields["genres"]),
             thresholds=tuple(float(threshold) for threshold in fields["thresholds"]),
@@ -77,16 +87,18 @@ def read_model_description(model_dir: Path | str) -> ModelDescription:
             versions=dict(fields["versions"]),
             at_least_one_genre=bool(fields.get("at_least_one_genre", False)),
             background=str(fields.get("background", DEFAULT_BACKGROUND)),
+            files={str(name): str(digest) for name, digest in fields.get("files", {}).items()},
         )
     except FileNotFoundError as error:
         raise DeploymentError(
             f"Expected a model exported by this project in {model_dir}. Received: a folder "
             f"without {DESCRIPTION_FILE}. Name the folder that holds {SAVED_MODEL_FILE}."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
+        received = shortened(f"{type(error).__name__}: {error}")
         raise DeploymentError(
             f"Expected {path} to describe a model exported by this project. "
-            f"Received: {type(error).__name__}: {error}. Export the model again."
+            f"Received: {received}. Export the model again."
         ) from error
     if not description.genres or len(description.genres) != len(description.thresholds):
         raise DeploymentError(

@@ -99,7 +99,7 @@ def _ingest(
         results = Path(scratch, "results")
         results.mkdir()
         listings = [
-            span.source.listing(Path(scratch, str(number)))
+            span.source.listing(Path(scratch, str(number)), _rows_read)
             for number, span in enumerate(selection.spans)
         ]
         rows = [listing.rows for listing in listings]
@@ -133,6 +133,10 @@ def _ingest(
     write_straddling(quarantine, planned.straddling)
     write_contradictions(quarantine, planned.contradictions)
     write_summary(quarantine, summary)
+
+
+def _rows_read(rows: int) -> None:
+    progress.report(COVER_EXAMPLE_GEN, rows, 0, f"{rows:,} rows read")
 
 
 @contextlib.contextmanager

@@ -6,9 +6,13 @@ No path can make ingest hang, leave the data directory or read without limit.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.locations import ABSOLUTE, URL, spellings
@@ -16,10 +20,18 @@ from components.cover_example_gen.locations import ABSOLUTE, URL, spellings
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 # Opening a FIFO or a device must not wait for its other end.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK = 1 << 20
+_NEVER_LISTED = ("", ".", "..")
+_LONGEST_NAME = 255
+
+T = TypeVar("T")
 
 
 class DataDirectory:
     """The files below one directory.
+
+    A folder in which a file was missing is listed, once: of a million rows whose files are missing,
+    few are looked for on disk. What appears in it later is not seen.
 
     Args:
         root: the directory; symbolic links below it may not lead out of it.
@@ -30,6 +42,7 @@ class DataDirectory:
         self._root = os.path.realpath(root).rstrip("/")
         self.largest_file = largest_file
         self._folders: dict[str, str] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
     def read(self, path: str) -> tuple[str, bytes]:
         """Returns the path as it is on disk, relative to the directory, and the file's bytes.
@@ -40,11 +53,23 @@ class DataDirectory:
         Raises:
             RowRejected: there is no such file, or it may not be read.
         """
+        return self._with_file(path, _content)
+
+    def digest(self, path: str) -> str:
+        """Returns the size and the sha256 of what `read` would return.
+
+        Raises:
+            RowRejected: as `read` does.
+        """
+        return self._with_file(path, _digest)[1]
+
+    def _with_file(self, path: str, use: Callable[[int, int], T]) -> tuple[str, T]:
+        """Returns the path as it is on disk, and what `use(descriptor, size)` makes of the file."""
         _check_path(path)
         missing: RowRejected | None = None
         for spelled in spellings(path):
             try:
-                return spelled, self._read(spelled)
+                return spelled, self._with_opened(spelled, use)
             except RowRejected as rejected:
                 if rejected.reason is not Reason.MISSING_FILE:
                     raise
@@ -52,7 +77,7 @@ class DataDirectory:
         assert missing is not None
         raise missing
 
-    def _read(self, path: str) -> bytes:
+    def _with_opened(self, path: str, use: Callable[[int, int], T]) -> T:
         try:
             descriptor = self._open(path)
         except OSError as error:
@@ -70,8 +95,7 @@ class DataDirectory:
                     f"Expected at most {self.largest_file:,} bytes, the schema's limit for "
                     f"image/size. Received: {status.st_size:,}.",
                 )
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(status.st_size)
+            return use(descriptor, status.st_size)
         except OSError as error:
             raise _unreadable(error) from error
         finally:
@@ -82,12 +106,25 @@ class DataDirectory:
         if folder not in self._folders:
             self._folders[folder] = self._resolve(f"{self._root}/{folder}")
         file = f"{self._folders[folder]}/{name}"
+        names = None if len(os.fsencode(name)) > _LONGEST_NAME else self._names.get(folder)
+        if names is not None and _folded(name) not in names and name not in _NEVER_LISTED:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
             return os.open(file, _FLAGS | os.O_NOFOLLOW)
         except OSError as error:
+            if error.errno == errno.ENOENT:
+                self._note_names(folder)
             if error.errno != errno.ELOOP:
                 raise
         return os.open(self._resolve(file), _FLAGS)
+
+    def _note_names(self, folder: str) -> None:
+        try:
+            with os.scandir(self._folders[folder]) as entries:
+                self._names[folder] = frozenset(_folded(entry.name) for entry in entries)
+        except OSError as error:
+            if error.errno in _GONE:
+                self._names[folder] = frozenset()
 
     def _resolve(self, path: str) -> str:
         """Follows symbolic links, which must not lead out of the data directory."""
@@ -100,9 +137,38 @@ class DataDirectory:
         )
 
 
+def _content(descriptor: int, size: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(size)
+
+
+def _digest(descriptor: int, size: int) -> str:
+    digest = hashlib.sha256()
+    left = size
+    while left and (chunk := os.read(descriptor, min(left, _CHUNK))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return f"{size} {digest.hexdigest()}"
+
+
+def _folded(name: str) -> str:
+    # Some file systems take names that differ in case or in their form of Unicode for the same.
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def _can_be_a_name(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_path(path: str) -> None:
     if not path:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected the path of an image. Received: none.")
+    if not _can_be_a_name(path):
+        raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: half a character.")
     if "\0" in path:
         raise RowRejected(Reason.MALFORMED_ROW, "Expected a path. Received: one with a NUL.")
     if URL.match(path):

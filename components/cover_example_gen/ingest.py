@@ -21,7 +21,12 @@ import apache_beam as beam
 
 from components.contracts.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
 from components.contracts.nodes import COVER_EXAMPLE_GEN
-from components.contracts.quarantine import IngestSummary, QuarantinedRow, count_reasons
+from components.contracts.quarantine import (
+    IngestSummary,
+    QuarantinedRow,
+    Reason,
+    count_reasons,
+)
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.conversion import CONVERTIBLE_FORMATS
 from components.cover_example_gen.files import DataDirectory
@@ -130,6 +135,9 @@ def summarise(
         contradicting_pairs=dict(Counter(pair.outcome for pair in plan.contradictions)),
         placeholders=plan.placeholders,
         without_genre=sum(report.without_genre for report in written),
+        unreadable_folders=tuple(
+            row.path for row in plan.quarantined if row.reason == Reason.UNREADABLE_FOLDER.value
+        ),
         unlisted_files=len(unlisted),
         clutter=_added(clutter),
         given_splits=plan.given_splits,

@@ -24,6 +24,7 @@ from components.cover_example_gen.manifests.kinds import (
     suffixes,
 )
 from components.support.errors import ConfigError
+from components.support.texts import first_few
 
 # Such as `train-00000-of-00002`, `part-00003` or `test`.
 _NUMBERED = re.compile(r"(?P<name>.+?)(?:[-_.]?\d+(?:-of-\d+)?(?:-[0-9a-f-]+)?)?")
@@ -150,7 +151,7 @@ def _manifest_parts(folder: Path) -> tuple[Part, ...]:
 
 def _several(folder: Path, manifests: Sequence[Path]) -> str:
     expected = " or ".join(NAMED_FIRST[0] + suffix for suffix in suffixes())
-    received = ", ".join(path.name for path in manifests)
+    received = first_few([path.name for path in manifests])
     return (
         f"Expected one manifest in {folder}, or one named {expected}. Received: {received}. "
         "Name the file to use."

@@ -65,7 +65,7 @@ class Locations:
         for each in spelled:
             if self.is_there(each):
                 return each
-        for each in spelled:
+        for each in spelled if self._images else ():
             found = self._below(each, folder)
             if found:
                 return found
@@ -141,6 +141,10 @@ class Locations:
 
 def spellings(path: str) -> Iterator[str]:
     """Yields the ways to write a path: as given, with slashes, plain, in NFC and in NFD."""
+    if path.isascii():
+        slashed = path.replace("\\", "/")
+        yield from dict.fromkeys((path, slashed, _plain(slashed)))
+        return
     yield from dict.fromkeys(
         spelled
         for slashed in (path, path.replace("\\", "/"), _plain(path.replace("\\", "/")))

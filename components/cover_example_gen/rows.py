@@ -86,10 +86,20 @@ class _ReadFile:
 def _read_file(row: Row, directory: DataDirectory) -> _ReadFile:
     if row.problem:
         return _ReadFile(row, rejected=RowRejected(Reason.MALFORMED_ROW, row.problem))
+    if row.unreadable:
+        return _ReadFile(row, rejected=_unreadable_folder(row))
     try:
         return _ReadFile(row, *read_row(row, directory))
     except RowRejected as rejected:
         return _ReadFile(row, rejected=rejected)
+
+
+def _unreadable_folder(row: Row) -> RowRejected:
+    return RowRejected(
+        Reason.UNREADABLE_FOLDER,
+        f"Expected a folder that can be listed. Received: {row.unreadable}. The covers in it are "
+        "unknown, so it counts as one row.",
+    )
 
 
 def read_row(row: Row, directory: DataDirectory) -> tuple[str, bytes]:

@@ -8,9 +8,10 @@ and folders whose name starts with a dot are not rows.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from components.contracts.quarantine import QuarantinedRow, Reason, describe_clutter
@@ -29,6 +30,9 @@ from components.cover_example_gen.layouts import Part, expected_layout, find_par
 from components.cover_example_gen.locations import AmbiguousName, Locations
 from components.cover_example_gen.manifests.kinds import EmbeddedImage, Table, kind_of
 from components.support.errors import ConfigError, DataError
+from components.support.texts import first_few
+
+_ROWS_BETWEEN_REPORTS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Row:
             than `path`.
         extracted: path of the file into which the row's image was extracted; empty if the
             manifest does not hold it.
+        unreadable: why the folder at `path` could not be listed; empty for any other row.
     """
 
     source: str
@@ -60,6 +65,7 @@ class Row:
     values: tuple[tuple[str, str], ...] = ()
     file: str = ""
     extracted: str = ""
+    unreadable: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +114,14 @@ class Source:
         """Lists the rows; see `listing`."""
         return self.listing(scratch).rows
 
-    def listing(self, scratch: Path | None = None) -> Listing:
+    def listing(
+        self, scratch: Path | None = None, seen: Callable[[int], None] | None = None
+    ) -> Listing:
         """Lists the rows in a stable order, by line or by path, and what is none.
 
         Args:
             scratch: a folder for images that a manifest holds; without it they are left in there.
+            seen: is told, now and then, how many rows have been read.
 
         Raises:
             DataError: a manifest cannot be read as what its name says, or there are no rows.
@@ -122,11 +131,15 @@ class Source:
         for number, part in enumerate(self.parts):
             if part.manifest:
                 folder = scratch / str(number) if scratch else None
-                found += self._manifest_rows(part, part.manifest, folder)
+                rows = self._manifest_rows(part, part.manifest, folder)
             else:
-                found += self._folder_rows(part, clutter)
+                rows = self._folder_rows(part, clutter)
+            while some := list(itertools.islice(rows, _ROWS_BETWEEN_REPORTS)):
+                found += some
+                if seen:
+                    seen(len(found))
         if not found:
-            given = ", ".join(map(str, self.manifests)) or str(self.directory)
+            given = first_few(self.manifests) or str(self.directory)
             beside = f", but {describe_clutter(clutter)}" if clutter else ""
             raise DataError(
                 f"Expected covers in {given}. Received: no rows{beside}. {expected_layout()}"
@@ -190,11 +203,9 @@ class Source:
 
     def _folder_rows(self, part: Part, clutter: Counter[str]) -> Iterator[Row]:
         """Yields files and what may hide some: unreadable or linked folders, folders like x.jpg."""
-        unreadable: list[Path] = []
+        unreadable: list[OSError] = []
         root = self.directory / part.folder
-        for name, subfolders, files in os.walk(
-            root, onerror=lambda error: unreadable.append(Path(error.filename))
-        ):
+        for name, subfolders, files in os.walk(root, onerror=unreadable.append):
             folder = Path(name)
             clutter.update(_take_out_clutter(subfolders))
             is_row = folder == root or has_image_suffix(folder.name)
@@ -215,8 +226,9 @@ class Source:
                     clutter[kind] += 1
                 else:
                     yield self._folder_row(folder / name, root, part)
-        for path in sorted(unreadable):
-            yield self._folder_row(path, root, part)
+        for error in sorted(unreadable, key=lambda error: str(error.filename)):
+            row = self._folder_row(Path(error.filename), root, part)
+            yield dataclasses.replace(row, unreadable=error.strerror or "an error")
 
     def _folder_row(self, file: Path, root: Path, part: Part) -> Row:
         below = file.relative_to(root).parts

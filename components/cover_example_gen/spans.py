@@ -16,6 +16,7 @@ from pathlib import Path
 from components.cover_example_gen.config import IngestConfig, SpanChoice
 from components.cover_example_gen.sources import Source, find_source
 from components.support.errors import ConfigError
+from components.support.texts import first_few
 
 SPAN = "{SPAN}"
 _DEFAULT_PATTERN = f"span-{SPAN}"
@@ -89,7 +90,7 @@ def select_spans(data: Path | str, config: IngestConfig) -> Selection:
         wanted = range(first, last + 1)
         taken = [span for span in spans if span.number in wanted]
         if not taken or (isinstance(choice, int) and len(taken) != 1):
-            listed = ", ".join(map(str, numbers))
+            listed = first_few(numbers)
             raise ConfigError(
                 f"Expected span {_text(choice)} in {data}. Received: the spans {listed}. "
                 "Set ingest.span to one of them, to a range, to newest or to all."
@@ -118,7 +119,8 @@ def find_spans(data: Path, config: IngestConfig) -> list[Span]:
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
         raise ConfigError(
-            f"Expected one folder for each span in {data}. Received: several numbered {twice}."
+            f"Expected one folder for each span in {data}. Received: several numbered "
+            f"[{first_few(twice)}]."
         )
     return [Span(number, find_source(path, path.name, config)) for number, path in sorted(found)]
 

@@ -19,6 +19,7 @@ from components.contracts.quarantine import (
     Reason,
 )
 from components.data_gate.config import DataGateConfig
+from components.support.texts import first_few
 
 
 def decide(
@@ -43,6 +44,7 @@ def decide(
         gate=DATA_GATE,
         headline="The data were stopped at the gate",
         refusals=(
+            *_unreadable_folders(summary),
             *_quarantined(summary, config, quarantine_file),
             *_empty_splits(summary),
             *_missing_genres(summary, config),
@@ -109,6 +111,24 @@ def _quarantined(
         support=summary.rows_given,
         remedy=f"Fix or remove the rows listed in {quarantine_file}, or raise "
         "data_gate.max_quarantined_share.",
+    )
+
+
+def _unreadable_folders(summary: IngestSummary) -> Iterator[Refusal]:
+    """Yields a refusal whatever the share: nobody knows how many covers are missing."""
+    folders = summary.unreadable_folders
+    if not folders:
+        return
+    where = f"folders of {summary.source}"
+    yield Refusal(
+        where,
+        f"{where}: expected folders that can be listed. Received: {len(folders):,} that cannot, "
+        f"{listing(folders)}, with an unknown number of covers.",
+        value=float(len(folders)),
+        bound=0.0,
+        support=summary.rows_given,
+        remedy="Make them readable (chmod -R u+rX FOLDER, or as their owner), or move them out of "
+        "the data.",
     )
 
 
@@ -217,7 +237,7 @@ def _missing_genres(summary: IngestSummary, config: DataGateConfig) -> Iterator[
             and summary.examples_by_split[split]
         }
         if scarce:
-            listed = ", ".join(f"{genre} {count}" for genre, count in scarce.items())
+            listed = first_few([f"{genre} {count}" for genre, count in scarce.items()])
             examples = summary.examples_by_split[split]
             yield Refusal(
                 f"split '{split}'",

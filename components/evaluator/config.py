@@ -13,6 +13,7 @@ from components.contracts.metrics import (
     PER_GENRE_METRICS,
 )
 from components.support.options import Options
+from components.support.texts import first_few
 
 
 class Threshold(Options):
@@ -129,7 +130,7 @@ def _check_names(thresholds: Mapping[str, Threshold], allowed: Iterable[str]) ->
     unknown = [name for name in thresholds if name not in set(allowed)]
     if unknown:
         raise ValueError(
-            f"Expected metric names from {', '.join(allowed)}. Received: {', '.join(unknown)}."
+            f"Expected metric names from {', '.join(allowed)}. Received: {first_few(unknown)}."
         )
 
 

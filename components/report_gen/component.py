@@ -18,6 +18,7 @@ from tfx.utils import path_utils
 from components.contracts import nodes
 from components.contracts.artifacts import GateDecision, Quarantine, Report
 from components.contracts.decisions import read_decision
+from components.contracts.genre_names import listing
 from components.contracts.pushed_models import pushed_versions
 from components.contracts.signatures import read_model_description
 from components.report_gen.sources import RunFacts, Sources
@@ -174,7 +175,7 @@ def _passed_over(artifacts: dict[str, types.Artifact], push_destination: str) ->
             if version.description.genres != model.genres:
                 sentences.append(
                     f"Pushed version {version.version} was not compared with: it is for other "
-                    f"genres ({', '.join(version.description.genres)})."
+                    f"genres ({listing(version.description.genres)})."
                 )
     except (ConfigError, DeploymentError) as error:
         sentences.append(f"Other pushed versions are unknown: {error}")

@@ -15,8 +15,10 @@ from typing import Any
 
 import fsspec
 
+from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError, CoversError, DeploymentError
 from components.support.machine import machine_error
+from components.support.texts import shortened
 
 _SEPARATOR = "://"
 _CHUNK = 1 << 20
@@ -32,8 +34,9 @@ def open_file_system(location: str) -> tuple[Any, str]:
     """Returns the file system of a path or URL, an `fsspec.AbstractFileSystem`, and the path in it.
 
     Raises:
-        ConfigError: no installed package can open the location.
+        ConfigError: no installed package can open the location, or it holds a secret.
     """
+    refuse_credentials(location)
     try:
         file_system, path = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as error:
@@ -99,9 +102,10 @@ def store_errors(location: str) -> Iterator[None]:
         refused = None if is_url(location) else machine_error(error, Path(location))
         if refused:
             raise refused from error
+        received = shortened(f"{type(error).__name__}: {error}")
         raise DeploymentError(
-            f"Expected access to {location}. Received: {type(error).__name__}: {error}. Check the "
-            "address, the network and the credentials in the environment."
+            f"Expected access to {location}. Received: {received}. "
+            "Check the address, the network and the credentials in the environment."
         ) from error
 
 

@@ -19,7 +19,10 @@ _LOG_INTERVAL_SECONDS = 10.0
 
 
 def report(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Tells the listener that `done` of `total` units of a stage's work are finished."""
+    """Tells the listener that `done` of `total` units of a stage's work are finished.
+
+    A total of 0 means that nobody knows it yet.
+    """
     _listener(stage, done, total, detail)
 
 
@@ -80,7 +83,7 @@ class _LogListener:
 
     def __call__(self, stage: str, done: int, total: int, detail: str) -> None:
         now = time.monotonic()
-        if done < total and now - self._last < _LOG_INTERVAL_SECONDS:
+        if (not total or done < total) and now - self._last < _LOG_INTERVAL_SECONDS:
             return
         self._last = now
         logging.getLogger("covers").info("%s %d/%d %s", stage, done, total, detail)

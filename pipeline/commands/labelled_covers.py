@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
-from components.contracts.genre_names import GenreNames
+from components.contracts.genre_names import GenreNames, listing
 from components.contracts.quarantine import Reason, RowRejected
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.files import DataDirectory
@@ -107,7 +107,7 @@ def read_labelled_covers(
     )
     if not covers:
         raise DataError(
-            f"Expected covers in {data} of the model's genres: {', '.join(genres)}. "
+            f"Expected covers in {data} of the model's genres: {listing(genres)}. "
             f"Received: {'; '.join(found.account())}."
         )
     return found

@@ -13,12 +13,12 @@ from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, newest_version
 from components.contracts.quarantine import Reason, RowRejected
+from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     DECISIONS,
     IMAGE_BYTES,
     PROBABILITIES,
     SERVING_SIGNATURE,
-    read_model_description,
 )
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
@@ -28,6 +28,7 @@ from pipeline.runner.workspace import model_folders
 _BATCH_SIZE = 32
 LARGEST_FILE = 32 << 20
 _LARGEST_SIDE = 65_535
+_MOST_SHOWN = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,14 @@ class Prediction:
         }
 
     def __str__(self) -> str:
-        genres = listing(self.decided) or "none of the genres"
-        listed = "  ".join(f"{genre} {value:.2f}" for genre, value in self.probabilities.items())
-        return f"{self.image}: {genres}  ({listed})"
+        genres = listing(self.decided, _MOST_SHOWN) or "none of the genres"
+        shown = list(self.probabilities.items())
+        if len(shown) > _MOST_SHOWN:
+            shown = sorted(shown, key=lambda genre: -genre[1])[:_MOST_SHOWN]
+        listed = "  ".join(f"{genre} {value:.2f}" for genre, value in shown)
+        hidden = len(self.probabilities) - len(shown)
+        more = f"  and {hidden:,} lower ones, see --json" if hidden else ""
+        return f"{self.image}: {genres}  ({listed}{more})"
 
 
 def find_model(pipeline_root: Path) -> Path:
@@ -103,21 +109,21 @@ def predict_files(
         images: the files.
 
     Raises:
-        DeploymentError: the folder holds no model of this project.
+        DeploymentError: the folder holds no model of this project, or a damaged one.
     """
-    description = read_model_description(model_directory)
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(model_directory))
-    signature = model.signatures[SERVING_SIGNATURE]
+    model = load_saved_model(model_directory, SERVING_SIGNATURE)
+    description = model.description
 
     def predict(encoded: Sequence[bytes]) -> Iterator[tuple[list[float], list[bool]]]:
-        outputs = signature(**{IMAGE_BYTES: tf.constant(encoded)})
-        yield from zip(
-            outputs[PROBABILITIES].numpy().tolist(),
-            outputs[DECISIONS].numpy().tolist(),
-            strict=True,
-        )
+        outputs = model.ask(**{IMAGE_BYTES: encoded})
+        expected = (len(encoded), len(description.genres))
+        for name in (PROBABILITIES, DECISIONS):
+            if name not in outputs or outputs[name].shape != expected:
+                raise DeploymentError(
+                    f"Expected {name} for each of {expected[1]} genres from the model in "
+                    f"{model_directory}. Received: other outputs. Export the model again."
+                )
+        yield from zip(outputs[PROBABILITIES].tolist(), outputs[DECISIONS].tolist(), strict=True)
 
     for start in range(0, len(images), _BATCH_SIZE):
         files = images[start : start + _BATCH_SIZE]

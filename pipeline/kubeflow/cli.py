@@ -13,6 +13,7 @@ import click
 
 from components.support.errors import ConfigError
 from pipeline.configuration_options import config_option, overrides_option
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.package import CompiledPackage
@@ -55,7 +56,7 @@ def compile_command(
         overrides = [*overrides, f"kubeflow.image={image}"]
     package = compile_pipeline(load_config(config, overrides), target, use_cache=not no_cache)
     package.write(output)
-    click.echo(f"{package.describe()} in {output}")
+    say(f"{package.describe()} in {output}")
 
 
 def _connected(command: Callable[..., None]) -> Callable[..., None]:
@@ -155,10 +156,10 @@ def submit(
     """Run the compiled PACKAGE on Kubeflow Pipelines, once."""
     submitter = connect()
     run_id = submitter.submit(package, name, how)
-    click.echo(f"Run {run_id}: {submitter.run_url(run_id)}")
+    say(f"Run {run_id}: {submitter.run_url(run_id)}")
     if wait:
         submitter.wait(run_id, datetime.timedelta(hours=timeout))
-        click.echo("Succeeded.")
+        say("Succeeded.")
 
 
 @click.command()
@@ -180,7 +181,7 @@ def upload(
     package = CompiledPackage.from_file(package_file)
     submitter = connect()
     pipeline_id, version_id = submitter.upload(package, name or package.name, version, description)
-    click.echo(
+    say(
         f"Pipeline {pipeline_id}, version {version_id}: "
         f"{submitter.pipeline_url(pipeline_id, version_id)}"
     )
@@ -224,4 +225,4 @@ def schedule(
         max_concurrency=max_concurrency,
         catch_up=catch_up,
     )
-    click.echo(f"Recurring run {recurring_run_id}: {submitter.schedule_url(recurring_run_id)}")
+    say(f"Recurring run {recurring_run_id}: {submitter.schedule_url(recurring_run_id)}")

@@ -115,6 +115,7 @@ def compile_pipeline(
         defaults=defaults,
         gates=_gates(tfx_pipeline),
         pages=_pages(tfx_pipeline),
+        largest_file=labels.largest_file,
     )
     return Package((spec, platform_spec) if platform_spec else (spec,), target)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from components.support.credentials import without_credentials
 from components.support.options import Options
 
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "m": 1e-3}
@@ -41,6 +42,7 @@ def check_pipeline_root(root: str) -> str:
     Raises:
         ValueError: the back end cannot use it.
     """
+    without_credentials(root)
     if not root.startswith(_STORES):
         raise ValueError(
             f"Expected a pipeline root in an object store ({', '.join(_STORES)}): the back end "
@@ -50,6 +52,7 @@ def check_pipeline_root(root: str) -> str:
 
 
 Quantity = Annotated[str, AfterValidator(_check_quantity)]
+Location = Annotated[str, AfterValidator(without_credentials)]
 PipelineRoot = Annotated[str, AfterValidator(check_pipeline_root)]
 
 
@@ -164,8 +167,8 @@ class KubeflowConfig(_KubernetesOptions):
     image: str = ""
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     image_pull_secrets: tuple[str, ...] = ()
-    data: str | None = None
-    push_destination: str | None = None
+    data: Location | None = None
+    push_destination: Location | None = None
     pipeline_root: PipelineRoot | None = None
     all_tasks: TaskConfig = TaskConfig()
     tasks: dict[str, TaskConfig] = Field(default={})

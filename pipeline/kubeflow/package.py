@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
+from pipeline.bounded_yaml import read_first_document
 from pipeline.config import apply_override
 from pipeline.kubeflow.parameters import TRAINING
 
@@ -42,7 +42,7 @@ class CompiledPackage:
             ConfigError: the file is missing, or is not a package for Kubeflow Pipelines.
         """
         try:
-            spec: Any = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+            spec = read_first_document(path)
             root = spec["root"]
             return cls(
                 path=path,
@@ -50,7 +50,7 @@ class CompiledPackage:
                 parameters=root.get("inputDefinitions", {}).get("parameters", {}),
                 pipeline_root=spec.get("defaultPipelineRoot"),
             )
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f"Expected {path} to be a package for Kubeflow Pipelines, written by `covers "
                 f"compile -o pipeline.yaml`. Received: {type(error).__name__}: {error}."
@@ -89,6 +89,7 @@ def parameter_values(
 
 def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    refuse_credentials(value)
     if not equals or name not in package.parameters:
         raise ConfigError(
             f"Expected --param NAME=VALUE with a parameter of {package.path}: "

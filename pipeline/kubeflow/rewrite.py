@@ -62,6 +62,7 @@ def rewrite(
     defaults: Mapping[str, str],
     gates: Sequence[Gate],
     pages: Mapping[str, Sequence[str]],
+    largest_file: int,
 ) -> tuple[Spec, Spec]:
     """Returns the PipelineSpec and the PlatformSpec for the open-source back end.
 
@@ -71,6 +72,7 @@ def rewrite(
         defaults: parameter -> default.
         gates: the tasks that can refuse.
         pages: task -> keys of the outputs that hold a page.
+        largest_file: greatest size of an image's file, bytes, that the fingerprint reads.
 
     Raises:
         ConfigError: the pipeline has something that the back end cannot run, or the
@@ -83,7 +85,7 @@ def rewrite(
     _cache_where_right(spec)
     for node, keys in pages.items():
         _add_pages(spec, node, keys)
-    _add_fingerprint(spec, kubeflow.image)
+    _add_fingerprint(spec, kubeflow.image, largest_file)
     for gate in gates:
         _add_stop(spec, gate, kubeflow.image)
     _check_nodes(spec, kubeflow)
@@ -168,7 +170,7 @@ def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
         outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(_HTML)
 
 
-def _add_fingerprint(spec: Spec, image: str) -> None:
+def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
     """Adds a task that fingerprints the data, so that what depends on it can be cached."""
     tasks = spec["root"]["dag"]["tasks"]
     readers = [
@@ -186,6 +188,7 @@ def _add_fingerprint(spec: Spec, image: str) -> None:
             "fingerprint",
             f"{{{{$.inputs.parameters['{DATA}']}}}}",
             f"{{{{$.inputs.parameters['{_INGEST_CONFIG}']}}}}",
+            str(largest_file),
             f"{{{{$.outputs.parameters['{FINGERPRINT}'].output_file}}}}",
         ],
         parameters={

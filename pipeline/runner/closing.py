@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 from components.contracts.decisions import decision_text
+from components.contracts.genre_names import listing
 from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
 from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, describe_clutter
@@ -17,6 +18,8 @@ Line = tuple[str, str | None]
 
 _COMPARED = "macro_roc_auc"
 _LEAST_WIDTH = 16
+_MOST_GENRES = 50
+_MOST_LINES = 60
 
 
 def describe_ingest(summary: IngestSummary) -> str:
@@ -54,6 +57,12 @@ def describe_ingest(summary: IngestSummary) -> str:
             f"{found.path} and its copies are {found.rows:,} rows ({found.share:.1%}), probably a "
             "placeholder"
         )
+    if summary.unreadable_folders:
+        folders = summary.unreadable_folders
+        parts.append(
+            f"{len(folders):,} folder{'' if len(folders) == 1 else 's'} could not be listed "
+            f"({listing(folders)}): how many covers are in there is unknown, each counts as one row"
+        )
     if summary.unlisted_files:
         parts.append(f"{summary.unlisted_files:,} image files that no row names")
     for images, what in ((summary.converted, "converted"), (summary.corrected, "corrected")):
@@ -80,8 +89,8 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield _HEADLINES[result.outcome], "bold red"
         yield from _reasons(result)
     if result.decision:
-        for warning in result.decision.warnings:
-            yield f"  Warning: {warning.what}", "yellow"
+        warnings = [f"  Warning: {warning.what}" for warning in result.decision.warnings]
+        yield from _first_lines(warnings, "yellow")
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
         yield "  The thresholds are in evaluation.gate of the configuration.", None
@@ -108,8 +117,14 @@ def _reasons(result: RunResult) -> Iterator[Line]:
         text = decision_text(result.decision)
     else:
         text = result.error
-    for line in text.splitlines():
-        yield f"  {line}", None
+    yield from _first_lines([f"  {line}" for line in text.splitlines()], None)
+
+
+def _first_lines(lines: Sequence[str], style: str | None) -> Iterator[Line]:
+    for line in lines[:_MOST_LINES]:
+        yield line, style
+    if len(lines) > _MOST_LINES:
+        yield f"  and {len(lines) - _MOST_LINES:,} more lines, see the report", "dim"
 
 
 def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
@@ -120,10 +135,13 @@ def _metrics(evaluation: dict[str, Any]) -> Iterator[Line]:
     columns = GENRE_COLUMNS[:-1]
     width = max(_LEAST_WIDTH, *(cell_len(genre) + 2 for genre in evaluation["genres"]))
     yield f"  {'genre':<{width}}" + "".join(f"{name:>18}" for name in columns), "dim"
-    for genre in evaluation["genres"]:
+    genres = evaluation["genres"]
+    for genre in genres[:_MOST_GENRES]:
         values = evaluation["per_genre"][genre]
         cells = "".join(f"{metric_text(name, values):>18}" for name in columns)
         yield f"  {set_cell_size(genre, width)}{cells}", None
+    if len(genres) > _MOST_GENRES:
+        yield f"  and {len(genres) - _MOST_GENRES:,} more genres, see the report", "dim"
 
 
 def _compared(evaluation: dict[str, Any] | None) -> Iterator[Line]:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from components.support.texts import line_for_people
+
 _MARKS = {
     "done": "[green]✓[/]",
     "cached": "[cyan]✓[/]",
@@ -33,8 +35,8 @@ class RunConsole:
         self._reported = self._counted_from = self._started
 
     def say(self, text: str = "", style: str | None = None) -> None:
-        """Prints a line as it is."""
-        self._console.print(escape(text), style=style)
+        """Prints a line, of bounded length and without anything that a terminal would obey."""
+        self._console.print(escape(line_for_people(text)), style=style)
 
     def stage_started(self, name: str) -> None:
         """Shows that a stage is running."""
@@ -54,18 +56,22 @@ class RunConsole:
             self._live.start()
 
     def stage_progressed(self, name: str, done: int, total: int, detail: str) -> None:
-        """Shows how far the running stage is, and how long the rest will take."""
+        """Shows how far the running stage is, and how long the rest will take, if that is known."""
         now = time.monotonic()
         if done == 0:
             self._counted_from = now
         left = _time_left(done, total, now - self._counted_from)
         if self._live:
-            counted = escape(detail or f"{done:,} / {total:,}") + left
-            self._live.update(self._live.task_ids[0], completed=done, total=total, detail=counted)
+            counted = escape(line_for_people(detail or f"{done:,} / {total:,}")) + left
+            self._live.update(
+                self._live.task_ids[0], completed=done, total=total or None, detail=counted
+            )
             return
-        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and 0 < done < total:
+        is_done = 0 < total <= done
+        if now - self._reported >= _PLAIN_PROGRESS_SECONDS and done and not is_done:
             self._reported = now
-            self.say(f"    {name:<17} {done / total:>4.0%} {detail}{left}".rstrip())
+            share = f"{done / total:>4.0%}" if total else " " * 4
+            self.say(f"    {name:<17} {share} {detail}{left}".rstrip())
 
     def stage_warned(self, name: str, sentence: str) -> None:
         """Prints a warning while the stage runs."""
@@ -75,9 +81,8 @@ class RunConsole:
         """Prints the stage's line: its state and how long it took."""
         self.close()
         seconds = "" if state == "not run" else f"{time.monotonic() - self._started:.1f} s"
-        self._console.print(
-            f"  {_MARKS[state]} {name:<17} {state:<8}{seconds:>9}  {escape(note)}".rstrip()
-        )
+        said = escape(line_for_people(note))
+        self._console.print(f"  {_MARKS[state]} {name:<17} {state:<8}{seconds:>9}  {said}".rstrip())
 
     def close(self) -> None:
         """Removes the live bar, if there is one."""

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +27,7 @@ from components.support import progress
 from components.support.errors import ConfigError, CoversError
 from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
+from components.support.texts import shortened
 from pipeline.config import PipelineConfig
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
@@ -161,7 +162,8 @@ class _Run:
         """Checks and compiles the pipeline; returns what runs it."""
         self._console.stage_started(_PREPARE)
         try:
-            launch = self._compile(labels, data, use_cache)
+            with self._listening():
+                launch = self._compile(labels, data, use_cache)
         except BaseException:
             self._console.stage_finished(_PREPARE, "failed")
             raise
@@ -174,7 +176,13 @@ class _Run:
         from components.cover_example_gen.fingerprint import fingerprint_data
 
         with ThreadPoolExecutor(1) as pool, deferred_imports(), _without_arguments():
-            data_fingerprint = pool.submit(fingerprint_data, data, self._config.ingest)
+            data_fingerprint = pool.submit(
+                fingerprint_data,
+                data,
+                self._config.ingest,
+                largest_file=labels.largest_file,
+                stage=_PREPARE,
+            )
             if wait([data_fingerprint], _SECONDS_TO_BE_WRONG).done:
                 data_fingerprint.result()  # a path that is wrong is told at once
             from pipeline.pipeline import create_pipeline
@@ -216,10 +224,7 @@ class _Run:
         logger = logging.getLogger("absl")
         logger.addHandler(watcher)
         try:
-            listening = progress.listening(
-                self._console.stage_progressed, self._console.stage_warned
-            )
-            with _without_arguments(), listening:
+            with _without_arguments(), self._listening():
                 launch()
         except BaseException:
             if watcher.running:
@@ -231,6 +236,9 @@ class _Run:
             raise
         finally:
             logger.removeHandler(watcher)
+
+    def _listening(self) -> AbstractContextManager[None]:
+        return progress.listening(self._console.stage_progressed, self._console.stage_warned)
 
     def _note(self, node: str, history: RunHistory) -> str:
         if node == nodes.COVER_EXAMPLE_GEN:
@@ -321,12 +329,13 @@ def _explain(error: BaseException, workspace: Workspace) -> str:
         by = f" by {error}" if str(error) else ""
         return f"Interrupted{by}. Run again: finished stages are taken from the cache."
     if isinstance(error, CoversError):
+        logging.getLogger("covers").error("%s: %s", type(error).__name__, error)
         return str(error)
     traceback.print_exception(type(error), error, error.__traceback__)
     if refused := machine_error(error, workspace.artifacts):
         return str(refused)
-    summary = str(error).strip().splitlines()
+    summary, *_ = str(error).strip().splitlines() or ["(no message)"]
     return (
-        f"Unexpected {type(error).__name__}: {summary[0] if summary else '(no message)'}. "
+        f"Unexpected {type(error).__name__}: {shortened(summary)}. "
         "The full traceback is in the log."
     )

@@ -341,10 +341,10 @@ def test_the_fingerprint_task_writes_its_parameter(
 ) -> None:
     write_cover(tmp_path / "covers" / "rock" / "1.jpg", 1)
     target = tmp_path / "outputs" / "fingerprint"
-    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", str(target)]) == 0
+    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", "33554432", str(target)]) == 0
     first = target.read_text()
     write_cover(tmp_path / "covers" / "rock" / "1.jpg", 2)
-    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", str(target)]) == 0
+    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", "33554432", str(target)]) == 0
     assert len(first) == 64
     assert target.read_text() != first
 
@@ -352,7 +352,9 @@ def test_the_fingerprint_task_writes_its_parameter(
 def test_the_fingerprint_task_says_that_there_is_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tasks.main(["fingerprint", str(tmp_path / "none"), "{}", str(tmp_path / "out")]) == 2
+    assert (
+        tasks.main(["fingerprint", str(tmp_path / "none"), "{}", "9", str(tmp_path / "out")]) == 2
+    )
     assert "ConfigError: Expected a file or folder at" in capsys.readouterr().err
 
 

@@ -54,7 +54,6 @@ def test_a_pushed_model_is_found_with_what_it_says_of_itself(model: Path, destin
         "saved_model.pb",
         "variables/variables.index",
         "assets.extra/covers.json",
-        "assets.extra/contents.json",
     }
 
 

@@ -20,6 +20,7 @@ from components.cover_example_gen.manifests.kinds import (
     Table,
 )
 from components.support.errors import DataError
+from components.support.texts import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,11 +37,13 @@ def open_manifest(manifest: Path, recognise: Recognise) -> Table:
     """
     del recognise
     import pyarrow as pa
+    import pyarrow_hotfix  # noqa: F401  # older pyarrow runs code that a file holds (CVE-2023-47248)
     from pyarrow import parquet
 
+    unreadable = (OSError, RuntimeError, ValueError, TypeError, OverflowError, pa.ArrowException)
     try:
         schema = parquet.read_schema(manifest)
-    except (OSError, pa.ArrowException) as error:
+    except unreadable as error:
         raise _unreadable(manifest, error) from error
     class_names = _class_names(schema)
 
@@ -60,7 +63,7 @@ def open_manifest(manifest: Path, recognise: Recognise) -> Table:
                             number,
                             tuple(_value(value, class_names.get(name)) for name, value in named),
                         )
-        except (OSError, pa.ArrowException) as error:
+        except unreadable as error:
             raise _unreadable(manifest, error) from error
 
     return Table(tuple(schema.names), read)
@@ -106,7 +109,7 @@ def _label_names(feature: Any) -> list[str] | None:
 
 def _unreadable(manifest: Path, error: Exception) -> DataError:
     first, *_ = str(error).splitlines() or [type(error).__name__]
-    return DataError(f"Expected {manifest} to be a Parquet file. Received: {first}")
+    return DataError(f"Expected {manifest} to be a Parquet file. Received: {shortened(first)}")
 
 
 KIND = ManifestKind((".parquet",), "a Parquet file", open_manifest)

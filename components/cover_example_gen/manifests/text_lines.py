@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from components.support.errors import DataError
+from components.support.texts import shortened
 
 LONGEST_LINE = 65_536
 
@@ -33,7 +34,7 @@ def open_lines(file: Path, form: str) -> Iterator[TextLines]:
             yield TextLines(text, file, form)
     except (OSError, UnicodeError) as error:
         raise DataError(
-            f"Expected {file} to be a {form} file in UTF-8. Received: {error}. "
+            f"Expected {file} to be a {form} file in UTF-8. Received: {shortened(str(error))}. "
             f"Save it as UTF-8 {form}."
         ) from error
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.contracts.diagnosis import Finding
 from components.contracts.files import split_pattern
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     CONFIG_FILE,
     HISTORY_FILE,
@@ -152,13 +153,13 @@ def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diag
         encoded: the files of the covers.
         labels: float32, shape (covers, genres), in the order of the model's outputs.
     """
-    genres = read_model_description(model).genres
-    signature = tf.saved_model.load(str(model)).signatures[SERVING_SIGNATURE]
+    loaded = load_saved_model(model, SERVING_SIGNATURE)
+    genres = loaded.description.genres
     parts = [
-        signature(**{IMAGE_BYTES: tf.constant(encoded[start : start + _BATCH])})[PROBABILITIES]
+        loaded.ask(**{IMAGE_BYTES: encoded[start : start + _BATCH]})[PROBABILITIES]
         for start in range(0, len(encoded), _BATCH)
     ]
-    probabilities = np.concatenate([part.numpy() for part in parts])
+    probabilities = np.concatenate(parts)
     rule = _rule(model)
     findings = [
         *check_predictions(genres, labels, probabilities, rule),

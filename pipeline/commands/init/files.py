@@ -16,13 +16,14 @@ from components.contracts.label_schema import LabelSchema, read_schema, set_genr
 from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.manifests.kinds import is_manifest
 from components.support.errors import ConfigError
+from components.support.texts import first_few, line_for_people, printable
 from pipeline.commands.init.findings import Findings
 from pipeline.config import DEFAULT_CONFIG, load_config
 from pipeline.configuration_options import SHIPPED_CONFIGS
 
 _TEMPLATE = "covers"
 _MODEL_FROM = "\ntrainer:"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_COUNTS = 50
 
 
 def default_output(data: Path | str) -> Path:
@@ -65,14 +66,14 @@ def make_schema(findings: Findings, data: str) -> str:
     schema = read_schema(load_config(DEFAULT_CONFIG).schema_path)
     set_genres(schema, sorted(findings.genres.counts))
     LabelSchema.from_proto(schema)
-    counts = ", ".join(f"{name} {count}" for name, count in findings.genres.counts.items())
+    counts = first_few([f"{name} {n}" for name, n in findings.genres.counts.items()], _MOST_COUNTS)
     comments = (
         f"Proposed by `covers init` for {data}.",
         "Remove from the domain `genre` what is no genre, and change the size of `label` with it.",
         "The order of the domain is the order of the model's outputs.",
         f"Rows by genre: {counts}.",
     )
-    lines = "".join(f"# {_CONTROL.sub('?', line)}\n" for line in comments)
+    lines = "".join(f"# {line_for_people(line)}\n" for line in comments)
     return f"{lines}\n{text_format.MessageToString(schema, as_utf8=True)}"
 
 
@@ -101,13 +102,13 @@ def make_configuration(
     others = findings.columns.slices if findings.columns else ()
     lines = [
         f"# Proposed by `covers init` for {findings.rows:,} rows. Change what is wrong, then:",
-        f"#   covers run --config {output}",
+        f"#   covers run --config {printable(str(output))}",
         _yaml(head),
     ]
     if ingest or others:
         lines.append(f"ingest:\n{_indented(ingest)}")
     if others and not config.slices:
-        listed = ", ".join(name for name, _ in others)
+        listed = line_for_people(", ".join(name for name, _ in others))
         lines.append(f"  # Columns by which the evaluation can be sliced: {listed}")
         lines.append("  slices: []\n")
     template = (SHIPPED_CONFIGS / f"{_TEMPLATE}.yaml").read_text(encoding="utf-8")

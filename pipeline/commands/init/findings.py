@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.contracts.genre_names import spelling
+from components.contracts.genre_names import listing, spelling
 from components.contracts.label_schema import LabelSchema
 from components.cover_example_gen.columns import choose_columns
 from components.cover_example_gen.config import ColumnsConfig, IngestConfig
@@ -20,12 +20,14 @@ from components.cover_example_gen.rows import InspectedRow, inspect_rows
 from components.cover_example_gen.sources import Row, Source, open_table
 from components.cover_example_gen.spans import Span, find_spans
 from components.support.errors import DataError
+from components.support.texts import first_few
 from pipeline.commands.init.columns import Column, ProposedColumns, propose_columns
 from pipeline.commands.init.genres import ProposedGenres, propose_genres
 
 _RECORDS = 1000
 _IMAGES = 5000
 _EXAMPLES = 3
+_MOST_GENRES = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +96,7 @@ def find_out(data: Path, config: IngestConfig, schema: LabelSchema) -> Findings:
         if len(genres.counts) < 2:
             raise DataError(
                 f"Expected at least two genres in {data}. Received: "
-                f"{', '.join(genres.counts) or 'none'}. Give one folder per genre, or name the "
+                f"{listing(genres.counts) or 'none'}. Give one folder per genre, or name the "
                 "column of the genres with --set ingest.columns.genres=COLUMN."
             )
         known = dataclasses.replace(schema, genres=tuple(sorted(genres.counts)))
@@ -144,7 +146,7 @@ def _without_empty_genres(columns: ProposedColumns, genres: ProposedGenres) -> P
     config = columns.config.model_copy(
         update={"genres": tuple(name for name in named if name not in empty)}
     )
-    said = f"left out, as no row has them: {', '.join(empty)}"
+    said = f"left out, as no row has them: {first_few(empty)}"
     return dataclasses.replace(columns, config=config, found=(*columns.found, said))
 
 
@@ -190,8 +192,8 @@ def describe(findings: Findings, data: str) -> Iterator[str]:
     for sentence in findings.columns.found if findings.columns else ():
         yield f"  {sentence}"
     genres = findings.genres
-    yield f"  {len(genres.counts)} genres: " + ", ".join(
-        f"{name} {count:,}" for name, count in genres.counts.items()
+    yield f"  {len(genres.counts)} genres: " + first_few(
+        [f"{name} {count:,}" for name, count in genres.counts.items()], _MOST_GENRES
     )
     yield from _doubts(findings)
     if findings.splits:
@@ -225,8 +227,8 @@ def _doubts(findings: Findings) -> Iterator[str]:
         yield f"    divided as well: {len(genres.divided) - _EXAMPLES:,} more texts"
     if genres.whole:
         yield (
-            f"    kept whole: {', '.join(map(repr, genres.whole))}; if these are several genres, "
-            "list the parts in the schema instead"
+            f"    kept whole: {first_few(list(map(repr, genres.whole)))}; if these are several "
+            "genres, list the parts in the schema instead"
         )
     for name in genres.doubtful:
         yield (
@@ -235,7 +237,7 @@ def _doubts(findings: Findings) -> Iterator[str]:
         )
     rare = [name for name, count in genres.counts.items() if count < _EXAMPLES]
     if rare:
-        yield (f"    fewer than {_EXAMPLES} rows, too few to be in every split: {', '.join(rare)}")
+        yield (f"    fewer than {_EXAMPLES} rows, too few to be in every split: {first_few(rare)}")
     if findings.without_genre:
         if findings.allow_no_genre:
             then = "taken for covers without any of the genres (ingest.allow_no_genre: true)"

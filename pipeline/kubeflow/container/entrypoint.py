@@ -23,6 +23,7 @@ from typing import Any
 from components.contracts.decisions import DataRefused, decision_text
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
+from components.support.texts import message_for_people
 from pipeline.kubeflow.container.executor_input import TaskInput, import_class, read_task_input
 from pipeline.kubeflow.container.executor_output import (
     PAGE_SUFFIX,
@@ -144,7 +145,7 @@ def _say_last(text: str) -> None:
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stdout.flush()
-    print(text, file=sys.stderr, flush=True)
+    print(message_for_people(text), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

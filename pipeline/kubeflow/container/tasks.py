@@ -1,6 +1,6 @@
 """The small tasks that the compiler adds to the graph; they need no TensorFlow.
 
-python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG OUTPUT_FILE
+python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE OUTPUT_FILE
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.support.errors import CoversError
+from components.support.texts import line_for_people, message_for_people
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,20 +22,20 @@ def main(argv: Sequence[str]) -> int:
             return _fingerprint(*arguments)
         return _stop(*arguments)
     except CoversError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(message_for_people(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return error.exit_code
 
 
-def _fingerprint(data: str, config: str, output_file: str) -> int:
+def _fingerprint(data: str, config: str, largest_file: str, output_file: str) -> int:
     from components.cover_example_gen.config import IngestConfig
     from components.cover_example_gen.fingerprint import fingerprint_data
 
     options = IngestConfig.from_json(config).model_copy(update={"span": "all"})
-    digest = fingerprint_data(data, options)
+    digest = fingerprint_data(data, options, largest_file=int(largest_file))
     target = Path(output_file)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(digest, encoding="utf-8")
-    print(f"{data}: {digest}")
+    print(line_for_people(f"{data}: {digest}"))
     return 0
 
 
@@ -42,7 +43,7 @@ def _stop(gate: str, exit_code: str, reason: str) -> int:
     if not reason:
         print(f"{gate} passed.")
         return 0
-    print(f"{gate} refused. {reason}", file=sys.stderr)
+    print(message_for_people(f"{gate} refused. {reason}"), file=sys.stderr)
     return int(exit_code)
 
 

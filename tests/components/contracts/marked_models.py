@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
-from components.contracts.contents import CONTENTS_FILE, contents_from_json, damage_of
-from components.contracts.signatures import ModelDescription, write_model_description
+from components.contracts.saved_models import check_files, file_digests
+from components.contracts.signatures import (
+    ModelDescription,
+    read_model_description,
+    write_model_description,
+)
 
 _FILES = ("saved_model.pb", "variables/variables.index", *(f"variables/{i}" for i in range(8)))
 
@@ -14,12 +18,12 @@ def write_marked_model(folder: Path, pusher: int) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(bytes([pusher]) * (1000 + pusher))
     recipe = f"recipe {pusher}"
-    write_model_description(folder, ModelDescription(("pop",), (0.5,), 48, recipe, {}))
+    description = ModelDescription(("pop",), (0.5,), 48, recipe, {}, files=file_digests(folder))
+    write_model_description(folder, description)
 
 
 def check_marked_model(folder: Path) -> None:
-    """Asserts that all files are there, from one pusher, as its list of contents says."""
+    """Asserts that all files are there, from one pusher, as the description says."""
     found = {name: (folder / name).read_bytes() for name in _FILES}
     assert len(set(found.values())) == 1
-    contents = contents_from_json((folder / CONTENTS_FILE).read_text())
-    assert damage_of(folder, contents) == ""
+    check_files(folder, read_model_description(folder).files)

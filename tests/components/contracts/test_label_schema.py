@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 
 from components.contracts.genre_names import spelling
 from components.contracts.label_schema import LabelSchema, read_schema, set_genres
@@ -113,3 +114,36 @@ def test_a_file_that_is_no_label_schema_is_refused(tmp_path: Path, text: str, me
 def test_a_missing_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Expected a schema file"):
         LabelSchema.from_file(tmp_path / "none.pbtxt")
+
+
+def _schema_of(genres: list[str], path: Path) -> str:
+    schema = read_schema(path)
+    set_genres(schema, genres)
+    return str(text_format.MessageToString(schema, as_utf8=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("#" * (2 << 20), "at most 1,048,576 characters"),
+        ("feature { struct_domain { " * 20_000, "in text format"),
+        ("feature " + "x" * 50_000, "characters left out"),
+        ('feature { name: "\ud800" }', "in text format"),
+    ],
+)
+def test_a_hostile_schema_is_refused_in_few_words(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as caught:
+        LabelSchema.from_text(text)
+    assert len(str(caught.value)) < 600
+
+
+def test_genres_are_bounded_and_messages_name_the_first_few(schema_path: Path) -> None:
+    many = [f"genre number {n}" for n in range(10_001)]
+    with pytest.raises(ConfigError, match=r"at most 10,000 genres\. Received: 10,001"):
+        LabelSchema.from_text(_schema_of(many, schema_path))
+    with pytest.raises(ConfigError, match=r"at most 100 characters\. Received: 5,000"):
+        LabelSchema.from_text(_schema_of(["a" * 5000, "b"], schema_path))
+    text = _schema_of(many[:-1], schema_path).replace("size: 10000", "size: 9")
+    with pytest.raises(ConfigError, match="and 9,988 more") as caught:
+        LabelSchema.from_text(text)
+    assert len(str(caught.value)) < 1000

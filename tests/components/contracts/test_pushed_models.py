@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import shutil
 import time
@@ -15,9 +16,11 @@ from components.contracts.pushed_models import (
     push_model,
     pushed_versions,
 )
+from components.contracts.saved_models import file_digests
 from components.contracts.signatures import (
     DESCRIPTION_FILE,
     ModelDescription,
+    read_model_description,
     write_model_description,
 )
 from components.support.errors import DeploymentError
@@ -68,18 +71,20 @@ def test_foreign_entries_are_passed_over(tmp_path: Path) -> None:
     assert 1 < push_model(tmp_path / "1", str(tmp_path)).version < 2**63
 
 
-@pytest.mark.parametrize("damage", ["no description", "no graph", "no weights", "cut", "not JSON"])
+@pytest.mark.parametrize("damage", ["no description", "no graph", "no weights", "not JSON"])
 def test_a_damaged_version_is_named_where_it_matters(tmp_path: Path, damage: str) -> None:
     _push(tmp_path / "model", 1, "old")
-    (tmp_path / "model" / "1" / "weights").write_bytes(b"weights")
+    model = tmp_path / "model" / "1"
+    (model / "weights").write_bytes(b"weights")
+    description = read_model_description(model)
+    files = file_digests(model)
+    write_model_description(model, dataclasses.replace(description, files=files))
     serving = tmp_path / "serving"
-    push_model(tmp_path / "model" / "1", str(serving))
-    damaged = push_model(tmp_path / "model" / "1", str(serving))
+    push_model(model, str(serving))
+    damaged = push_model(model, str(serving))
     names = {"no description": DESCRIPTION_FILE, "no graph": "saved_model.pb"}
     file = Path(damaged.location) / names.get(damage, "weights")
-    if damage == "cut":
-        file.write_bytes(b"weig")
-    elif damage == "not JSON":
+    if damage == "not JSON":
         (Path(damaged.location) / DESCRIPTION_FILE).write_text("{")
     else:
         file.unlink()

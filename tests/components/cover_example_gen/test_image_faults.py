@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -29,6 +30,7 @@ from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.imperfections import is_whole_jpeg, without_comments
 from components.trainer.preprocessing import decode_and_resize
 from pipeline.commands.predict import read_image
+from pipeline.runner.closing import describe_ingest
 
 pillow_heif.register_heif_opener()
 
@@ -579,6 +581,31 @@ def test_files_and_folders_without_permission_are_quarantined(
         with pytest.raises(RowRejected, match="Permission denied") as caught:
             directory.read(row.path)
         assert caught.value.reason is Reason.UNREADABLE_FILE
+
+
+def test_a_folder_that_cannot_be_listed_is_said_to_hold_an_unknown_number_of_covers(
+    tmp_path: Path,
+    write_cover: Write,
+    ingest: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(40):
+        write_cover(tmp_path / ("rock", "pop")[number % 2] / f"{number}.jpg", number)
+    for number in range(14):
+        write_cover(tmp_path / "rock" / "live" / f"{number}.jpg", 100 + number)
+    scandir = os.scandir
+
+    def refuse(path: os.PathLike[str] | str) -> object:
+        if str(path).endswith("rock/live"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = ingest(tmp_path)
+    assert found.reasons() == {"rock/live": "unreadable_folder"}
+    assert "Permission denied. The covers in it are unknown" in found.quarantined["detail"][0]
+    assert found.summary.unreadable_folders == ("rock/live",)
+    assert "1 folder could not be listed (rock/live)" in describe_ingest(found.summary)
 
 
 def test_a_file_that_grows_is_read_to_its_first_size(tmp_path: Path) -> None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import json
 import os
+import pickle
+import subprocess
+import sys
+import tempfile
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from components.contracts.quarantine import RowRejected
+from components.cover_example_gen.files import DataDirectory
+from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.manifests.text_lines import LONGEST_LINE
 from components.cover_example_gen.sources import find_source
 from components.support.errors import ConfigError, DataError
@@ -233,3 +244,72 @@ def test_names_that_are_no_utf_8_are_kept_and_reported_readably(
         for path in example.features.feature["image/path"].bytes_list.value
     }
     assert b"rock/caf\xe9.jpg" in paths
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(Path(tempfile.gettempdir()) / "run-by-parquet"),)
+
+
+def test_code_in_a_parquet_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow's Python extension types are pickles: pyarrow before 14.0.1 loads them unasked."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    disguised = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(_Code()),
+    }
+    schema = pa.schema(
+        [pa.field("image", pa.string(), metadata=disguised), pa.field("genres", pa.string())]
+    )
+    table = pa.table({"image": ["a.jpg"], "genres": ["rock"]}, schema=schema)
+    parquet.write_table(table, tmp_path / "labels.parquet")
+    with contextlib.suppress(DataError):
+        find_source(tmp_path / "labels.parquet").rows()
+    # Beam, which other tests import, defends its own process; nothing else here imports it.
+    alone = "import sys; from components.cover_example_gen.sources import find_source\n"
+    alone += "find_source(sys.argv[1]).rows()"
+    subprocess.run(
+        [sys.executable, "-c", alone, str(tmp_path / "labels.parquet")],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        check=False,
+    )
+    assert not (tmp_path / "run-by-parquet").exists()
+
+
+def test_halves_of_characters_are_set_aside(data: Path, ingest: Ingest) -> None:
+    rows = [{"image": f"covers/{n:02d}.jpg", "genres": ("rock", "pop")[n % 2]} for n in range(12)]
+    rows += [
+        {"image": "\ud800.jpg", "genres": "rock"},
+        {"image": "\udc80/\ud800", "genres": "rock"},
+        {"image": "covers/00.jpg", "genres": "\ud800"},
+        {"image": "covers/01.jpg", "genres": ["\udc80"]},
+    ]
+    (data / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert fingerprint_data(data)
+    quarantined = ingest(data).quarantined
+    assert list(quarantined["line"]) == [13, 14, 15, 16]
+    assert list(quarantined["reason"])[:3] == ["malformed_row", "malformed_row", "unknown_genre"]
+
+
+def test_the_reason_does_not_depend_on_what_was_missing_before(data: Path) -> None:
+    directory = DataDirectory(data, 1 << 20)
+    reasons = []
+    for path in (
+        "covers/gone.jpg",
+        "covers/.",
+        "covers/..",
+        "covers/" + "n" * 300,
+        "covers/00.JPG",
+    ):
+        with pytest.raises(RowRejected) as caught:
+            directory.read(path)
+        reasons.append(caught.value.reason.value)
+    assert reasons == [
+        "missing_file",
+        "not_a_file",
+        "not_a_file",
+        "unreadable_file",
+        "missing_file",
+    ]
+    assert directory.read("covers/00.jpg")

@@ -67,6 +67,12 @@ def test_too_many_quarantined_rows_are_counted_by_reason() -> None:
     assert "quarantine.jsonl" in finding
 
 
+def test_a_folder_that_cannot_be_listed_stops_the_run_whatever_its_share() -> None:
+    (finding,) = _find(dataclasses.replace(GOOD, unreadable_folders=("rock/live", "pop")), {})
+    assert "Received: 2 that cannot, rock/live, pop, with an unknown number of covers." in finding
+    assert "chmod" in finding
+
+
 def test_a_genre_without_examples_in_a_split_is_named() -> None:
     counts = GOOD.genres_by_split | {"test": {"pop": 5, "rock": 0}}
     (finding,) = _find(dataclasses.replace(GOOD, genres_by_split=counts), {})

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
+from components.contracts.decisions import Decision, Refusal
+from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, Placeholder
-from pipeline.runner.closing import describe_ingest
+from pipeline.runner.closing import describe_ingest, describe_result
+from pipeline.runner.result import RunResult
 
 
 def test_what_was_found_about_labels_is_said_in_the_line_of_ingest() -> None:
@@ -24,3 +29,24 @@ def test_what_was_found_about_labels_is_said_in_the_line_of_ingest() -> None:
     assert "3 pairs of them with different genres (2 merged, 1 kept)" in line
     assert "none.jpg and its copies are 50 rows (50.0%), probably a placeholder" in line
     assert "7 covers without a genre" in line
+
+
+def test_of_ten_thousand_genres_the_first_are_printed() -> None:
+    genres = [f"genre {number}" for number in range(10_000)]
+    evaluation: dict[str, Any] = {
+        "example_count": 7,
+        "overall": {},
+        "genres": genres,
+        "per_genre": {genre: {} for genre in genres},
+        "baseline": None,
+    }
+    rare = tuple(Refusal(genre, f"{genre} is rare") for genre in genres)
+    refused = Decision("Evaluator", "NOT BLESSED", rare, rare)
+    for outcome in (Outcome.PUSHED, Outcome.NOT_BLESSED, Outcome.DATA_STOPPED):
+        result = RunResult(
+            "id", "p", "data", outcome, {}, 1.0, "log", refused, evaluation=evaluation
+        )
+        lines = [line for line, _ in describe_result(result)]
+        assert len(lines) < 200
+        assert "  and 9,940 more lines, see the report" in lines
+    assert "  and 9,950 more genres, see the report" in lines

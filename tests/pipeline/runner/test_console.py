@@ -64,3 +64,21 @@ def test_on_a_terminal_a_bar_moves(clock: _Clock, monkeypatch: pytest.MonkeyPatc
     assert "━" in seen
     assert "covers written, 75/s, 20 s left" in seen
     assert "\x1b[" in seen
+
+
+def test_progress_without_a_known_end_is_a_plain_line_too(clock: _Clock) -> None:
+    stream = io.StringIO()
+    shown = RunConsole(stream)
+    shown.stage_started("Prepare")
+    with progress.listening(shown.stage_progressed):
+        for rows in (0, 10_000, 20_000):
+            clock.now += 20
+            progress.report("Prepare", rows, 0, f"{rows:,} rows read")
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert lines == ["Prepare 10,000 rows read", "Prepare 20,000 rows read"]
+    terminal = _Terminal()
+    shown = RunConsole(terminal)
+    shown.stage_started("Prepare")
+    shown.stage_progressed("Prepare", 10_000, 0, "10,000 rows read")
+    shown.stage_finished("Prepare", "done")
+    assert "10,000 rows read" in terminal.getvalue()
