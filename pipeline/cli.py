@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from components.support.errors import CoversError
+from components.support.home import ensure_home
 from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
@@ -46,6 +47,7 @@ class _Commands(click.Group):
     """Turns the project's errors into a message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
+        ensure_home()
         try:
             with third_parties_quiet():
                 return super().invoke(ctx)

@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from components.contracts.label_schema import LabelSchema
+from components.support.home import ensure_home
+
+ensure_home()  # here, since the conftest.py of a folder below may import what insists on one
 
 ROOT = Path(__file__).parent.parent
 _NO_BROWSER = "No browser. "
