@@ -4,7 +4,7 @@
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check image compile submit kfp test-containers lock clean
+.PHONY: help setup run test check image compile submit kfp test-containers test-machines lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -39,6 +39,7 @@ run: setup ## run the pipeline locally, on a generated sample unless ARGS names 
 	[ $$code -eq 4 ] || exit $$code
 
 test: setup ## run all tests, including the slow end-to-end ones
+	@requirements/browser.sh install
 	@.venv/bin/python -m pytest $(ARGS)
 
 check: setup ## lint, formatting and types
@@ -65,6 +66,9 @@ kfp: setup ## create .venv-kfp, for covers submit where .venv has no kfp
 
 test-containers: kfp ## build the image, and run the compiled pipeline in real containers
 	IMAGE=$(IMAGE) BASE=$(BASE) ENGINE=$(ENGINE) tests/containers/run $(ARGS)
+
+test-machines: ## the commands of the README in clean systems; needs root; ARGS=trixie for one
+	tests/machines/run $(ARGS)
 
 lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=--upgrade for all
 	@[ -n "$(UV)" ] || { echo "make lock needs uv: make setup, or pip install uv" >&2; exit 2; }

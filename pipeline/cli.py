@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from components.support.errors import CoversError
+from components.support.home import ensure_home
 from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
@@ -50,6 +51,7 @@ class _Commands(click.Group):
     """Turns the project's errors into a message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
+        ensure_home()
         try:
             with third_parties_quiet():
                 return super().invoke(ctx)

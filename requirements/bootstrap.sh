@@ -25,7 +25,7 @@ stop() { # stop LINE...: what is missing and how to get it
     exit 2
 }
 
-choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
+choose_line() { # sets LINE, WHY, VERSIONS (the best first), LOCK
     glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=
     glibc=${glibc#glibc }
     minor=${glibc#*.}
@@ -48,12 +48,10 @@ choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
     tfx-1.16)
         VERSIONS="3.10"
         NEEDED=28
-        FROM_APT="Ubuntu 22.04:    apt-get install python3.10-venv python3.10-dev g++"
         ;;
     tfx-1.21)
         VERSIONS="3.13 3.12 3.11 3.10"
         NEEDED=39 # the tag of the wheels of ML Metadata, tfx-bsl and TFDV
-        FROM_APT="Debian, Ubuntu:  apt-get install python3-venv"
         ;;
     *) stop "Expected LINE to be tfx-1.16 or tfx-1.21. Received: $LINE" ;;
     esac
@@ -67,10 +65,10 @@ choose_line() { # sets LINE, WHY, VERSIONS (the best first), FROM_APT, LOCK
 
 ready() { [ "$(cat "$STAMP" 2>/dev/null)" = "$WANTED" ] && [ -x "$VENV/bin/python" ]; }
 
-# Run by a candidate: prints the interpreter to use, or says on stderr why it cannot be used.
+# Run by a candidate: prints the interpreter to use, or says on stderr all that keeps it from it.
 PROBE='
-import importlib.util, os, shutil, sys, sysconfig
-expected = sys.argv[1]
+import importlib.util, os, sys, sysconfig
+expected, compiler = sys.argv[1:]
 received = "%d.%d" % sys.version_info[:2]
 if received != expected:
     sys.exit("is Python " + received)
@@ -78,15 +76,15 @@ if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISA
     sys.exit("is not the standard CPython")
 names = ("venv", "ensurepip", "_ssl", "_bz2", "_lzma", "_ctypes")
 missing = [name for name in names if not importlib.util.find_spec(name)]
-if missing:
-    sys.exit("lacks the module(s) " + ", ".join(missing))
+lacks = ["lacks the module(s) " + ", ".join(missing)] if missing else []
 if expected == "3.10":  # pyfarmhash has no wheel for it and is compiled
-    compilers = (os.environ.get("CXX", ""), "g++", "c++", "clang++")
-    if not any(map(shutil.which, compilers)):
-        sys.exit("needs a C++ compiler to build pyfarmhash: apt-get install g++")
     header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
     if not os.path.exists(header):
-        sys.exit("needs " + header + " to build pyfarmhash: apt-get install python3.10-dev")
+        lacks.append("needs " + header + " to build pyfarmhash")
+    if not compiler:
+        lacks.append("needs a C++ compiler to build pyfarmhash")
+if lacks:
+    sys.exit("; ".join(lacks))
 if sys.prefix == sys.base_prefix:
     print(sys.executable)
 else:  # an environment, perhaps the one to be replaced: use what it was made from
@@ -108,12 +106,18 @@ candidates() { # candidates VERSION: interpreters that may be that Python, one p
             [ -x "$python" ] && printf '%s\n' "$python"
         done
     done
+    # What uv installed, whether or not uv itself is still there.
+    for root in "${UV_PYTHON_INSTALL_DIR:-}" "${XDG_DATA_HOME:-${HOME:-}/.local/share}/uv/python"; do
+        for python in "$root/cpython-$1".*/bin/"python$1"; do
+            [ -x "$python" ] && printf '%s\n' "$python"
+        done
+    done
     # Asked from /, so that uv looks past this project's own environment.
     (cd / && uv python find "$1" 2>/dev/null) || true
 }
 
-find_python() { # sets PYTHON, VERSION, or stops
-    rejected=
+find_python() { # sets PYTHON and VERSION, or REJECTED and returns 1
+    REJECTED=
     for VERSION in $VERSIONS; do
         found=$(candidates "$VERSION" | awk '!seen[$0]++')
         old_ifs=$IFS
@@ -121,24 +125,78 @@ find_python() { # sets PYTHON, VERSION, or stops
 '
         for python in $found; do
             IFS=$old_ifs
-            PYTHON=$("$python" -I -c "$PROBE" "$VERSION" 2>&1 </dev/null) || true
+            PYTHON=$("$python" -I -c "$PROBE" "$VERSION" "$COMPILER" 2>&1 </dev/null) || true
             [ ! -x "$PYTHON" ] || return 0
             case $PYTHON in
             "is Python "*) ;;
-            *) rejected="$rejected$python: $(printf '%s' "$PYTHON" | tail -n 1)
+            *) REJECTED="$REJECTED$python: $(printf '%s' "$PYTHON" | tail -n 1)
 " ;;
             esac
         done
         IFS=$old_ifs
     done
-    newest=${VERSIONS%% *}
-    expected=$(printf '%s' "$VERSIONS" | sed 's/ / or /g')
-    say "Expected Python $expected with venv. Received: none that works." >&2
-    printf '%s' "$rejected" | sort -u | sed 's/^/setup:   not usable: /' >&2
-    stop "Looked on PATH, in pyenv's versions and with uv. Ways to get one:" \
-        "  $FROM_APT" \
-        "  pyenv:           pyenv install $newest" \
-        "  uv:              uv python install $newest"
+    return 1
+}
+
+lacks() { # lacks WHAT PACKAGE...: notes it, and what of Debian and Ubuntu brings it
+    LACKING="$LACKING${LACKING:+; }$1"
+    shift
+    PACKAGES="$PACKAGES $*"
+}
+
+python_packages() { # sets FROM_APT to those with a Python of this line, or to nothing
+    FROM_APT=
+    case "$LINE $(. "${OS_RELEASE:-/etc/os-release}" 2>/dev/null && echo "$ID ${VERSION_ID:-}")" in
+    "tfx-1.16 ubuntu 22.04") FROM_APT="python3.10-venv python3.10-dev" ;;
+    "tfx-1.21 debian 13" | "tfx-1.21 ubuntu 24."* | "tfx-1.21 ubuntu 25."*) FROM_APT=python3-venv ;;
+    esac
+}
+
+check_system() { # sets PYTHON and VERSION unless .venv stays; names all that is missing at once
+    LACKING= PACKAGES= REJECTED= UV_INSTALLS=
+    zone=${TZDIR:-/usr/share/zoneinfo}/America/Los_Angeles
+    if [ "$LINE" = tfx-1.16 ] && [ ! -e "$zone" ]; then # its ML Metadata aborts without
+        lacks "the time zone $zone" tzdata
+    fi
+    if [ -z "$update" ]; then
+        COMPILER=$(command -v "${CXX:-g++}" || command -v g++ || command -v c++ ||
+            command -v clang++) || COMPILER=
+        if [ "$VERSIONS" = 3.10 ] && [ -z "$COMPILER" ]; then
+            lacks "a C++ compiler to build pyfarmhash" g++
+            COMPILER="is noted" # so that a Python is not refused for it too
+        fi
+        if ! find_python; then
+            python_packages
+            if [ -z "$FROM_APT" ]; then
+                FROM_APT=pipx
+                UV_INSTALLS=" && pipx run uv python install ${VERSIONS%% *}"
+            fi
+            lacks "a usable Python $(printf '%s' "$VERSIONS" | sed 's/ / or /g') with venv" $FROM_APT
+        fi
+    fi
+    [ -z "$LACKING" ] || say_what_is_missing
+}
+
+say_what_is_missing() {
+    say "Expected on this system: $LACKING. Received: none." >&2
+    printf '%s' "$REJECTED" | sort -u | sed 's/^/setup:   not usable: /' >&2
+    if command -v apt-get >/dev/null; then
+        sudo="sudo "
+        [ "$(id -u)" -ne 0 ] || sudo=
+        stop "Install what is missing with:" \
+            "  ${sudo}apt-get update && ${sudo}apt-get install --yes$PACKAGES$UV_INSTALLS"
+    fi
+    stop "Install what is missing with this system's package manager; on Debian and Ubuntu it is" \
+        "called$PACKAGES. A Python also comes from \`uv python install ${VERSIONS%% *}\` or" \
+        "\`pyenv install ${VERSIONS%% *}\`."
+}
+
+choose_cache() { # pip and uv do without a cache where they could not write one
+    cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+    if [ -n "$cache" ] && mkdir -p -- "$cache/uv" 2>/dev/null && [ -w "$cache/uv" ]; then return; fi
+    [ -z "${UV_CACHE_DIR:-}" ] || return 0
+    export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
+    say "no folder for a cache (HOME is ${HOME:-not set}): the packages are downloaded each time"
 }
 
 step() { # step TEXT COMMAND...: one line with what is done and the seconds it took
@@ -191,16 +249,12 @@ if [ "$(uname -m)" != x86_64 ] && [ "$WHY" != "LINE is set" ]; then
     stop "Expected an x86_64 machine. Received: $(uname -m)." \
         "ML Metadata, which TFX needs, has no packages for other Linux machines."
 fi
-zone=${TZDIR:-/usr/share/zoneinfo}/America/Los_Angeles
-if [ "$LINE" = tfx-1.16 ] && [ ! -e "$zone" ]; then # its ML Metadata aborts without
-    stop "Expected the time zones of this system. Received: no $zone." \
-        "Small containers lack them:  apt-get install tzdata"
-fi
 case $(cat "$STAMP" 2>/dev/null) in
 "$LINE "*" $ROOT") [ -x "$VENV/bin/uv" ] && [ -x "$VENV/bin/python" ] && update=yes || update= ;;
 *) update= ;;
 esac
-[ -n "$update" ] || find_python
+check_system
+choose_cache
 # From here until the end there is no stamp: an interrupted set-up is redone.
 rm -f -- "$STAMP"
 if [ -z "$update" ]; then

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +12,12 @@ import pytest
 from PIL import Image
 
 from components.contracts.label_schema import LabelSchema
+from components.support.home import ensure_home
+
+ensure_home()  # here, since the conftest.py of a folder below may import what insists on one
 
 ROOT = Path(__file__).parent.parent
+_NO_BROWSER = "No browser. "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +26,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="The pipeline root of `make run` on the other dependency line, see .ci/run.",
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends with what was not run, below pytest's own last line, where nobody overlooks it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
+    missed = [reason.partition(_NO_BROWSER)[2] for reason in reasons if _NO_BROWSER in reason]
+    if missed:
+        reporter.write_line(
+            f"Not run: the {len(missed)} tests of the report in a browser. {missed[0]}"
+        )
+
+
+@pytest.fixture(scope="session")
+def browser_programs() -> tuple[str, str]:
+    """Chromium and its driver; a test that needs them is skipped where they are missing."""
+    done = subprocess.run(
+        [ROOT / "requirements" / "browser.sh", "check"], stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode != 0:
+        if os.environ.get("COVERS_REQUIRE_SYSTEM_PACKAGES") == "1":
+            pytest.fail(f"Expected a browser. Received: none. {done.stdout.strip()}")
+        pytest.skip(_NO_BROWSER + done.stdout.strip())
+    program, driver = done.stdout.splitlines()
+    return program, driver
 
 
 @pytest.fixture(scope="session")

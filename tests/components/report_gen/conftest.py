@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -76,7 +75,6 @@ STOPPED = Decision(
 )
 
 _COVERS = 200
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -400,18 +398,12 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Writt
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[webdriver.Chrome]:
+def browser(browser_programs: tuple[str, str]) -> Iterator[webdriver.Chrome]:
     """A headless Chromium that no name resolves for."""
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if not found or not driver:
-        pytest.fail(
-            "Expected Chromium and its driver on the PATH: the report is tested in a browser. "
-            "Install them with: apt-get install chromium chromium-driver"
-        )
+    program, driver = browser_programs
     with tempfile.TemporaryDirectory() as profile:
         options = Options()
-        options.binary_location = found
+        options.binary_location = program
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
