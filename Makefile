@@ -4,7 +4,7 @@
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check image compile submit kfp test-containers test-machines lock clean
+.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-machines lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -41,6 +41,9 @@ run: setup ## run the pipeline locally, on a generated sample unless ARGS names 
 test: setup ## run all tests, including the slow end-to-end ones
 	@requirements/browser.sh install
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-kills: setup ## kill a run 204 times at random moments of all stages, and compare the end
+	@COVERS_KILLS=204 .venv/bin/python -m pytest tests/end_to_end/test_kills.py $(ARGS)
 
 check: setup ## lint, formatting and types
 	.venv/bin/ruff check .

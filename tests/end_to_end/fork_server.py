@@ -1,14 +1,15 @@
 """Runs `covers` in forked processes, which need not import TensorFlow and TFX again.
 
 Reads one JSON request per line and answers with one JSON line:
-{"start": [arguments], "output": file} -> {"pid": number}; {"wait": pid} -> {"code": exit code or
-minus signal}.
+{"start": [arguments], "output": file, "environment": {variable: value}} -> {"pid": number};
+{"wait": pid} -> {"code": exit code or minus signal}.
 """
 
 import importlib
 import json
 import os
 import sys
+import tempfile
 from typing import NoReturn
 
 _MODULES = (
@@ -39,6 +40,7 @@ def _serve() -> None:
         else:
             pid = os.fork()
             if pid == 0:
+                os.environ.update(request["environment"])
                 _run(request["start"], request["output"])
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
@@ -46,6 +48,7 @@ def _serve() -> None:
 
 def _run(arguments: list[str], output: str) -> NoReturn:
     os.setsid()
+    tempfile.tempdir = None  # what the environment says may have changed
     descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

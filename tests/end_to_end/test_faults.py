@@ -171,6 +171,18 @@ def test_a_full_push_destination_is_named(finished: TinyPipeline, tmp_path: Path
         assert len(finished.versions()) == len(before) + 1
 
 
+def test_a_full_folder_for_temporary_files_is_named(tiny: TinyPipeline, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with _mounted(temporary, 1):
+        _fill(temporary, 20_000)
+        code, seen = tiny.run(TMPDIR=str(temporary))
+        assert code in (1, 2), seen
+        assert str(temporary) in seen
+        assert "No space left on device" in seen
+        assert {path.name for path in temporary.iterdir()} == {"filler"}
+
+
 def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
 

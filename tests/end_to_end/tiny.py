@@ -59,9 +59,10 @@ class Runs:
         )
         self._read()
 
-    def start(self, arguments: list[str], output: Path) -> int:
+    def start(self, arguments: list[str], output: Path, **environment: str) -> int:
         """Returns the id of a new process, which appends what it prints to a file."""
-        return int(self._ask({"start": arguments, "output": str(output)})["pid"])
+        request = {"start": arguments, "output": str(output), "environment": environment}
+        return int(self._ask(request)["pid"])
 
     def wait(self, pid: int) -> int:
         """Returns the exit code of a process, or minus the signal that killed it."""
@@ -103,16 +104,17 @@ class TinyPipeline:
         self.folder = self.root / "tiny"
         self.serving = self.folder / "serving"
 
-    def start(self, *arguments: str) -> tuple[int, Path]:
+    def start(self, *arguments: str, **environment: str) -> tuple[int, Path]:
         """Starts a run: the id of its process, and the file with what a person sees."""
         self._number += 1
         output = self.config.with_name(f"output-{self._number}")
         command = ["run", "--config", str(self.config), "--data", str(self._covers)]
-        return self._runs.start([*command, *self._place(), *arguments], output), output
+        command += [*self._place(), *arguments]
+        return self._runs.start(command, output, **environment), output
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """Runs the pipeline: the exit code, and what a person saw."""
-        return self.finish(*self.start(*arguments))
+        return self.finish(*self.start(*arguments, **environment))
 
     def finish(self, pid: int, output: Path) -> tuple[int, str]:
         """Waits for a process that `start` returned."""
