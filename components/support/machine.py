@@ -47,7 +47,8 @@ def machine_error(error: BaseException, *folders: Path) -> MachineError | None:
             return _explain(each.errno, each.filename, folders)
         for number, texts in _TEXTS.items():
             if re.search(texts, str(each)):
-                path = _PATH.search(str(each))
+                # The text of a query may hold any other path.
+                path = _PATH.search(str(each).partition("query:")[0])
                 return _explain(number, path and path.group(), folders)
     return None
 

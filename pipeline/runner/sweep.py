@@ -26,6 +26,7 @@ _WORTH_A_LINE = 100 * MEGABYTE
 _NODE_CONTEXT = "node"
 _SYSTEM_FOLDER = ".system"  # in each node's folder: what TFX keeps during one execution
 _PARTIAL = "*.partial"
+_NEWEST_EXECUTIONS = 1000
 _PARTS_OF_AN_ARTIFACT = 4  # pipeline, node, key, execution
 
 _logger = logging.getLogger(__name__)
@@ -103,12 +104,15 @@ def mark_artifacts(store: MetadataStore, ids: Iterable[int]) -> None:
 
 def remove_marked_artifacts(store: MetadataStore, root: Path) -> int:
     """Removes the artifacts that are marked, be it by a command that was killed; returns bytes."""
-    from ml_metadata.metadata_store import ListOptions
     from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-    found = store.get_artifacts(ListOptions(filter_query="state = MARKED_FOR_DELETION"))
     # On a server there are other roots' as well.
-    marked = [each for each in found if below_root(each.uri, root).is_relative_to(root)]
+    marked = [
+        artifact
+        for artifact in store.get_artifacts()
+        if artifact.state == Artifact.MARKED_FOR_DELETION
+        and below_root(artifact.uri, root).is_relative_to(root)
+    ]
     freed = 0
     for artifact in marked:
         folder = artifact_folder(artifact.uri, root)
@@ -192,15 +196,12 @@ def _follow_a_move(store: MetadataStore, root: Path) -> None:
     Else the cache would find whatever is at the old place now. One look tells: runs give new
     artifacts the new paths, and all others are corrected at once.
     """
-    from ml_metadata.metadata_store import ListOptions, OrderByField
     from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-    newest = store.get_artifacts(
-        ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False, filter_query="state = LIVE")
-    )
-    if all(_is_right(artifact.uri, root) for artifact in newest):
+    artifacts = [each for each in store.get_artifacts() if each.state == Artifact.LIVE]
+    newest = max(artifacts, key=lambda artifact: artifact.id, default=None)
+    if newest is None or _is_right(newest.uri, root):
         return
-    artifacts = store.get_artifacts(ListOptions(filter_query="state = LIVE"))
     for artifact in artifacts:
         place = below_root(artifact.uri, root)
         artifact.uri = str(place)
@@ -216,11 +217,16 @@ def _is_right(uri: str, root: Path) -> bool:
 
 
 def _close_executions(store: MetadataStore, location: MetadataLocation) -> None:
-    from ml_metadata.metadata_store import ListOptions
+    from ml_metadata.metadata_store import ListOptions, OrderByField
     from ml_metadata.proto.metadata_store_pb2 import Execution
 
-    running = store.get_executions(ListOptions(filter_query="last_known_state = RUNNING"))
-    begun = [execution for execution in running if _nodes_of(store, execution, location)]
+    # Every run closes those before it. ML Metadata of tfx-1.21 cannot look for a state.
+    newest = ListOptions(limit=_NEWEST_EXECUTIONS, order_by=OrderByField.ID, is_asc=False)
+    begun = [
+        execution
+        for execution in store.get_executions(newest)
+        if execution.last_known_state == Execution.RUNNING and _nodes_of(store, execution, location)
+    ]
     for execution in begun:
         execution.last_known_state = Execution.FAILED
     if begun:

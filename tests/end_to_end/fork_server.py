@@ -8,6 +8,7 @@ Reads one JSON request per line and answers with one JSON line:
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from typing import NoReturn
@@ -48,6 +49,9 @@ def _serve() -> None:
 
 def _run(arguments: list[str], output: str) -> NoReturn:
     os.setsid()
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # by what started the tests
+        signal.signal(ignored, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tempfile.tempdir = None  # what the environment says may have changed
     descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)

@@ -25,7 +25,10 @@ def _raised(number: int, path: str | None = None) -> OSError:
         (_raised(errno.EMFILE), "ulimit -n"),
         (MemoryError(), "smaller trainer.batch_size"),
         (RuntimeError("OOM when allocating tensor with shape[9,9]"), "Expected enough memory"),
-        (RuntimeError("Error when executing query: database or disk is full query: X"), "MB are"),
+        (
+            RuntimeError("Error when executing: database or disk is full query: /x/y"),
+            "disk of /tmp",
+        ),
         (
             RuntimeError("/data/x.tfrecord; No space left on device [Op:Save]"),
             "of /data/x.tfrecord",
