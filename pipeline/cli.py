@@ -61,11 +61,13 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             say("Interrupted.", to_stderr=True)
             sys.exit(130)
-        except (OSError, MemoryError) as error:
+        except click.ClickException:
+            raise
+        except Exception as error:
             refused = machine_error(error)
             if refused is None:
                 raise
-            click.secho(f"Error: {refused}", fg="red", err=True)
+            fail(refused)
             sys.exit(refused.exit_code)
 
 

@@ -54,6 +54,19 @@ def test_wrong_use_exits_2_with_a_message(
     assert "Traceback" not in output
 
 
+def test_what_the_machine_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("Error when executing query: database or disk is full query: UPDATE")
+
+    monkeypatch.setattr("pipeline.runner.history.past_runs", full)
+    code, output = _invoke("runs", "--pipeline-root", tmp_path)
+    assert code == 1
+    assert "Expected free space on the disk" in output
+    assert "Traceback" not in output
+
+
 def test_no_run_and_no_model_yet(tmp_path: Path) -> None:
     assert _invoke("runs", "--pipeline-root", tmp_path)[1].startswith("No runs in")
     code, output = _invoke("report", "--pipeline-root", tmp_path)
