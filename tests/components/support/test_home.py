@@ -49,5 +49,8 @@ def test_a_home_that_is_known_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ensure_home()
     assert Path.home() == tmp_path
     monkeypatch.delenv("HOME")
+    entry = pwd.struct_passwd(("user", "x", os.getuid(), os.getgid(), "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: entry)
     ensure_home()
-    assert str(Path.home()) == pwd.getpwuid(os.getuid()).pw_dir
+    assert Path.home() == tmp_path
+    assert "HOME" not in os.environ
