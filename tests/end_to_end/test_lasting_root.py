@@ -19,7 +19,7 @@ from ml_metadata.proto.metadata_store_pb2 import Execution
 from pipeline.cli import main
 from pipeline.runner.lock import holder
 from pipeline.runner.metadata import MetadataLocation, open_store
-from tests.end_to_end.test_local_run import CONFIG, STAGES
+from tests.end_to_end.tiny import CONFIG, STAGES
 
 pytestmark = pytest.mark.slow
 

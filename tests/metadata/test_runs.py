@@ -13,27 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.tiny import CONFIG
+
 from .conftest import PASSWORD, Server
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """
-name: tiny
-schema: {schema}
-trainer:
-  image_size: 48
-  epochs: 2
-  early_stopping: null
-  layers:
-    - Rescaling: {{scale: 0.00784313725490196, offset: -1.0}}
-    - Conv2D: {{filters: 8, kernel_size: 3, strides: 2}}
-    - ReLU
-    - GlobalAveragePooling2D
-evaluation:
-  gate:
-    min_support: 1
-    overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
-    per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
+METADATA = """
 metadata:
   mysql: {{{mysql}, database: covers_runs, password_variable: TEAM_PASSWORD}}
 """
@@ -46,7 +32,7 @@ class Team:
     def __init__(self, folder: Path, server: Server, schema: Path) -> None:
         self.folder = folder
         self.config = folder / "tiny.yaml"
-        self.config.write_text(CONFIG.format(schema=schema, mysql=server.mysql))
+        self.config.write_text(CONFIG.format(schema=schema) + METADATA.format(mysql=server.mysql))
         self.said: list[str] = []
         self.covers("sample", folder / "covers", "--images", "200", "--seed", "3")
 
