@@ -290,7 +290,7 @@ def prune(keep: int, pipeline_root: Path, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps(pruned.to_dict()))
         return
     for line in describe_pruned(pruned, pipeline_root):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
