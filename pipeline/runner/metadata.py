@@ -165,6 +165,7 @@ def open_store(location: MetadataLocation) -> metadata_store.MetadataStore:
         try:
             return _SharedStore(connection)
         except RuntimeError as error:
+            _check_answers(server)  # one that has died since has not refused anybody
             refusal = _refusal(server, str(error))
             # Two that make the tables of a new database at once are in each other's way.
             if isinstance(refusal, ConfigError) or attempt == _ATTEMPTS:
