@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components.support.file_systems import fingerprint_file
+from components.support.texts import first_few
 
 _AT_ONCE = 4
 _NAMED = 3
@@ -59,38 +60,26 @@ def contents_from_json(text: str) -> Contents:
         raise ValueError(f"Expected files with sizes and hashes. Received: {error}.") from error
 
 
-def missing_or_cut(expected: Contents, sizes: Mapping[str, int]) -> str:
-    """Says which expected files are missing or have another size; empty if there are none."""
-    return _joined(
-        f"{name} is missing"
-        if name not in sizes
-        else f"{name} has {sizes[name]:,} bytes instead of {content.bytes:,}"
-        for name, content in expected.items()
-        if sizes.get(name) != content.bytes
-    )
-
-
 def damage_of(folder: Path, expected: Contents) -> str:
     """Says which expected files are missing or changed, or which are new; empty if none are."""
     try:
         found = contents_of(folder)
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
-    damage = missing_or_cut(expected, {name: content.bytes for name, content in found.items()})
-    return damage or _joined(
-        f"{name} was not there before" if name not in expected else f"{name} has other bytes"
-        for name, content in found.items()
-        if expected.get(name) != content
-    )
+    names = sorted({*expected, *found})
+    changes = (_change(name, expected.get(name), found.get(name)) for name in names)
+    return first_few([change for change in changes if change], _NAMED)
+
+
+def _change(name: str, expected: FileContent | None, found: FileContent | None) -> str:
+    if found is None:
+        return f"{name} is missing"
+    if expected is None:
+        return f"{name} was not there before"
+    if found.bytes != expected.bytes:
+        return f"{name} has {found.bytes:,} bytes instead of {expected.bytes:,}"
+    return "" if found == expected else f"{name} has other bytes"
 
 
 def _content(file: Path) -> FileContent:
     return FileContent(file.stat().st_size, fingerprint_file(file))
-
-
-def _joined(found: Iterable[str]) -> str:
-    all_found = list(found)
-    named = all_found[:_NAMED]
-    if len(all_found) > _NAMED:
-        named.append(f"{len(all_found) - _NAMED:,} more")
-    return ", ".join(named)

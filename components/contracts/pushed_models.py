@@ -27,10 +27,10 @@ from components.contracts.signatures import (
 from components.support.durable import sync_folder, sync_tree
 from components.support.errors import DeploymentError
 from components.support.file_systems import is_url, open_file_system, store_errors
+from components.support.texts import shortened
 
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
 _ATTEMPTS = 100
-_LONGEST_DAMAGE = 200
 _CLAIM_FILE = "assets.extra/claim"
 _NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
 
@@ -275,7 +275,7 @@ def _examine(file_system: Any, folder: str, location: str) -> PushedVersion | Da
     except FileNotFoundError as error:
         damage = f"a folder without {posixpath.basename(str(error.filename or DESCRIPTION_FILE))}"
     except DeploymentError as error:
-        damage = f"a description that cannot be read ({str(error)[:_LONGEST_DAMAGE]})"
+        damage = f"a description that cannot be read ({shortened(str(error))})"
     if damage:
         return DamagedVersion(location, damage, recipe)
     return PushedVersion(location, description)

@@ -16,6 +16,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FAILED = (errno.EIO, errno.ESTALE, errno.EUCLEAN)
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_REFUSED = (*_FULL, *_DENIED, *_FAILED, *_TOO_MANY_FILES, errno.ENOMEM)
 _LEAST_FREE = 1 << 20
 
 # Libraries that write files in C or C++ tell the reason only in the text of their own errors.
@@ -43,7 +44,7 @@ def machine_error(error: BaseException, *folders: Path) -> MachineError | None:
             return None
         if isinstance(each, MemoryError):
             return _explain(errno.ENOMEM, None, folders)
-        if isinstance(each, OSError) and each.errno in os_error_numbers():
+        if isinstance(each, OSError) and each.errno in _REFUSED:
             return _explain(each.errno, each.filename, folders)
         for number, texts in _TEXTS.items():
             if re.search(texts, str(each)):
@@ -51,11 +52,6 @@ def machine_error(error: BaseException, *folders: Path) -> MachineError | None:
                 path = _PATH.search(str(each).partition("query:")[0])
                 return _explain(number, path and path.group(), folders)
     return None
-
-
-def os_error_numbers() -> tuple[int, ...]:
-    """Returns the numbers of the errors for which the machine is to blame."""
-    return (*_FULL, *_DENIED, *_FAILED, *_TOO_MANY_FILES, errno.ENOMEM)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
