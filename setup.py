@@ -48,6 +48,10 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     # s3:// and gs:// for data and pushed models.
     "object-store": ["gcsfs>=2024.6", "s3fs>=2024.6"],
+    # covers serve.
+    "serve": ["fastapi", "prometheus-client", "python-multipart", "uvicorn"],
+    # covers export: the converter, and the runtime that the result is compared in.
+    "onnx": ["onnx", "onnxruntime", "tf2onnx"],
     # tfx 1.16 works with kfp 2.5; 1.21 with 2.6 to 2.16, below Python 3.12 only. Compiling needs
     # only the second package.
     "kubeflow": ["kfp>=2.5,<2.17 ; python_version < '3.12'", "kfp-pipeline-spec>=0.2.2,<2.17"],

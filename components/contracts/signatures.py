@@ -18,9 +18,11 @@ from components.support.texts import shortened
 
 SERVING_SIGNATURE = "serving_default"
 EXAMPLES_SIGNATURE = "serve_examples"
+PIXELS_SIGNATURE = "serve_pixels"
 
 IMAGE_BYTES = "image_bytes"
 EXAMPLES = "examples"
+PIXELS = "pixels"
 PROBABILITIES = "probabilities"
 DECISIONS = "decisions"
 GENRES = "genres"

@@ -30,13 +30,11 @@ class ServingModule(tf.Module):
         # Serving finds by their tracked names what TensorFlow's Python loader finds without.
         self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
-        # Both signatures call this function, so that the network is traced and written only once.
+        # All signatures call this function, so that the network is traced and written only once.
         # The network is not an attribute: its layers would be written, too, and nothing reads them.
         self.probabilities = tf.function(
-            lambda encoded: network(
-                decode_and_resize_batch(encoded, self.image_size), training=False
-            ),
-            input_signature=[tf.TensorSpec([None], tf.string)],
+            lambda pixels: _answer(network, pixels),
+            input_signature=[tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)],
             autograph=False,
         )
         self.genres = tf.constant(genres)
@@ -53,7 +51,7 @@ class ServingModule(tf.Module):
             `probabilities` float32, `decisions` int64 0 or 1, and `genres` tf.string, the name
             of each output; all of shape (batch, genres).
         """
-        probabilities = self.probabilities(image_bytes)
+        probabilities = self.probabilities(decode_and_resize_batch(image_bytes, self.image_size))
         return {
             signatures.PROBABILITIES: probabilities,
             signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.int64),
@@ -69,11 +67,22 @@ class ServingModule(tf.Module):
         """
         spec = {label_schema.IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)}
         features = tf.io.parse_example(examples, spec)
-        probabilities = self.probabilities(features[label_schema.IMAGE_ENCODED])
+        encoded = features[label_schema.IMAGE_ENCODED]
+        probabilities = self.probabilities(decode_and_resize_batch(encoded, self.image_size))
         return {
             signatures.PROBABILITIES: probabilities,
             signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.float32),
         }
+
+    def serve_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """For clients and runtimes that decode themselves: uint8, (batch, side, side, 3).
+
+        The values are those that `decode_and_resize` would give; side is `image_size`.
+
+        Returns:
+            `probabilities`, float32, shape (batch, genres).
+        """
+        return {signatures.PROBABILITIES: self.probabilities(pixels)}
 
     def _decisions(self, probabilities: tf.Tensor) -> tf.Tensor:
         """What `DecisionRule.decide` does, in TensorFlow."""
@@ -84,6 +93,13 @@ class ServingModule(tf.Module):
         return decisions | tf.one_hot(closest, len(self.genres), on_value=True, off_value=False)
 
 
+def _answer(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
+    """Applies the network; to a batch of none, too, whose convolutions fail in TensorFlow 2.16."""
+    count = tf.shape(pixels)[0]
+    blank = tf.zeros([tf.cast(tf.equal(count, 0), tf.int32), *pixels.shape[1:]], pixels.dtype)
+    return network(tf.concat([pixels, blank], axis=0), training=False)[:count]
+
+
 def export_model(
     network: keras.Model,
     genres: tuple[str, ...],
@@ -92,7 +108,7 @@ def export_model(
     model_dir: Path | str,
     background: str = DEFAULT_BACKGROUND,
 ) -> None:
-    """Saves the network with its two signatures and its description.
+    """Saves the network with its three signatures and its description.
 
     Args:
         network: see `ServingModule`.
@@ -109,6 +125,16 @@ def export_model(
         signatures={
             signatures.SERVING_SIGNATURE: module.serve_images,
             signatures.EXAMPLES_SIGNATURE: module.serve_examples,
+            signatures.PIXELS_SIGNATURE: tf.function(
+                module.serve_pixels,
+                input_signature=[
+                    tf.TensorSpec(
+                        module.probabilities.input_signature[0].shape,
+                        tf.uint8,
+                        name=signatures.PIXELS,
+                    )
+                ],
+            ),
         },
     )
     description = signatures.ModelDescription(

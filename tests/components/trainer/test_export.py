@@ -13,6 +13,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.dataset import eval_dataset, load_images, read_split
 from components.trainer.export import export_model
 from components.trainer.model import build_model, compile_model
+from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 
 THRESHOLDS = np.array([0.1, 0.3, 0.5, 0.7, 0.9], np.float32)
@@ -74,6 +75,24 @@ def test_examples_signature_equals_training_path(exported, loaded, covers, examp
     np.testing.assert_allclose(probabilities, exported[1], atol=1e-5)
     assert served[signatures.DECISIONS].dtype == tf.float32
     np.testing.assert_array_equal(served[signatures.DECISIONS], probabilities >= THRESHOLDS)
+
+
+def test_the_pixels_signature_equals_the_training_path(exported, loaded, covers):
+    pixels = decode_and_resize_batch(tf.constant(covers.encoded["eval"]), 48)
+    served = loaded.signatures[signatures.PIXELS_SIGNATURE](pixels=pixels)
+    assert set(served) == {signatures.PROBABILITIES}
+    np.testing.assert_allclose(served[signatures.PROBABILITIES], exported[1], atol=1e-5)
+
+
+def test_an_empty_batch_has_an_empty_answer(loaded, schema):
+    empty = {
+        signatures.SERVING_SIGNATURE: {"image_bytes": tf.constant([], tf.string)},
+        signatures.EXAMPLES_SIGNATURE: {"examples": tf.constant([], tf.string)},
+        signatures.PIXELS_SIGNATURE: {"pixels": tf.zeros([0, 48, 48, 3], tf.uint8)},
+    }
+    for name, batch in empty.items():
+        for output in loaded.signatures[name](**batch).values():
+            assert output.shape == (0, len(schema.genres))
 
 
 def test_at_least_one_genre_is_served(covers, schema, tmp_path):
