@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,28 @@ def _mounted(folder: Path, megabytes: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def _memory_group(limit: int) -> Iterator[Callable[[int], None]]:
+    """Yields what puts a process where it may use this many bytes beyond what it has."""
+    controllers = Path("/sys/fs/cgroup")
+    version_1 = controllers / "memory"
+    folder = (version_1 if version_1.is_dir() else controllers) / f"covers-test-{os.getpid()}"
+    name = "memory.limit_in_bytes" if version_1.is_dir() else "memory.max"
+    try:
+        folder.mkdir()
+        (folder / name).write_text(str(limit))
+    except OSError:
+        pytest.skip("only root can limit the memory of a process here")
+    try:
+        yield lambda pid: _add(folder / "cgroup.procs", pid)
+    finally:
+        folder.rmdir()
+
+
+def _add(members: Path, pid: int) -> None:
+    members.write_text(str(pid))
 
 
 def _wait_for(text: str, tiny: TinyPipeline, seconds: float = 120.0) -> None:
@@ -191,6 +214,35 @@ def _overwrite(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[8192:20480] = os.urandom(12288)
     file.write_bytes(content)
+
+
+def test_a_run_without_address_space_names_memory(tiny: TinyPipeline) -> None:
+    pid, output = tiny.start()
+    _wait_for("Component CoverExampleGen is running", tiny)
+    pages, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    limit = int(pages) * resource.getpagesize() + (40 << 20)
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+    code, seen = tiny.finish(pid, output)
+    assert code in (1, -signal.SIGABRT)  # C++ aborts where Python has an exception
+    if code == 1:
+        assert "Expected enough memory" in seen
+    code, seen = tiny.run()
+    assert code == 0, seen
+    assert len(tiny.versions()) == 1
+
+
+@pytest.mark.parametrize("stage", ["CoverExampleGen", "Trainer"])
+def test_a_run_that_the_kernel_kills_for_memory_goes_on(tiny: TinyPipeline, stage: str) -> None:
+    with _memory_group(1 << 20) as add:
+        pid, output = tiny.start()
+        _wait_for(f"Component {stage} is running", tiny)
+        add(pid)
+        code, _ = tiny.finish(pid, output)
+    assert code == -signal.SIGKILL
+    assert tiny.versions() == []
+    code, seen = tiny.run()
+    assert code == 0, seen
+    assert len(tiny.versions()) == 1
 
 
 def test_a_damaged_history_is_named_with_the_way_on(finished: TinyPipeline) -> None:

@@ -24,6 +24,7 @@ def _raised(number: int, path: str | None = None) -> OSError:
         (_raised(errno.EIO, "/data/a"), "Check the disk"),
         (_raised(errno.EMFILE), "ulimit -n"),
         (MemoryError(), "smaller trainer.batch_size"),
+        (RuntimeError("can't start new thread [while running 'Read']"), "Expected enough memory"),
         (RuntimeError("OOM when allocating tensor with shape[9,9]"), "Expected enough memory"),
         (
             RuntimeError("Error when executing: database or disk is full query: /x/y"),
