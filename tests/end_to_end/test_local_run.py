@@ -188,7 +188,7 @@ def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
     assert result["outcome"] == "not_blessed"
     assert result["exit_code"] == 4
     states = [result["stages"][stage] for stage in STAGES]
-    assert states == ["cached"] * 5 + ["done"] * 6
+    assert states == ["cached"] * 5 + ["done"] * 7
     assert result["evaluation"]["baseline"] is not None
     assert result["pushed_model"] is None
     assert any("rock: roc_auc 0." in r and "needed at least 0.999" in r for r in result["reasons"])

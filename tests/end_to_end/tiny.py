@@ -39,6 +39,7 @@ STAGES = (
     "BaselineModel",
     "BatchInference",
     "Evaluator",
+    "InfraValidator",
     "Pusher",
     "ReportGen",
 )
