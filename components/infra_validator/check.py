@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from components.contracts.predictions import Predictions
 from components.contracts.serving_check import Measurements, ServingCheck, ServingTest, State
 from components.contracts.signatures import read_model_description
 from components.infra_validator import recorded
+from components.infra_validator.budget import judge_budget, measure
 from components.infra_validator.config import InfraValidatorConfig
 from components.infra_validator.interface import check_signatures, read_signatures
 from components.infra_validator.judge import (
@@ -23,8 +24,6 @@ from components.infra_validator.judge import (
     Table,
     judge,
     judge_agreement,
-    judge_budget,
-    measure,
 )
 from components.infra_validator.processes import (
     PYTHON,
@@ -37,7 +36,7 @@ from components.infra_validator.recorded import Recorded, write_requests
 from components.support import progress
 from components.support.errors import DamagedArtifact
 
-_LOADERS = (SESSION, PYTHON)
+LOADERS = (SESSION, PYTHON)
 _HEADLINE = "The model was trained and evaluated, but cannot be served"
 _DEAD = (
     "A server would end in the same way; the log of the run has what the process said. If it was "
@@ -51,6 +50,7 @@ def check_model(
     predictions: Predictions,
     config: InfraValidatorConfig,
     from_evaluation: float,
+    loaders: Sequence[str] = LOADERS,
 ) -> ServingCheck:
     """Loads and asks a model as servers do, and returns what came of it.
 
@@ -60,6 +60,7 @@ def check_model(
         predictions: the evaluation's, of that model for all covers of the test split.
         config: how much to ask, and what it may take.
         from_evaluation: how far a probability may be from the evaluation's.
+        loaders: those to load it with.
 
     Raises:
         DamagedArtifact: a cover has no prediction.
@@ -86,8 +87,8 @@ def check_model(
         )
         answers: dict[str, Answer] = {}
         taken: dict[str, Measurements] = {}
-        for place, loader in enumerate(_LOADERS):
-            progress.report(INFRA_VALIDATOR, place, len(_LOADERS), f"{loader} loader")
+        for place, loader in enumerate(loaders):
+            progress.report(INFRA_VALIDATOR, place, len(loaders), f"{loader} loader")
             asked = make_request(loader, model, found, requests, recorded.ONE, AGAIN)
             examined = examine(asked, Path(scratch) / loader, config.max_seconds)
             tests.append(_process(loader, examined))
@@ -98,7 +99,7 @@ def check_model(
                 answers[loader] = examined.answer
                 taken[loader] = measure(examined.answer)
                 tests += judge_budget(loader, taken[loader], config)
-    if len(answers) == len(_LOADERS):
+    if len(answers) == len(LOADERS):
         tests.append(judge_agreement(answers, config.max_difference))
     record = _record(tests)
     return dataclasses.replace(

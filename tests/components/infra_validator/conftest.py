@@ -25,7 +25,7 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
     read_model_description,
 )
-from components.infra_validator.check import check_model
+from components.infra_validator.check import LOADERS, check_model
 from components.infra_validator.config import InfraValidatorConfig
 from components.infra_validator.recorded import Recorded
 from components.trainer.export import ServingModule, export_model
@@ -76,9 +76,7 @@ class Good:
 
 
 @pytest.fixture(scope="session")
-def good(
-    tmp_path_factory: pytest.TempPathFactory, draw_cover: Callable[..., Image.Image]
-) -> Good:
+def good(tmp_path_factory: pytest.TempPathFactory, draw_cover: Callable[..., Image.Image]) -> Good:
     model = write_model(tmp_path_factory.mktemp("model"))
     covers = tuple(_jpeg(draw_cover(seed)) for seed in range(5))
     ids = tuple(f"cover {number}" for number in range(len(covers)))
@@ -104,11 +102,13 @@ Check = Callable[..., ServingCheck]
 
 @pytest.fixture(scope="session")
 def check(good: Good) -> Check:
-    """Returns a function that checks a model by what is known of the good one."""
+    """Returns a function that checks a model by what is known of the good one.
 
-    def run(model: Path, **options: object) -> ServingCheck:
+    Unless loaders are named, it uses both; Python's imports TensorFlow, which takes seconds."""
+
+    def run(model: Path, *loaders: str, **options: object) -> ServingCheck:
         config = InfraValidatorConfig.from_fields(options)
-        return check_model(model, good.covers, good.predictions, config, CLOSE)
+        return check_model(model, good.covers, good.predictions, config, CLOSE, loaders or LOADERS)
 
     return run
 
