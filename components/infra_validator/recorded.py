@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from components.contracts import signatures
-from components.contracts.files import split_folder
+from components.contracts.examples_account import check_split
+from components.contracts.files import COMPRESSED_SUFFIX, split_folder
 from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID, TEST_SPLIT
+from components.support.compat import input_options
 
 MANY = 32
 """The least size of a large batch; fewer covers are repeated."""
@@ -46,23 +48,33 @@ class Recorded:
 
 
 def read_recorded(examples: Path | str, count: int) -> Recorded:
-    """Reads the first covers of the test split, which ingest has shuffled.
+    """Reads the first covers of the test split.
 
     Args:
         examples: the folder of the Examples artifact.
         count: how many; all, if there are fewer.
+
+    Raises:
+        DamagedArtifact: the examples are not those that ingest wrote.
     """
     import tensorflow as tf
 
-    files = sorted(str(path) for path in split_folder(examples, TEST_SPLIT).glob("*"))
-    dataset = tf.data.TFRecordDataset(files, "GZIP").take(count)
-    serialized = tuple(dataset.as_numpy_iterator())
+    check_split(examples, TEST_SPLIT)
+    serialized: tuple[bytes, ...] = ()
+    for file in sorted(split_folder(examples, TEST_SPLIT).glob("*")):
+        zipped = "GZIP" if file.name.endswith(COMPRESSED_SUFFIX) else ""
+        records = tf.data.TFRecordDataset(str(file), zipped).with_options(input_options())
+        serialized += tuple(records.take(count - len(serialized)).as_numpy_iterator())
     features = [tf.train.Example.FromString(each).features.feature for each in serialized]
     return Recorded(
-        ids=tuple(each[IMAGE_ID].bytes_list.value[0].decode() for each in features),
+        ids=tuple(map(_identity, features)),
         covers=tuple(each[IMAGE_ENCODED].bytes_list.value[0] for each in features),
         examples=serialized,
     )
+
+
+def _identity(features: Any) -> str:
+    return str(features[IMAGE_ID].bytes_list.value[0].decode("utf-8", errors="backslashreplace"))
 
 
 def write_requests(folder: Path, recorded: Recorded, side: int) -> list[Request]:

@@ -177,14 +177,7 @@ def test_refused_data_stop_the_run_before_training(
     states = _states(runs)
     assert states["DataGate"] == "succeeded"
     assert states["DataGateStop"] == "failed"
-    later = (
-        "Trainer",
-        "BaselineModel",
-        "Evaluator",
-        "Pusher",
-        "EvaluatorStop",
-        "InfraValidatorStop",
-    )
+    later = ("Trainer", "BaselineModel", "Evaluator", "InfraValidator", "Pusher", "EvaluatorStop")
     assert {states[name] for name in later} == {"omitted"}
     assert "DataGate refused." in runs["DataGateStop"].log
     assert "(10.0%): unknown_genre 16" in runs["DataGateStop"].log

@@ -68,7 +68,7 @@ def test_the_specification_is_one_of_pipeline_spec_2_1(
 def test_all_nodes_of_the_pipeline_are_tasks_with_our_entrypoint(
     tiny_package: dict[str, Any],
 ) -> None:
-    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop"}
+    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop", "InfraValidatorStop"}
     assert ours < set(_tasks(tiny_package))
     for name in _tasks(tiny_package):
         container = _container(tiny_package, name)

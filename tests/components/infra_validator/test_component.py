@@ -39,7 +39,7 @@ def _artifacts(folder: Path, good: Good, blessed: int) -> dict[str, list[Any]]:
     artifacts[nodes.MODEL_BLESSING][0].set_int_custom_property("blessed", blessed)
     serving_model(folder / nodes.MODEL).parent.mkdir(parents=True)
     serving_model(folder / nodes.MODEL).symlink_to(good.model)
-    _write(folder / nodes.EXAMPLES, list(good.covers.examples))
+    _write(folder / nodes.EXAMPLES, list(good.covers.examples), "")
     _write(folder / nodes.PREDICTIONS, list(map(_with_outputs(good), good.covers.examples)))
     return artifacts
 
@@ -61,10 +61,12 @@ def _with_outputs(good: Good) -> Any:
     return predicted
 
 
-def _write(folder: Path, records: list[bytes]) -> None:
+def _write(folder: Path, records: list[bytes], compression: str = "GZIP") -> None:
+    """Writes one file as TFX does, or as ingest does, which leaves images as they are."""
     target = split_folder(folder, TEST_SPLIT)
     target.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(target / "covers.gz"), options="GZIP") as writer:
+    file = target / ("covers.gz" if compression else "covers.tfrecord")
+    with tf.io.TFRecordWriter(str(file), options=compression) as writer:
         for record in records:
             writer.write(record)
 
