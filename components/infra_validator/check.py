@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,6 @@ from components.infra_validator.judge import (
     judge_agreement,
 )
 from components.infra_validator.processes import (
-    PYTHON,
-    SESSION,
     Examined,
     examine,
     make_request,
@@ -36,7 +34,6 @@ from components.infra_validator.recorded import Recorded, write_requests
 from components.support import progress
 from components.support.errors import DamagedArtifact
 
-LOADERS = (SESSION, PYTHON)
 _HEADLINE = "The model was trained and evaluated, but cannot be served"
 _DEAD = (
     "A server would end in the same way; the log of the run has what the process said. If it was "
@@ -50,7 +47,6 @@ def check_model(
     predictions: Predictions,
     config: InfraValidatorConfig,
     from_evaluation: float,
-    loaders: Sequence[str] = LOADERS,
 ) -> ServingCheck:
     """Loads and asks a model as servers do, and returns what came of it.
 
@@ -60,7 +56,6 @@ def check_model(
         predictions: the evaluation's, of that model for all covers of the test split.
         config: how much to ask, and what it may take.
         from_evaluation: how far a probability may be from the evaluation's.
-        loaders: those to load it with.
 
     Raises:
         DamagedArtifact: a cover has no prediction.
@@ -87,8 +82,8 @@ def check_model(
         )
         answers: dict[str, Answer] = {}
         taken: dict[str, Measurements] = {}
-        for place, loader in enumerate(loaders):
-            progress.report(INFRA_VALIDATOR, place, len(loaders), f"{loader} loader")
+        for place, loader in enumerate(config.loaders):
+            progress.report(INFRA_VALIDATOR, place, len(config.loaders), f"{loader} loader")
             asked = make_request(loader, model, found, requests, recorded.ONE, AGAIN)
             examined = examine(asked, Path(scratch) / loader, config.max_seconds)
             tests.append(_process(loader, examined))
@@ -99,7 +94,7 @@ def check_model(
                 answers[loader] = examined.answer
                 taken[loader] = measure(examined.answer)
                 tests += judge_budget(loader, taken[loader], config)
-    if len(answers) == len(LOADERS):
+    if len(answers) > 1:
         tests.append(judge_agreement(answers, config.max_difference))
     record = _record(tests)
     return dataclasses.replace(

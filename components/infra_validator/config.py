@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Final, Literal
+
+from pydantic import Field, field_validator
 
 from components.support.options import Options
+
+Loader = Literal["session", "python"]
+SESSION: Final = "session"
+PYTHON: Final = "python"
 
 
 class InfraValidatorConfig(Options):
@@ -14,6 +20,9 @@ class InfraValidatorConfig(Options):
     too. Set what your servers promise.
 
     Attributes:
+        loaders: what loads the model, each in a process of its own: `session` is TensorFlow's C
+            API, as TensorFlow Serving and KServe use it, and takes a second; `python` is
+            `tf.saved_model.load`, and takes as long as TensorFlow's import besides.
         requests: how many covers of the test split are asked about, as far as there are that many.
         max_difference: how far a probability may be from the evaluation's, and the two loaders'
             from each other.
@@ -27,9 +36,17 @@ class InfraValidatorConfig(Options):
 
     SECTION = "infra_validator"
 
+    loaders: tuple[Loader, ...] = Field(default=(SESSION, PYTHON), min_length=1)
     requests: int = Field(default=32, ge=1, le=10_000)
     max_difference: float = Field(default=1e-5, gt=0.0, lt=1.0)
     max_load_seconds: float | None = Field(default=120.0, gt=0.0, allow_inf_nan=False)
     max_latency_ms: float | None = Field(default=10_000.0, gt=0.0, allow_inf_nan=False)
     max_memory_mb: float | None = Field(default=8_000.0, gt=0.0, allow_inf_nan=False)
     max_seconds: float | None = Field(default=900.0, gt=0.0, allow_inf_nan=False)
+
+    @field_validator("loaders")
+    @classmethod
+    def _check_loaders(cls, loaders: tuple[Loader, ...]) -> tuple[Loader, ...]:
+        if len(set(loaders)) < len(loaders):
+            raise ValueError(f"Expected each loader once. Received: {', '.join(loaders)}.")
+        return loaders

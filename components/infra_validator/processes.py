@@ -20,7 +20,6 @@ from components.support.errors import CoversError
 from components.support.texts import shortened
 
 PROBE = Path(__file__).with_name("probe.py")
-SESSION, PYTHON = "session", "python"
 
 _logger = logging.getLogger(__name__)
 _REPEATS, _TIMED_SECONDS = 30, 10.0
@@ -51,7 +50,7 @@ def make_request(
     """Returns the REQUEST of `probe.py`.
 
     Args:
-        loader: `SESSION` or `PYTHON`.
+        loader: `session` or `python`.
         model: the folder with the SavedModel.
         signatures: those of the model, with the names of their tensors.
         requests: what to ask.

@@ -17,8 +17,9 @@ from components.contracts.signatures import (
     PROBABILITIES,
     SERVING_SIGNATURE,
 )
+from components.infra_validator.config import SESSION
 from components.infra_validator.interface import read_signatures
-from components.infra_validator.processes import SESSION, examine, make_request
+from components.infra_validator.processes import examine, make_request
 from components.trainer.config import TrainerConfig
 from components.trainer.export import export_model
 from components.trainer.model import build_model

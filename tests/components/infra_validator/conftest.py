@@ -25,8 +25,8 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
     read_model_description,
 )
-from components.infra_validator.check import LOADERS, check_model
-from components.infra_validator.config import InfraValidatorConfig
+from components.infra_validator.check import check_model
+from components.infra_validator.config import PYTHON, SESSION, InfraValidatorConfig
 from components.infra_validator.recorded import Recorded
 from components.trainer.export import ServingModule, export_model
 from components.trainer.thresholds import DecisionRule
@@ -34,6 +34,7 @@ from components.trainer.thresholds import DecisionRule
 GENRES = ("jazz", "pop", "rock")
 RULE = DecisionRule(np.array([0.4, 0.5, 0.6], np.float32), at_least_one_genre=True)
 SIDE = 24
+LOADERS = (SESSION, PYTHON)
 CLOSE = 1e-5
 
 
@@ -107,8 +108,8 @@ def check(good: Good) -> Check:
     Unless loaders are named, it uses both; Python's imports TensorFlow, which takes seconds."""
 
     def run(model: Path, *loaders: str, **options: object) -> ServingCheck:
-        config = InfraValidatorConfig.from_fields(options)
-        return check_model(model, good.covers, good.predictions, config, CLOSE, loaders or LOADERS)
+        config = InfraValidatorConfig.from_fields({"loaders": loaders or LOADERS, **options})
+        return check_model(model, good.covers, good.predictions, config, CLOSE)
 
     return run
 

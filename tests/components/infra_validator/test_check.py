@@ -16,12 +16,14 @@ from components.contracts.serving_check import (
     read_serving_check,
     write_serving_check,
 )
-from components.infra_validator.check import LOADERS, decide
-from components.infra_validator.processes import PYTHON, SESSION, examine
+from components.infra_validator.check import decide
+from components.infra_validator.config import PYTHON, SESSION
+from components.infra_validator.processes import examine
 from components.infra_validator.recorded import COVERS
 from components.trainer.export import ServingModule
 from tests.components.infra_validator.conftest import (
     GENRES,
+    LOADERS,
     RULE,
     SIDE,
     Check,

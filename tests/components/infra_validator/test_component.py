@@ -16,10 +16,9 @@ from components.contracts.files import serving_model, split_folder
 from components.contracts.label_schema import IMAGE_ENCODED, LABEL, TEST_SPLIT
 from components.contracts.predictions import CANDIDATE, OUTPUTS, output_feature
 from components.contracts.serving_check import State, read_serving_check
-from components.infra_validator import check, component
+from components.infra_validator import component
 from components.infra_validator.component import InfraValidatorExecutor
-from components.infra_validator.config import InfraValidatorConfig
-from components.infra_validator.processes import SESSION
+from components.infra_validator.config import SESSION, InfraValidatorConfig
 from components.support.errors import ConfigError, DamagedArtifact
 from tests.components.infra_validator.conftest import Good
 
@@ -74,17 +73,9 @@ def _write(folder: Path, records: list[bytes], compression: str = "GZIP") -> Non
 def _run(inputs: dict[str, list[Any]], folder: Path, **options: Any) -> Any:
     blessing = standard_artifacts.InfraBlessing()
     blessing.uri = str(folder / "blessing")
-    properties = {"config": InfraValidatorConfig(**options).model_dump_json()}
+    properties = {"config": InfraValidatorConfig(loaders=(SESSION,), **options).model_dump_json()}
     InfraValidatorExecutor().Do(inputs, {nodes.BLESSING: [blessing]}, properties)
     return blessing
-
-
-@pytest.fixture(autouse=True)
-def only_the_session_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    def check_model(*arguments: Any) -> Any:
-        return check.check_model(*arguments, (SESSION,))
-
-    monkeypatch.setattr(component, "check_model", check_model)
 
 
 @pytest.mark.parametrize(("limit", "blessed"), [(None, 1), (1e-6, 0)])
@@ -123,5 +114,7 @@ def test_covers_without_predictions_are_a_fault_of_the_run(good: Good, tmp_path:
 def test_options_that_are_wrong_are_named() -> None:
     with pytest.raises(ConfigError, match=r"infra_validator.max_latency_ms: Expected a value gre"):
         InfraValidatorConfig.from_fields({"max_latency_ms": 0})
+    with pytest.raises(ConfigError, match="each loader once. Received: session, session"):
+        InfraValidatorConfig.from_fields({"loaders": ["session", "session"]})
     options = InfraValidatorConfig.from_fields({"max_memory_mb": None})
     assert json.loads(options.model_dump_json())["max_memory_mb"] is None

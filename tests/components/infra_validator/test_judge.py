@@ -14,10 +14,10 @@ import pytest
 
 from components.contracts.signatures import read_model_description
 from components.infra_validator import recorded
-from components.infra_validator.config import InfraValidatorConfig
+from components.infra_validator.config import SESSION, InfraValidatorConfig
 from components.infra_validator.interface import read_signatures
 from components.infra_validator.judge import AGAIN, Expectations, decide, judge, judge_agreement
-from components.infra_validator.processes import SESSION, examine, make_request
+from components.infra_validator.processes import examine, make_request
 from components.trainer.thresholds import DecisionRule
 from tests.components.infra_validator.conftest import CLOSE, GENRES, RULE, SIDE, Good
 
