@@ -37,7 +37,7 @@ class InfraValidatorConfig(Options):
     SECTION = "infra_validator"
 
     loaders: tuple[Loader, ...] = Field(default=(SESSION, PYTHON), min_length=1)
-    requests: int = Field(default=32, ge=1, le=10_000)
+    requests: int = Field(default=32, ge=1, le=1_000)
     max_difference: float = Field(default=1e-5, gt=0.0, lt=1.0)
     max_load_seconds: float | None = Field(default=120.0, gt=0.0, allow_inf_nan=False)
     max_latency_ms: float | None = Field(default=10_000.0, gt=0.0, allow_inf_nan=False)

@@ -166,7 +166,7 @@ def _compile_with_tfx(config: PipelineConfig, tfx_pipeline: Pipeline) -> dict[st
 
 
 def _gates(tfx_pipeline: Pipeline) -> list[Gate]:
-    """Finds the nodes that can refuse: whatever blesses models, and the gate on the data."""
+    """Finds the nodes that can refuse: those that bless models, and the gate on the data."""
     gates = []
     for node in tfx_pipeline.components:
         if any(channel.type_name in _BLESSING_TYPES for channel in node.outputs.values()):

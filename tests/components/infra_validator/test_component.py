@@ -114,7 +114,7 @@ def test_covers_without_predictions_are_a_fault_of_the_run(good: Good, tmp_path:
 def test_options_that_are_wrong_are_named() -> None:
     with pytest.raises(ConfigError, match=r"infra_validator.max_latency_ms: Expected a value gre"):
         InfraValidatorConfig.from_fields({"max_latency_ms": 0})
-    with pytest.raises(ConfigError, match="each loader once. Received: session, session"):
+    with pytest.raises(ConfigError, match=r"each loader once\. Received: session, session"):
         InfraValidatorConfig.from_fields({"loaders": ["session", "session"]})
     options = InfraValidatorConfig.from_fields({"max_memory_mb": None})
     assert json.loads(options.model_dump_json())["max_memory_mb"] is None
