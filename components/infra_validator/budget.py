@@ -32,8 +32,8 @@ def judge_budget(
         if bound is None or value is None:
             continue
         remedy = (
-            f"Choose a smaller network or image size, or raise infra_validator.{option} if the "
-            "machine was busy with other work."
+            f"Choose a smaller network or image size, or raise infra_validator.{option} if servers "
+            "have more, or this machine was busy."
         )
         passed = value <= bound
         yield ServingTest(

@@ -128,7 +128,7 @@ def _process(loader: str, examined: Examined) -> ServingTest:
         "process",
         loader,
         "an end with an answer to every request",
-        examined.end or "that",
+        examined.end or "just that",
         passed,
         remedy="" if passed else _DEAD,
     )

@@ -37,8 +37,9 @@ class Tensor:
     name: str = dataclasses.field(default="", compare=False)
 
     def __str__(self) -> str:
-        sizes = "any shape" if self.shape is None else "x".join(map(_size, self.shape))
-        return f"{self.dtype} {sizes}"
+        if self.shape is None:
+            return f"{self.dtype} of any shape"
+        return f"{self.dtype} [{', '.join(map(_size, self.shape))}]"
 
     def fits(self, wanted: Tensor) -> bool:
         """Whether a client that relies on `wanted` gets it; unknown sizes are seen in answers."""

@@ -136,7 +136,7 @@ def test_a_signature_of_another_name_or_type_is_refused_without_loading(
     assert set(failed) == {f"signature {name}" for name in (
         "serving_default", "serve_examples", "serve_pixels"
     )}  # fmt: skip
-    assert "decisions float nx3" in failed["signature serving_default"]
+    assert "decisions float [n, 3]" in failed["signature serving_default"]
     assert failed["signature serve_examples"] == "no such signature, but serve, serving_default"
     assert not found.loaders
 
