@@ -42,8 +42,8 @@ test: setup ## run all tests, including the slow end-to-end ones
 	@requirements/browser.sh install
 	@.venv/bin/python -m pytest $(ARGS)
 
-test-kills: setup ## kill a run 204 times at random moments of all stages, and compare the end
-	@COVERS_KILLS=204 .venv/bin/python -m pytest tests/end_to_end/test_kills.py $(ARGS)
+test-kills: setup ## kill a run 208 times at random moments of all stages, and compare the end
+	@COVERS_KILLS=208 .venv/bin/python -m pytest tests/end_to_end/test_kills.py $(ARGS)
 
 check: setup ## lint, formatting and types
 	.venv/bin/ruff check .

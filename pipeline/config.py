@@ -19,6 +19,7 @@ from components.contracts.label_schema import (
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
+from components.infra_validator.config import InfraValidatorConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.credentials import without_credentials
 from components.support.errors import ConfigError
@@ -66,6 +67,7 @@ class PipelineConfig(Options):
         trainer: see `TrainerConfig`.
         tuner: how to search for better options before training; null trains with those given.
         evaluation: see `EvaluationConfig`.
+        infra_validator: see `InfraValidatorConfig`.
         beam_pipeline_args: arguments of every Beam pipeline.
         metadata: where runs on this machine are recorded; see `MetadataConfig`.
         kubeflow: see `KubeflowConfig`.
@@ -81,6 +83,7 @@ class PipelineConfig(Options):
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
     tuner: TunerConfig | None = None
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    infra_validator: InfraValidatorConfig = Field(default_factory=InfraValidatorConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)

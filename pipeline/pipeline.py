@@ -18,6 +18,7 @@ from components.cover_example_gen.component import CoverExampleGen
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_validator.component import ExampleValidator
+from components.infra_validator.component import InfraValidator
 from components.label_schema_gen.component import LabelSchemaGen
 from components.pusher.component import Pusher
 from components.report_gen.component import ReportGen
@@ -136,9 +137,18 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         config=config.evaluation.model_dump_json(),
         code_fingerprint=inputs.code_fingerprints["evaluator"],
     )
+    infra_validator = InfraValidator(
+        model=trainer.outputs[nodes.MODEL],
+        model_blessing=evaluator.outputs[nodes.BLESSING],
+        examples=examples,
+        predictions=batch_inference.outputs[nodes.PREDICTIONS],
+        config=config.infra_validator.model_dump_json(),
+        code_fingerprint=inputs.code_fingerprints["infra_validator"],
+    )
     pusher = Pusher(
         model=trainer.outputs[nodes.MODEL],
         model_blessing=evaluator.outputs[nodes.BLESSING],
+        infra_blessing=infra_validator.outputs[nodes.BLESSING],
         push_destination=inputs.push_destination,
         evaluation=evaluator.outputs[nodes.EVALUATION],
         quarantine=example_gen.outputs[nodes.QUARANTINE],
@@ -158,6 +168,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             nodes.PREDICTIONS: batch_inference.outputs[nodes.PREDICTIONS],
             nodes.EVALUATION: evaluator.outputs[nodes.EVALUATION],
             nodes.BLESSING: evaluator.outputs[nodes.BLESSING],
+            nodes.INFRA_BLESSING: infra_validator.outputs[nodes.BLESSING],
             nodes.PUSHED_MODEL: pusher.outputs[nodes.PUSHED_MODEL],
         },
         config=config.model_dump_json(by_alias=True),
@@ -181,6 +192,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             baseline_model,
             batch_inference,
             evaluator,
+            infra_validator,
             pusher,
             report_gen,
         ],

@@ -1,7 +1,8 @@
 """What a gate decided, and why: written once as data, and rendered wherever it is shown.
 
-`decision.json` lies in the artifact of the gate that decided: DataGate's own, and the Evaluator's
-`evaluation`. Console, report, Kubeflow pages, `report.json` and exit codes are made from it.
+`decision.json` lies in the artifact of the gate that decided: DataGate's own, the Evaluator's
+`evaluation`, and InfraValidator's `blessing`. Console, report, Kubeflow pages, `report.json` and
+exit codes are made from it.
 """
 
 from __future__ import annotations

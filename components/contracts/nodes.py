@@ -14,6 +14,7 @@ TRAINER = "Trainer"
 BASELINE_MODEL_NODE = "BaselineModel"
 BATCH_INFERENCE = "BatchInference"
 EVALUATOR = "Evaluator"
+INFRA_VALIDATOR = "InfraValidator"
 PUSHER = "Pusher"
 REPORT_GEN = "ReportGen"
 
@@ -33,8 +34,12 @@ PREDICTIONS = "predictions"
 EVALUATION = "evaluation"
 BLESSING = "blessing"
 MODEL_BLESSING = "model_blessing"
+INFRA_BLESSING = "infra_blessing"
 PUSHED_MODEL = "pushed_model"
 REPORT = "report"
+
+# Custom property of the blessings of TFX's Evaluator and of InfraValidator.
+BLESSED = "blessed"
 
 # Custom properties of a pushed model; the version also of a baseline.
 PUSHED = "pushed"

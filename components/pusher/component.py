@@ -40,6 +40,7 @@ class PusherSpec(ComponentSpec):
     INPUTS: ClassVar = {
         nodes.MODEL: ChannelParameter(type=standard_artifacts.Model),
         nodes.MODEL_BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
+        nodes.INFRA_BLESSING: ChannelParameter(type=standard_artifacts.InfraBlessing),
         nodes.EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation),
         nodes.QUARANTINE: ChannelParameter(type=Quarantine),
     }
@@ -104,6 +105,7 @@ class Pusher(BaseComponent):
     Args:
         model: the model.
         model_blessing: the verdict of the evaluation.
+        infra_blessing: the verdict of the serving check.
         push_destination: a folder, or a URL of an object store, for the numbered versions.
         evaluation: the evaluation, for the model card.
         quarantine: the row counts of the data, for the model card.
@@ -118,6 +120,7 @@ class Pusher(BaseComponent):
         self,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
         push_destination: str | RuntimeParameter,
         evaluation: types.BaseChannel,
         quarantine: types.BaseChannel,
@@ -127,6 +130,7 @@ class Pusher(BaseComponent):
             PusherSpec(
                 model=model,
                 model_blessing=model_blessing,
+                infra_blessing=infra_blessing,
                 push_destination=push_destination,
                 evaluation=evaluation,
                 quarantine=quarantine,

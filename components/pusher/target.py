@@ -34,14 +34,15 @@ def target_of(input_dict: dict[str, list[types.Artifact]], push_destination: str
         push_destination: a folder or URL of pushed versions.
 
     Returns:
-        The version; None if the candidate was not blessed.
+        The version; None unless both the evaluation and the serving check blessed the candidate.
 
     Raises:
         DeploymentError: the destination cannot be read.
     """
-    blessing = artifact_utils.get_single_instance(input_dict[nodes.MODEL_BLESSING])
-    if blessing.get_int_custom_property("blessed") != 1:
-        return None
+    for key in (nodes.MODEL_BLESSING, nodes.INFRA_BLESSING):
+        blessing = artifact_utils.get_single_instance(input_dict[key])
+        if blessing.get_int_custom_property(nodes.BLESSED) != 1:
+            return None
     model = artifact_utils.get_single_uri(input_dict[nodes.MODEL])
     recipe = read_model_description(path_utils.serving_model_path(model)).recipe
     newest = next(all_versions(push_destination), None)

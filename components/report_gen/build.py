@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from components.contracts.decisions import read_decision
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import REPORT_PAGE
 from components.contracts.label_schema import SPLITS
 from components.contracts.model_card import make_model_card
 from components.contracts.predictions import read_predictions
 from components.contracts.quarantine import read_summary
+from components.contracts.serving_check import read_serving_check
 from components.contracts.signatures import read_model_description
 from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
@@ -57,11 +59,13 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
 def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, str]]:
     """Returns the content of `report.json`, and thumbnails by the cover's identity."""
     evaluation = read_evaluation(sources.evaluation) if sources.evaluation else None
+    checked = sources.infra_blessing
     report: Report = {
         "format_version": FORMAT_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "verdict": describe_verdict(facts, evaluation),
+        "verdict": describe_verdict(facts, evaluation, read_decision(checked) if checked else None),
         "evaluation": evaluation.to_dict() if evaluation else None,
+        "serving_check": read_serving_check(checked).to_dict() if checked else None,
         "genres": None,
         "co_occurrence": None,
         "covers": None,

@@ -38,6 +38,7 @@ INPUT_TYPES = {
     nodes.PREDICTIONS: standard_artifacts.Examples,
     nodes.EVALUATION: standard_artifacts.ModelEvaluation,
     nodes.BLESSING: standard_artifacts.ModelBlessing,
+    nodes.INFRA_BLESSING: standard_artifacts.InfraBlessing,
     nodes.PUSHED_MODEL: standard_artifacts.PushedModel,
 }
 
@@ -144,6 +145,7 @@ def sources_of(artifacts: dict[str, Any]) -> Sources:
             nodes.MODEL_RUN,
             nodes.PREDICTIONS,
             nodes.EVALUATION,
+            nodes.INFRA_BLESSING,
         )
         if key in artifacts
     }

@@ -24,6 +24,7 @@ class Sources:
         predictions: the models' outputs for the test split.
         model_run: history and findings of the training.
         evaluation: what TFX's Evaluator wrote.
+        infra_blessing: what InfraValidator found.
         baseline_model: the SavedModel that this one was compared with.
     """
 
@@ -36,6 +37,7 @@ class Sources:
     predictions: Path | None = None
     model_run: Path | None = None
     evaluation: Path | None = None
+    infra_blessing: Path | None = None
     baseline_model: Path | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from components.contracts.decisions import Refusal
+from components.contracts.decisions import Decision, Refusal
 from components.contracts.evaluation_record import Evaluation
 from components.contracts.genre_names import listing
 from components.report_gen.sources import RunFacts
@@ -22,33 +22,47 @@ _NAMED_GENRES = 8
 _ENDED_EARLY = frozenset({"data_stopped", "misconfigured", "failed", "interrupted"})
 
 
-def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str, Any]:
+def describe_verdict(
+    facts: RunFacts, evaluation: Evaluation | None, serving: Decision | None = None
+) -> dict[str, Any]:
     """Returns the verdict, ready for JSON.
 
+    Args:
+        facts: how the run ended.
+        evaluation: of the model, if there is one.
+        serving: what InfraValidator decided, if it did.
+
     Returns:
-        `outcome`; `headline`; `summary`, one or two sentences; `problems`, of a run that ended
-        early, each a `Refusal`; `failures` and `warnings`, checks of the gate; `data_warnings`,
-        sentences of the gate on the data; `next_steps`, sentences; `compared_with`, the pushed
-        version or None; `passed_over`, why newer versions are not compared with.
+        `outcome`; `headline`; `summary`, one or two sentences; `problems`, each a `Refusal`,
+        of a run that ended early or of a model that cannot be served; `failures` and `warnings`,
+        checks of the gate; `data_warnings`, sentences of the gate on the data; `next_steps`,
+        sentences; `compared_with`, the pushed version or None; `passed_over`, why newer versions
+        are not compared with.
     """
     return {
         "outcome": facts.outcome,
         "headline": _HEADLINES[facts.outcome],
-        "summary": _summary(facts, evaluation),
-        "problems": _problems(facts) if facts.outcome in _ENDED_EARLY else [],
+        "summary": _summary(facts, evaluation, serving),
+        "problems": _problems(facts, serving),
         "failures": [check.to_dict() for check in evaluation.failures] if evaluation else [],
         "warnings": [check.to_dict() for check in evaluation.warnings] if evaluation else [],
         "data_warnings": [each.what for each in facts.decision.warnings] if facts.decision else [],
-        "next_steps": _next_steps(facts, evaluation),
+        "next_steps": _next_steps(facts, evaluation, serving),
         "compared_with": facts.baseline_version,
         "passed_over": list(facts.passed_over),
     }
 
 
-def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
+def _summary(facts: RunFacts, evaluation: Evaluation | None, serving: Decision | None) -> str:
     if facts.outcome == "pushed":
         return f"The model met every threshold and was pushed to {facts.pushed_to}. " + _compared(
             facts, evaluation
+        )
+    if facts.outcome == "not_blessed" and serving and not serving.passed:
+        return (
+            "The model met every threshold of the evaluation, but the serving check "
+            f"({serving.gate}), which loads and asks it as servers do, refused it. "
+            "Previously pushed models are unchanged. " + _compared(facts, evaluation)
         )
     if facts.outcome == "not_blessed" and evaluation:
         failures = len(evaluation.failures)
@@ -72,14 +86,18 @@ def _compared(facts: RunFacts, evaluation: Evaluation | None) -> str:
     return f"It was compared with the latest pushed model{version}."
 
 
-def _problems(facts: RunFacts) -> list[dict[str, Any]]:
-    refusals = facts.decision.refusals if facts.decision else ()
-    if not refusals:
-        refusals = (Refusal(where="the run", what=facts.error),)
+def _problems(facts: RunFacts, serving: Decision | None) -> list[dict[str, Any]]:
+    if facts.outcome in _ENDED_EARLY:
+        refusals = facts.decision.refusals if facts.decision else ()
+        refusals = refusals or (Refusal(where="the run", what=facts.error),)
+    else:
+        refusals = serving.refusals if serving else ()
     return [dataclasses.asdict(refusal) for refusal in refusals]
 
 
-def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
+def _next_steps(
+    facts: RunFacts, evaluation: Evaluation | None, serving: Decision | None
+) -> list[str]:
     if facts.outcome == "pushed":
         return ["Try it: covers predict COVER.jpg"]
     if facts.outcome == "data_stopped":
@@ -87,6 +105,12 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
             "Fix the data, or change the schema or the limits if the data are right; "
             "the Data section lists every quarantined row by reason.",
             "Run again: covers run. Stages whose input did not change are taken from the cache.",
+        ]
+    if facts.outcome == "not_blessed" and serving and not serving.passed:
+        return [
+            "The section Serving check lists everything that was tried, and what it took.",
+            "The limits are in infra_validator of the configuration. Change them only if they ask "
+            "for the wrong thing.",
         ]
     if facts.outcome == "not_blessed" and evaluation:
         genres = sorted({check.genre for check in evaluation.failures if check.genre})

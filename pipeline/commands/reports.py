@@ -31,6 +31,7 @@ _OUTPUTS = {
     nodes.MODEL_RUN: (nodes.TRAINER, nodes.MODEL_RUN),
     nodes.PREDICTIONS: (nodes.BATCH_INFERENCE, nodes.PREDICTIONS),
     nodes.EVALUATION: (nodes.EVALUATOR, nodes.EVALUATION),
+    nodes.INFRA_BLESSING: (nodes.INFRA_VALIDATOR, nodes.BLESSING),
 }
 
 _LEAST_WIDTH = 30

@@ -25,7 +25,7 @@ Target = Literal["kubeflow", "vertex"]
 
 SUFFIXES: dict[Target, tuple[str, ...]] = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
 
-_BLESSING_TYPE = "ModelBlessing"
+_BLESSING_TYPES = ("ModelBlessing", "InfraBlessing")
 _READ_BY = {
     "data": (FINGERPRINT_TASK, nodes.COVER_EXAMPLE_GEN),
     "push_destination": (nodes.BASELINE_MODEL_NODE, nodes.PUSHER),
@@ -166,10 +166,10 @@ def _compile_with_tfx(config: PipelineConfig, tfx_pipeline: Pipeline) -> dict[st
 
 
 def _gates(tfx_pipeline: Pipeline) -> list[Gate]:
-    """Finds the nodes that can refuse: whatever blesses models, and the gate on the data."""
+    """Finds the nodes that can refuse: those that bless models, and the gate on the data."""
     gates = []
     for node in tfx_pipeline.components:
-        if any(channel.type_name == _BLESSING_TYPE for channel in node.outputs.values()):
+        if any(channel.type_name in _BLESSING_TYPES for channel in node.outputs.values()):
             gates.append(Gate(node.id, ModelNotBlessed.exit_code, at_once=False))
         elif node.id == nodes.DATA_GATE:
             gates.append(Gate(node.id, DataError.exit_code, at_once=True))

@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from components.contracts.decisions import decision_text
 from components.contracts.genre_names import listing
 from components.contracts.metrics import GENRE_COLUMNS, HEADLINES, metric_text
+from components.contracts.nodes import INFRA_VALIDATOR
 from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, describe_clutter
 from pipeline.runner.result import RunResult
@@ -93,7 +94,8 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield from _first_lines(warnings, "yellow")
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
-        yield "  The thresholds are in evaluation.gate of the configuration.", None
+        where = "limits are in infra_validator" if _is_unservable(result) else _THRESHOLDS
+        yield f"  The {where} of the configuration.", None
     for fault in result.faults:
         yield f"  After that: {fault}", "red"
     if result.report:
@@ -110,8 +112,15 @@ _HEADLINES = {
 }
 
 
+_THRESHOLDS = "thresholds are in evaluation.gate"
+
+
+def _is_unservable(result: RunResult) -> bool:
+    return result.decision is not None and result.decision.gate == INFRA_VALIDATOR
+
+
 def _reasons(result: RunResult) -> Iterator[Line]:
-    if result.outcome is Outcome.NOT_BLESSED:
+    if result.outcome is Outcome.NOT_BLESSED and not _is_unservable(result):
         text = "\n".join(result.reasons)
     elif result.decision and not result.decision.passed:
         text = decision_text(result.decision)

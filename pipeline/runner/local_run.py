@@ -9,14 +9,14 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from components.contracts import nodes
-from components.contracts.decisions import DataRefused, read_decision
+from components.contracts.decisions import DataRefused, Decision, read_decision
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import split_folder
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
@@ -290,7 +290,7 @@ class _Run:
         return dataclasses.replace(
             result,
             outcome=Outcome.PUSHED if pushed_model else Outcome.NOT_BLESSED,
-            decision=read_decision(uri),
+            decision=_decision(uri, history.outputs(self._run_id, nodes.INFRA_VALIDATOR)),
             evaluation=read_evaluation(uri).to_dict(),
             pushed_model=pushed_model,
             error="",
@@ -305,6 +305,15 @@ class _Run:
                 self._workspace.report_folder(self._run_id), history, self._config, result
             )
         return dataclasses.replace(result, report=str(page) if page else None)
+
+
+def _decision(evaluation: str, outputs: Mapping[str, Any]) -> Decision:
+    """Returns the evaluation's decision or, if that passed and it did not, the serving check's."""
+    decision = read_decision(evaluation)
+    if not decision.passed or nodes.BLESSING not in outputs:  # in runs before there was a check
+        return decision
+    served = read_decision(outputs[nodes.BLESSING].uri)
+    return decision if served.passed else dataclasses.replace(served, warnings=decision.warnings)
 
 
 def _pushed_model(artifact: Any) -> str | None:

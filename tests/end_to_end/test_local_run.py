@@ -83,6 +83,7 @@ def test_a_first_run_pushes_a_model(first: tuple[dict[str, Any], str]) -> None:
     assert f"Report: {result['report']}" in seen
     report = _read_report(result)
     assert report["evaluation"] == result["evaluation"]
+    assert report["serving_check"]["state"] == "passed"
     assert report["verdict"]["compared_with"] is None
     card = json.loads((Path(result["pushed_model"]) / "assets.extra/model_card.json").read_text())
     assert card == report["model_card"]
@@ -188,12 +189,14 @@ def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
     assert result["outcome"] == "not_blessed"
     assert result["exit_code"] == 4
     states = [result["stages"][stage] for stage in STAGES]
-    assert states == ["cached"] * 5 + ["done"] * 6
+    assert states == ["cached"] * 5 + ["done"] * 7
     assert result["evaluation"]["baseline"] is not None
     assert result["pushed_model"] is None
     assert any("rock: roc_auc 0." in r and "needed at least 0.999" in r for r in result["reasons"])
     assert "NOT PUSHED" in seen
-    verdict = _read_report(result)["verdict"]
+    report = _read_report(result)
+    assert report["serving_check"]["state"] == "not checked"
+    verdict = report["verdict"]
     assert [failure["sentence"] for failure in verdict["failures"]] == result["reasons"]
     assert verdict["compared_with"] == Path(first[0]["pushed_model"]).name
 
@@ -210,6 +213,30 @@ def test_training_options_run_again_from_trainer_on_and_a_refusal_says_why(
     unknown = CliRunner().invoke(main, ["report", "1999", *root])
     assert unknown.exit_code == 2
     assert result["run_id"] in unknown.output
+
+
+def test_a_model_that_is_blessed_but_cannot_be_served_is_not_pushed(
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path
+) -> None:
+    serving = workspace / "root" / "tiny" / "serving"
+    before = sorted(serving.iterdir())
+    both = ("--set", "infra_validator.loaders=[session, python]")
+    result, seen = run(*both, "--set", "infra_validator.max_latency_ms=0.0001")
+    assert (result["outcome"], result["exit_code"]) == ("not_blessed", 4)
+    assert result["pushed_model"] is None
+    assert sorted(serving.iterdir()) == before
+    assert result["stages"]["Evaluator"] == "cached"
+    assert result["stages"]["InfraValidator"] == result["stages"]["Pusher"] == "done"
+    assert len(result["reasons"]) == 2  # one of each loader
+    assert result["decision"]["gate"] == "InfraValidator"
+    assert all(reason in seen for reason in result["reasons"])
+    assert "session loader: latency, 95th percentile: expected at most 0.0001 ms" in seen
+    assert "The limits are in infra_validator of the configuration." in seen
+    report = _read_report(result)
+    assert [each["what"] for each in report["verdict"]["problems"]] == result["reasons"]
+    assert "the serving check (InfraValidator)" in report["verdict"]["summary"]
+    assert report["serving_check"]["state"] == "refused"
+    assert report["evaluation"]["blessed"] and report["verdict"]["failures"] == []
 
 
 def test_a_changed_cover_is_ingested_again(

@@ -27,6 +27,7 @@ evaluation:
     min_support: 1
     overall: {{macro_roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
     per_genre: {{roc_auc: {{at_least: 0.0, tolerance: 1.0}}}}
+infra_validator: {{loaders: [session]}}
 """
 
 STAGES = (
@@ -39,6 +40,7 @@ STAGES = (
     "BaselineModel",
     "BatchInference",
     "Evaluator",
+    "InfraValidator",
     "Pusher",
     "ReportGen",
 )

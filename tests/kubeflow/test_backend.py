@@ -135,6 +135,8 @@ def test_a_refused_model_fails_the_last_task_with_the_reasons(
     second: Runs, backend: Backend
 ) -> None:
     assert second["EvaluatorStop"].state == "failed"
+    assert second["InfraValidatorStop"].state == "succeeded", "it was not loaded, nor refused again"
+    assert second["InfraValidator"].artifacts["blessing"]["metadata"]["blessed"] == 0
     assert "roc_auc" in second["EvaluatorStop"].log.strip().splitlines()[-1]
     assert "refused" in second["EvaluatorStop"].log
     page = backend.stored(second["Evaluator"].artifacts["refusal_page"]["uri"]).read_text()
@@ -175,7 +177,7 @@ def test_refused_data_stop_the_run_before_training(
     states = _states(runs)
     assert states["DataGate"] == "succeeded"
     assert states["DataGateStop"] == "failed"
-    later = ("Trainer", "BaselineModel", "Evaluator", "Pusher", "EvaluatorStop")
+    later = ("Trainer", "BaselineModel", "Evaluator", "InfraValidator", "Pusher", "EvaluatorStop")
     assert {states[name] for name in later} == {"omitted"}
     assert "DataGate refused." in runs["DataGateStop"].log
     assert "(10.0%): unknown_genre 16" in runs["DataGateStop"].log

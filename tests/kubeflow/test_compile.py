@@ -68,7 +68,7 @@ def test_the_specification_is_one_of_pipeline_spec_2_1(
 def test_all_nodes_of_the_pipeline_are_tasks_with_our_entrypoint(
     tiny_package: dict[str, Any],
 ) -> None:
-    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop"}
+    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop", "InfraValidatorStop"}
     assert ours < set(_tasks(tiny_package))
     for name in _tasks(tiny_package):
         container = _container(tiny_package, name)
@@ -104,7 +104,8 @@ def test_only_what_depends_on_its_inputs_alone_is_cached(tiny_package: dict[str,
         if not task.get("cachingOptions", {}).get("enableCache")
     }
     assert uncached == {
-        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "ReportGen", "EvaluatorStop"
+        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "ReportGen", "EvaluatorStop",
+        "InfraValidatorStop",
     }  # fmt: skip
 
 
@@ -136,6 +137,7 @@ def test_a_refusal_of_the_model_is_told_when_all_else_is_done(tiny_package: dict
     tasks = _tasks(tiny_package)
     others = {name for name in tasks if not name.endswith("Stop")}
     assert set(tasks["EvaluatorStop"]["dependentTasks"]) == others
+    assert set(tasks["InfraValidatorStop"]["dependentTasks"]) == others
 
 
 def test_resources_and_environment(placed: tuple[dict[str, Any], dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from components.contracts.decisions import DataRefused, Decision, Refusal, write
 from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from pipeline.kubeflow.container import entrypoint, tasks
 from pipeline.kubeflow.container.executor_input import import_class, read_task_input
+from pipeline.kubeflow.container.refusals import gate_decision
 from pipeline.kubeflow.container.staging import ROOT_VARIABLE, Names, staged_path
 
 Json = dict[str, Any]
@@ -306,6 +307,19 @@ def test_a_gate_publishes_its_refusal_and_succeeds(recorded: Json, staging: Path
     assert "DataGate: refused" in text
     assert "&lt;b&gt;20&lt;/b&gt; of 200 rows. See minio://" in text
     assert "http" not in text
+
+
+@pytest.mark.parametrize("key", ["decision", "evaluation", "blessing"])
+def test_each_gate_has_its_decision_in_an_output(tmp_path: Path, key: str) -> None:
+    """The Evaluator has a blessing as well, which holds none."""
+    decision = Decision(key, "Stopped", (Refusal("rows", "Too few."),))
+    write_decision(tmp_path / key, decision)
+    outputs = {}
+    for name in {key, *(["blessing"] if key == "evaluation" else [])}:
+        artifact = standard_artifacts.InfraBlessing()
+        artifact.uri = str(tmp_path / name)
+        outputs[name] = [artifact]
+    assert gate_decision(outputs) == decision
 
 
 def test_a_gate_that_lets_pass_says_so(recorded: Json, staging: Path) -> None:

@@ -9,7 +9,7 @@ from pipeline.config import load_config
 
 NAMES = {value for name, value in vars(nodes).items() if name.isupper()}
 NODES = {name for name in NAMES if name[0].isupper()}
-PROPERTIES = {nodes.PUSHED, nodes.PUSHED_DESTINATION, nodes.PUSHED_VERSION}
+PROPERTIES = {nodes.BLESSED, nodes.PUSHED, nodes.PUSHED_DESTINATION, nodes.PUSHED_VERSION}
 
 
 @pytest.fixture(scope="module")

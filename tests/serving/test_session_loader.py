@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,13 +17,15 @@ from components.contracts.signatures import (
     PROBABILITIES,
     SERVING_SIGNATURE,
 )
+from components.infra_validator.config import SESSION
+from components.infra_validator.interface import read_signatures
+from components.infra_validator.processes import examine, make_request
 from components.trainer.config import TrainerConfig
 from components.trainer.export import export_model
 from components.trainer.model import build_model
 from components.trainer.thresholds import DecisionRule
 from pipeline.config import SHIPPED_CONFIGS, load_config
 
-SCRIPT = Path(__file__).parent / "session_loader.py"
 CONFIGS = sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml"))
 RULE = DecisionRule(np.linspace(0.4, 0.6, 5).astype(np.float32), at_least_one_genre=True)
 GENRE_NAMES = ("electronic", "hiphop", "jazz", "pop", "rock")
@@ -63,31 +62,18 @@ def test_a_model_answers_through_the_session_loader_as_through_pythons(
     files = _covers(tmp_path, draw_cover)
     signature = tf.saved_model.load(str(exported)).signatures[SERVING_SIGNATURE]
     expected = signature(image_bytes=tf.constant([file.read_bytes() for file in files]))
-    keys = (PROBABILITIES, DECISIONS, GENRES)
-
-    # What is known of a signature outside Python: the names of its tensors.
-    loaded = tf.compat.v1.saved_model.load
-    with tf.compat.v1.Session(graph=tf.Graph()) as session:
-        definition = loaded(session, ["serve"], str(exported)).signature_def[SERVING_SIGNATURE]
-    request = {
-        "model": str(exported),
-        "input": definition.inputs[IMAGE_BYTES].name,
-        "outputs": [definition.outputs[key].name for key in keys],
+    covers = {
+        "name": "covers",
+        "signature": SERVING_SIGNATURE,
+        "input": IMAGE_BYTES,
         "files": [str(file) for file in files],
     }
-    (tmp_path / "request.json").write_text(json.dumps(request))
-    (library,) = Path(tf.__file__).parent.glob("libtensorflow_cc.so*")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-I", str(SCRIPT), str(library)),
-            *(str(tmp_path / "request.json"), str(tmp_path / "answer.json")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    request = make_request(
+        SESSION, exported, read_signatures(exported), [covers], timed="covers", again=()
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer = dict(zip(keys, json.loads((tmp_path / "answer.json").read_text()), strict=True))
+    found = examine(request, tmp_path / "process", None)
+    assert found.answer is not None, found.end
+    answer = found.answer["answers"]["covers"]["outputs"]
     np.testing.assert_allclose(answer[PROBABILITIES], expected[PROBABILITIES], atol=1e-5)
     assert np.std(answer[PROBABILITIES]) > 0
     np.testing.assert_array_equal(answer[DECISIONS], expected[DECISIONS])

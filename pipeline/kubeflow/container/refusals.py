@@ -54,7 +54,9 @@ def gate_decision(outputs: Mapping[str, list[Artifact]]) -> Decision:
     """Returns what a gate decided, from the artifact that holds its decision.
 
     Args:
-        outputs: the gate's outputs: DataGate's `decision` or the Evaluator's `evaluation`.
+        outputs: the gate's outputs: DataGate's `decision`, the Evaluator's `evaluation`, or
+            InfraValidator's `blessing`.
     """
-    key = next(key for key in (nodes.DECISION, nodes.EVALUATION) if key in outputs)
+    holders = (nodes.DECISION, nodes.EVALUATION, nodes.BLESSING)
+    key = next(key for key in holders if key in outputs)
     return read_decision(outputs[key][0].uri)

@@ -28,13 +28,16 @@ from pipeline.runner.metadata import MetadataLocation
 def Candidate(
     model: OutputArtifact[standard_artifacts.Model],
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
+    infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing],
     evaluation: OutputArtifact[standard_artifacts.ModelEvaluation],
     quarantine: OutputArtifact[Quarantine],
     recipe: Parameter[str],
     blessed: Parameter[int],
+    servable: Parameter[int],
 ) -> None:
     _write_candidate(model.uri, evaluation.uri, quarantine.uri, recipe)
     blessing.set_int_custom_property("blessed", blessed)
+    infra_blessing.set_int_custom_property("blessed", servable)
 
 
 def _write_candidate(model: str, evaluation: str, quarantine: str, recipe: str) -> None:
@@ -71,11 +74,14 @@ def run(tmp_path: Path, serving: Path) -> Iterator[Run]:
 
     location = MetadataLocation(tmp_path)
 
-    def start(recipe: str, blessed: int = 1, code_fingerprint: str = "") -> tuple[str, str | None]:
-        candidate = Candidate(recipe=recipe, blessed=blessed)
+    def start(
+        recipe: str, blessed: int = 1, servable: int = 1, code_fingerprint: str = ""
+    ) -> tuple[str, str | None]:
+        candidate = Candidate(recipe=recipe, blessed=blessed, servable=servable)
         pusher = Pusher(
             model=candidate.outputs["model"],
             model_blessing=candidate.outputs["blessing"],
+            infra_blessing=candidate.outputs["infra_blessing"],
             evaluation=candidate.outputs["evaluation"],
             quarantine=candidate.outputs["quarantine"],
             push_destination=str(serving),
@@ -140,9 +146,12 @@ def test_a_version_below_the_newest_is_not_missed(run: Run, serving: Path) -> No
     assert run("b") == ("cached", second)
 
 
-def test_a_refused_model_is_not_pushed_and_a_blessing_is_noticed(run: Run, serving: Path) -> None:
-    assert run("a", blessed=0) == ("done", None)
-    assert run("a", blessed=0) == ("cached", None)
+@pytest.mark.parametrize("refused", [{"blessed": 0}, {"servable": 0}])
+def test_a_refused_model_is_not_pushed_and_a_blessing_is_noticed(
+    run: Run, serving: Path, refused: dict[str, int]
+) -> None:
+    assert run("a", **refused) == ("done", None)
+    assert run("a", **refused) == ("cached", None)
     assert not serving.exists()
     state, location = run("a")
     assert state == "done"
@@ -162,6 +171,7 @@ def test_without_a_driver_the_executor_finds_the_place_itself(
         types = {
             "model": standard_artifacts.Model,
             "model_blessing": standard_artifacts.ModelBlessing,
+            "infra_blessing": standard_artifacts.InfraBlessing,
             "evaluation": standard_artifacts.ModelEvaluation,
             "quarantine": Quarantine,
             "pushed_model": standard_artifacts.PushedModel,
@@ -180,7 +190,8 @@ def test_without_a_driver_the_executor_finds_the_place_itself(
                 artifacts["quarantine"][0].uri,
                 recipe,
             )
-        artifacts["model_blessing"][0].set_int_custom_property("blessed", 1)
+        for key in ("model_blessing", "infra_blessing"):
+            artifacts[key][0].set_int_custom_property("blessed", 1)
         outputs = {"pushed_model": artifacts.pop("pushed_model")}
         PusherExecutor().Do(artifacts, outputs, {"push_destination": str(serving)})
         return str(outputs["pushed_model"][0].get_string_custom_property("pushed_destination"))

@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from components.contracts.decisions import Decision, Refusal, write_decision
+from components.contracts.serving_check import (
+    Measurements,
+    ServingCheck,
+    ServingTest,
+    State,
+    write_serving_check,
+)
 from components.report_gen import build
 from components.report_gen.curves import describe_genre
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.verdict import describe_verdict
+from tests.components.report_gen.conftest import HARM
 
 
 def test_every_metric_equals_scikit_learn(refused: Any) -> None:
@@ -238,3 +247,31 @@ def test_without_a_pushed_model_the_verdict_says_so() -> None:
     verdict = describe_verdict(facts, None)
     assert "was pushed to serving/1" in verdict["summary"]
     assert "no pushed model to compare with" in verdict["summary"]
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_serving_check_is_shown_however_it_ended(tmp_path: Path, state: State) -> None:
+    """Its texts come from the model's own errors, and stay texts."""
+    took = Measurements(0.25, 0.125, 12.34, 56.78, 300.0, 310.0)
+    slow = ServingTest("latency", "session", "at most 1 ms", HARM, False, 56.78, 1.0, "Wait.")
+    fine = ServingTest("genres", "session", HARM, HARM, True)
+    tests = {State.PASSED: (fine,), State.REFUSED: (fine, slow), State.NOT_CHECKED: ()}[state]
+    loaders = {"session": took} if tests else {}
+    write_serving_check(tmp_path, ServingCheck(state, 19, 32, tests, loaders))
+    reasons = tuple(
+        Refusal(test.where, test.sentence(), remedy=test.remedy)
+        for test in tests
+        if not test.passed
+    )
+    write_decision(tmp_path, Decision("InfraValidator", "It cannot be served", reasons))
+    outcome = "pushed" if state is State.PASSED else "not_blessed"
+    facts = RunFacts("covers", outcome, pushed_to="serving/1")
+    page = build.write_report(tmp_path / "report", Sources(infra_blessing=tmp_path), facts)
+    text, report = page.read_text(), json.loads(page.with_suffix(".json").read_text())
+    assert HARM not in text
+    assert report["serving_check"]["state"] == state.value
+    assert len(report["serving_check"]["tests"]) == len(tests)
+    problems = [problem["what"] for problem in report["verdict"]["problems"]]
+    assert problems == [reason.what for reason in reasons]
+    assert ("56.8" if tests else "was not loaded, as the evaluation had refused it") in text
+    assert ("InfraValidator" in report["verdict"]["summary"]) == (state is State.REFUSED)

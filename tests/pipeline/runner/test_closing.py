@@ -50,3 +50,17 @@ def test_of_ten_thousand_genres_the_first_are_printed() -> None:
         assert len(lines) < 200
         assert "  and 9,940 more lines, see the report" in lines
     assert "  and 9,950 more genres, see the report" in lines
+
+
+def test_a_model_that_cannot_be_served_says_by_which_check_and_what_to_do() -> None:
+    reasons = (Refusal("latency", "latency: expected less, received more.", remedy="Wait."),)
+    near = (Refusal("jazz", "jazz is rare"),)
+    decision = Decision("InfraValidator", "It cannot be served", reasons, near)
+    result = RunResult("id", "p", "data", Outcome.NOT_BLESSED, {}, 1.0, "log", decision)
+    lines = [line for line, _ in describe_result(result)]
+    assert "  It cannot be served: 1 problem." in lines
+    reason = lines.index("    latency: expected less, received more.")
+    assert lines[reason + 1] == "      Wait."
+    assert "  Warning: jazz is rare" in lines
+    assert "  The limits are in infra_validator of the configuration." in lines
+    assert not any("evaluation.gate" in line for line in lines)

@@ -1,0 +1,1 @@
+"""Asks the exported model for answers, as servers will, before it is pushed."""

@@ -1,0 +1,148 @@
+"""Runs `probe.py` in a fresh process, and says how the process ended if it gave no answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.contracts.files import SAVED_MODEL_FILE
+from components.infra_validator.interface import Signature
+from components.support.errors import CoversError
+from components.support.texts import shortened
+
+PROBE = Path(__file__).with_name("probe.py")
+
+_logger = logging.getLogger(__name__)
+_REPEATS, _TIMED_SECONDS = 30, 10.0
+_LOGGED_LINES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What became of one process.
+
+    Attributes:
+        answer: what `probe.py` wrote; None if the process ended otherwise.
+        end: how it ended instead, and what it was doing; empty if it answered.
+    """
+
+    answer: Mapping[str, Any] | None
+    end: str = ""
+
+
+def make_request(
+    loader: str,
+    model: Path,
+    signatures: Mapping[str, Signature],
+    requests: Sequence[Mapping[str, Any]],
+    timed: str,
+    again: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the REQUEST of `probe.py`.
+
+    Args:
+        loader: `session` or `python`.
+        model: the folder with the SavedModel.
+        signatures: those of the model, with the names of their tensors.
+        requests: what to ask.
+        timed: name of the request whose latency is measured.
+        again: names of the requests that the model is asked when it is loaded a second time.
+    """
+    return {
+        "loader": loader,
+        "library": str(_library()),
+        "model": str(model),
+        "signatures": {
+            name: {
+                "inputs": {key: tensor.name for key, tensor in signature.inputs.items()},
+                "outputs": {key: tensor.name for key, tensor in signature.outputs.items()},
+            }
+            for name, signature in signatures.items()
+        },
+        "requests": list(requests),
+        "timed": timed,
+        "repeats": _REPEATS,
+        "timed_seconds": _TIMED_SECONDS,
+        "again": list(again),
+    }
+
+
+def examine(
+    request: Mapping[str, Any], folder: Path, max_seconds: float | None, script: Path = PROBE
+) -> Examined:
+    """Starts a process, and returns what it found.
+
+    Args:
+        request: see `make_request`.
+        folder: for the files of this process; made if needed.
+        max_seconds: when to kill it; None waits for ever.
+        script: what it runs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    asked, answer, said = (folder / name for name in ("request.json", "answer.json", "doing.txt"))
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    command = [sys.executable, "-I", str(script), str(asked), str(answer)]
+    with said.open("wb") as doing, (folder / "stderr.txt").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=doing, stderr=log, env=_environment()
+        )
+        try:
+            code = process.wait(max_seconds)
+        except subprocess.TimeoutExpired:
+            return Examined(None, f"no end within {max_seconds:g} s, {_doing(said)}")
+        finally:
+            process.kill()
+            process.wait()
+    if code == 0 and answer.is_file():
+        return Examined(json.loads(answer.read_text(encoding="utf-8")))
+    return Examined(None, f"{_end(code)}, {_doing(said)}{_last_words(folder / 'stderr.txt')}")
+
+
+def _environment() -> dict[str, str]:
+    # The process of the run keeps the memory of its GPUs to itself.
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def _library() -> Path:
+    """Finds TensorFlow's C API without importing TensorFlow."""
+    spec = importlib.util.find_spec("tensorflow")
+    folders = (spec and spec.submodule_search_locations) or []
+    found = [file for folder in folders for file in Path(folder).glob("libtensorflow_cc.so*")]
+    if not found:
+        raise CoversError(
+            "Expected the package tensorflow to hold libtensorflow_cc. Received: none. Install "
+            f"the locked packages again; without it no {SAVED_MODEL_FILE} can be loaded as "
+            "TensorFlow Serving does."
+        )
+    return found[0]
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code} without an answer"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    out_of_memory = ", as systems do when memory runs out" if code == -signal.SIGKILL else ""
+    return f"a process killed by {name}{out_of_memory}"
+
+
+def _doing(said: Path) -> str:
+    *_, last = ["starting", *said.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return f"while {last}"
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    _logger.info("The last lines of the process:\n%s", "\n".join(lines[-_LOGGED_LINES:]))
+    return f" ({shortened(lines[-1])})" if lines else ""
