@@ -5,16 +5,19 @@ A local folder or a URL of an object store; see `components.support.file_systems
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import fcntl
 import logging
+import os
 import posixpath
 import secrets
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from components.support.texts import shortened
 
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
 _ATTEMPTS = 100
-_CLAIM_FILE = "assets.extra/claim"
+CLAIM_FILE = "assets.extra/claim"
 _NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
 
 _logger = logging.getLogger(__name__)
@@ -64,6 +67,11 @@ class DamagedVersion:
     damage: str
     recipe: str
 
+    @property
+    def version(self) -> int:
+        """The version number, which is the folder's name."""
+        return int(posixpath.basename(self.location))
+
     def error(self) -> DeploymentError:
         """Returns the error for a user who needs this version."""
         return DeploymentError(
@@ -83,9 +91,7 @@ def all_versions(destination: Path | str) -> Iterator[PushedVersion | DamagedVer
         DeploymentError: the destination cannot be read.
     """
     file_system, root = open_file_system(str(destination))
-    with store_errors(str(destination)):
-        versions = _version_numbers(file_system, root)
-    for number in sorted(versions, reverse=True):
+    for number in sorted(version_numbers(str(destination)), reverse=True):
         location = f"{str(destination).rstrip('/')}/{number}"
         with store_errors(location):
             version = _examine(file_system, f"{root}/{number}", location)
@@ -161,16 +167,32 @@ def next_location(destination: str) -> str:
     Raises:
         DeploymentError: the destination cannot be read.
     """
-    file_system, root = open_file_system(destination)
-    with store_errors(destination):
-        newest = max(_version_numbers(file_system, root), default=0)
+    newest = max(version_numbers(destination), default=0)
     now = time.time_ns() // 1_000_000
     if newest >= now:  # from a clock that is ahead of this one
         now = newest + 1 + secrets.randbelow(1000)
     return f"{destination.rstrip('/')}/{now}"
 
 
-def push_model(model: Path, destination: str, location: str | None = None) -> PushedVersion:
+def version_numbers(destination: str) -> set[int]:
+    """Returns the numbers of all versions, also of those that are still being uploaded.
+
+    Raises:
+        ConfigError: no installed package can open the destination.
+        DeploymentError: the destination cannot be read.
+    """
+    file_system, root = open_file_system(destination)
+    with store_errors(destination):
+        return set(_version_numbers(file_system, root))
+
+
+def push_model(
+    model: Path,
+    destination: str,
+    location: str | None = None,
+    *,
+    check: Callable[[str], None] = lambda location: None,
+) -> PushedVersion:
     """Copies a SavedModel to the destination as a new version.
 
     Nobody watching the destination ever sees an incomplete model: a local version appears in one
@@ -181,6 +203,8 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
         model: the folder to copy.
         destination: a folder or URL of pushed versions.
         location: where in the destination, from `next_location`; None asks for the next.
+        check: is called with the location at the last moment before the version appears; if it
+            raises, nothing appears. No other version appears meanwhile in a local folder.
 
     Raises:
         DeploymentError: the destination cannot be written.
@@ -189,7 +213,7 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     with store_errors(destination):
         for _ in range(_ATTEMPTS):
             location = location or next_location(destination)
-            if push(model, location):
+            if push(model, location, check):
                 return PushedVersion(location, read_model_description(model))
             location = None
     raise DeploymentError(
@@ -198,7 +222,7 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     )
 
 
-def _copy_in_one_step(model: Path, location: str) -> bool:
+def _copy_in_one_step(model: Path, location: str, check: Callable[[str], None]) -> bool:
     """Returns whether the location was free."""
     target = Path(location)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,21 +230,35 @@ def _copy_in_one_step(model: Path, location: str) -> bool:
     try:
         shutil.copytree(model, partial)
         sync_tree(partial)
-        if target.exists():  # an empty folder would be replaced
-            return False
-        try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+        with _one_at_a_time(target.parent):
+            if target.exists():  # an empty folder would be replaced
                 return False
-            raise
+            check(location)
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    return False
+                raise
         sync_folder(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
 
 
-def _upload(model: Path, location: str) -> bool:
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Lets one process at a time make a version appear, where the file system has locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _upload(model: Path, location: str, check: Callable[[str], None]) -> bool:
     """Returns whether the location was free."""
     file_system, target = open_file_system(location)
     if file_system.exists(target) or not _claim(file_system, target):
@@ -228,6 +266,12 @@ def _upload(model: Path, location: str) -> bool:
     files = [path for path in model.rglob("*") if path.is_file()]
     # The graph is what a server looks for.
     for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
+        if file.name == SAVED_MODEL_FILE:
+            try:
+                check(location)
+            except Exception:
+                file_system.rm(target, recursive=True)
+                raise
         file_system.put_file(str(file), f"{target}/{file.relative_to(model).as_posix()}")
     return True
 
@@ -235,7 +279,7 @@ def _upload(model: Path, location: str) -> bool:
 def _claim(file_system: Any, target: str) -> bool:
     """Writes an object that only one of several writers can write; it stays."""
     try:
-        file_system.pipe_file(f"{target}/{_CLAIM_FILE}", b"", mode="create")
+        file_system.pipe_file(f"{target}/{CLAIM_FILE}", b"", mode="create")
     except FileExistsError:
         return False
     except OSError as error:

@@ -27,6 +27,7 @@ from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card, write_model_card
 from components.contracts.pushed_models import PushedVersion, push_model
 from components.contracts.quarantine import read_summary
+from components.contracts.rollbacks import refuse_withdrawn
 from components.contracts.signatures import read_model_description
 from components.pusher.driver import TARGET, PusherDriver
 from components.pusher.target import target_of
@@ -52,7 +53,10 @@ class PusherSpec(ComponentSpec):
 
 
 class PusherExecutor(BaseExecutor):
-    """Makes a blessed model the newest version at the destination, unless it is already."""
+    """Makes a blessed model the newest version at the destination, unless it is already.
+
+    A model that a rollback took back is refused.
+    """
 
     def Do(
         self,
@@ -64,6 +68,7 @@ class PusherExecutor(BaseExecutor):
 
         Raises:
             DeploymentError: the destination cannot be read or written.
+            ModelNotBlessed: a rollback took the model back.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[nodes.PUSHED_MODEL])
         target = target_of(input_dict, exec_properties["push_destination"])
@@ -73,12 +78,15 @@ class PusherExecutor(BaseExecutor):
         model = Path(
             path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[nodes.MODEL]))
         )
+        description = read_model_description(model)
+        if not target.exists:
+            refuse_withdrawn(description.recipe, exec_properties["push_destination"])
         # TFX keeps a copy of what was pushed as the artifact.
         complete = Path(pushed_model.uri)
         shutil.copytree(model, complete, dirs_exist_ok=True)
         write_model_card(complete, _card(model, input_dict))
         if target.exists:
-            version = PushedVersion(target.location, read_model_description(model))
+            version = PushedVersion(target.location, description)
             _logger.info("The newest version, %s, has the same recipe.", version.location)
         else:
             # The driver, where there is one, has made a location part of the cache key.

@@ -27,15 +27,16 @@ def describe_verdict(facts: RunFacts, evaluation: Evaluation | None) -> dict[str
 
     Returns:
         `outcome`; `headline`; `summary`, one or two sentences; `problems`, of a run that ended
-        early, each a `Refusal`; `failures` and `warnings`, checks of the gate; `data_warnings`,
-        sentences of the gate on the data; `next_steps`, sentences; `compared_with`, the pushed
-        version or None; `passed_over`, why newer versions are not compared with.
+        early or whose model was refused at the push, each a `Refusal`; `failures` and `warnings`,
+        checks of the gate; `data_warnings`, sentences of the gate on the data; `next_steps`,
+        sentences; `compared_with`, the pushed version or None; `passed_over`, why newer versions
+        are not compared with.
     """
     return {
         "outcome": facts.outcome,
         "headline": _HEADLINES[facts.outcome],
         "summary": _summary(facts, evaluation),
-        "problems": _problems(facts) if facts.outcome in _ENDED_EARLY else [],
+        "problems": _problems(facts) if facts.error or facts.outcome in _ENDED_EARLY else [],
         "failures": [check.to_dict() for check in evaluation.failures] if evaluation else [],
         "warnings": [check.to_dict() for check in evaluation.warnings] if evaluation else [],
         "data_warnings": [each.what for each in facts.decision.warnings] if facts.decision else [],
@@ -49,6 +50,11 @@ def _summary(facts: RunFacts, evaluation: Evaluation | None) -> str:
     if facts.outcome == "pushed":
         return f"The model met every threshold and was pushed to {facts.pushed_to}. " + _compared(
             facts, evaluation
+        )
+    if facts.outcome == "not_blessed" and facts.error:
+        return (
+            "The model was trained and evaluated, and then refused. Previously pushed models are "
+            "unchanged. " + _compared(facts, evaluation)
         )
     if facts.outcome == "not_blessed" and evaluation:
         failures = len(evaluation.failures)
@@ -88,6 +94,8 @@ def _next_steps(facts: RunFacts, evaluation: Evaluation | None) -> list[str]:
             "the Data section lists every quarantined row by reason.",
             "Run again: covers run. Stages whose input did not change are taken from the cache.",
         ]
+    if facts.outcome == "not_blessed" and facts.error:
+        return ["The problem above says what to do."]
     if facts.outcome == "not_blessed" and evaluation:
         genres = sorted({check.genre for check in evaluation.failures if check.genre})
         steps = []

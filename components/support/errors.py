@@ -29,7 +29,7 @@ class DataError(CoversError):
 
 
 class ModelNotBlessed(CoversError):
-    """The model was trained and evaluated, but a threshold refused it."""
+    """The model was trained and evaluated, but a threshold or a rollback refuses it."""
 
     exit_code = 4
 

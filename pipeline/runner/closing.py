@@ -93,7 +93,8 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield from _first_lines(warnings, "yellow")
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
-        yield "  The thresholds are in evaluation.gate of the configuration.", None
+        if not result.error:
+            yield "  The thresholds are in evaluation.gate of the configuration.", None
     for fault in result.faults:
         yield f"  After that: {fault}", "red"
     if result.report:

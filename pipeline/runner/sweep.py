@@ -60,11 +60,13 @@ def sweep(location: MetadataLocation, say: Callable[[str], None]) -> int:
 
 def unfinished_files(root: Path) -> list[Path]:
     """Lists what ML Metadata knows nothing of: files and folders that were never finished."""
+    from pipeline.commands.models.deletion import left_over
     from pipeline.commands.sample import half_written_samples
 
     found = [*temporary_left_over(root), *half_written_samples(samples(root))]
     for workspace in workspaces(root):
         found += workspace.push_destination.glob(_PARTIAL)
+        found += left_over(workspace.push_destination)
         found += workspace.features.glob(_PARTIAL)
         found += workspace.checkpoints.glob(f"*/{_PARTIAL}")
     return found
