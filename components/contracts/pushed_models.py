@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,30 +120,36 @@ def newest_version(destination: Path | str) -> PushedVersion | None:
 
 
 def find_baseline(
-    destination: Path | str, *, recipe: str, genres: tuple[str, ...]
+    destination: Path | str,
+    *,
+    recipe: str,
+    genres: tuple[str, ...],
+    withdrawn: Collection[str] = (),
 ) -> PushedVersion | None:
     """Returns the newest pushed version to compare a candidate with, or None.
 
     A version of the candidate's own recipe (same data, schema, code and options) is not a
     baseline: a model is not compared with itself. Nor is one for other genres: its metrics mean
-    something else.
+    something else. Nor is one that was taken back.
 
     Args:
         destination: the push destination.
         recipe: the candidate's recipe.
         genres: the candidate's genres, in order.
+        withdrawn: the recipes that were taken back, see `components.contracts.rollbacks`.
 
     Raises:
         DeploymentError: the destination cannot be read, or a version that may be the one to
             compare with is damaged.
     """
+    passed_over = {recipe, *withdrawn}
     for version in all_versions(destination):
         if isinstance(version, DamagedVersion):
-            if version.recipe != recipe:
+            if version.recipe not in passed_over:
                 raise version.error()
             continue
         description = version.description
-        if description.recipe != recipe and tuple(description.genres) == genres:
+        if description.recipe not in passed_over and tuple(description.genres) == genres:
             return version
     return None
 

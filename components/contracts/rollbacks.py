@@ -9,6 +9,7 @@ one counts.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,16 @@ class Rollback:
 
     def sentence(self) -> str:
         """Returns when, by whom and why, to follow what was done."""
-        return f"at {self.at} by {self.by}: {self.reason}"
+        return f"{when(self.at)} by {self.by}: {self.reason}"
+
+
+def when(at: str) -> str:
+    """Returns a moment of a record, in ISO 8601, as people read it; as it is if it is none."""
+    try:
+        moment = datetime.datetime.fromisoformat(at).astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
+        return f"at {at}"
+    return f"on {moment:%Y-%m-%d %H:%M} UTC"
 
 
 def write_rollback(model_dir: Path, rollback: Rollback) -> None:
@@ -123,6 +133,17 @@ def withdrawal_of(recipe: str, rollbacks: Iterable[Rollback]) -> tuple[Withdrawn
             if withdrawn.recipe == recipe:
                 return withdrawn, rollback
     return None
+
+
+def withdrawn_recipes(rollbacks: Iterable[Rollback]) -> frozenset[str]:
+    """Returns the recipes that were taken back and not restored since.
+
+    Args:
+        rollbacks: all rollbacks at the destination, newest first.
+    """
+    rollbacks = list(rollbacks)
+    named = {each.recipe for rollback in rollbacks for each in rollback.withdrawn}
+    return frozenset(recipe for recipe in named if withdrawal_of(recipe, rollbacks))
 
 
 def previous_version(

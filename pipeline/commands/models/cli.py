@@ -136,6 +136,7 @@ def pin(version: int, reason: str, by: str | None, places: Sequence[Place], as_j
 @_as_json
 def unpin(version: int, places: Sequence[Place], as_json: bool) -> None:
     """Let VERSION be deleted like others."""
+    from components.contracts.rollbacks import when
     from pipeline.commands.models.pins import unpin_version
 
     place = one_place(places, (version,), changes=True)
@@ -144,8 +145,8 @@ def unpin(version: int, places: Sequence[Place], as_json: bool) -> None:
         as_json,
         removed.to_dict,
         lambda: [
-            f"Unpinned version {version} in {place.location}, pinned at {removed.at} by "
-            f"{removed.by}: {removed.reason}"
+            f"Unpinned version {version} in {place.location}, pinned "
+            f"{when(removed.at)} by {removed.by}: {removed.reason}"
         ],
     )
 

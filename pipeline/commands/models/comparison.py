@@ -72,7 +72,7 @@ def describe_comparison(first: Model, second: Model) -> Iterator[str]:
         for genre in genres
         for name, before, after in _of_genre(first, second, genre)
     ]
-    rows = [*_overall(first, second), *named]
+    rows = [row for row in (*_overall(first, second), *named) if row[1:] != (None, None)]
     width = max(_LEAST_WIDTH, *(cell_len(row[0]) + 2 for row in rows))
     yield f"{'version':<{width}}{first.version:>15}{second.version:>15}{'change':>12}"
     yield f"{'state':<{width}}{first.state:>15}{second.state:>15}"

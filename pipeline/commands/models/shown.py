@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from components.contracts.genre_names import listing
 from components.contracts.metrics import COMPARED_PER_GENRE, METRICS, RUN_COLUMNS
-from components.contracts.rollbacks import Rollback
+from components.contracts.rollbacks import Rollback, when
 from pipeline.commands.models.retention import PrunedModels
 from pipeline.commands.models.versions import Model, Models
 
@@ -29,7 +29,7 @@ def describe_models(found: Models, pipeline: str) -> Iterator[str]:
         return
     yield f"{title}{found.destination}"
     headers = "".join(f"{name:>15}" for name in _COLUMNS)
-    yield f"{'version':<15}{'pushed':<16}{headers}{'size':>11}  recipe"
+    yield f"{'version':<15}{'pushed (UTC)':<16}{headers}{'size':>11}  recipe"
     for model in found.models:
         yield _row(model)
         genres = f"; {listing(model.genres)}" if model.genres else ""
@@ -44,7 +44,7 @@ def describe_model(model: Model, rollbacks: Sequence[Rollback]) -> Iterator[str]
     yield f"version {model.version}: {_state(model)}"
     yield from (f"  {line}" for line in _circumstances(model))
     yield f"  in       {model.location}"
-    yield f"  pushed   {_local(model.pushed) or 'unknown'}"
+    yield f"  pushed   {f'{_minute(model.pushed)} UTC' if model.pushed else 'unknown'}"
     yield f"  recipe   {model.recipe or 'unknown'}"
     if model.description:
         described = model.description
@@ -118,7 +118,7 @@ def _row(model: Model) -> str:
         f"{METRICS[name].text(metrics[name]) if name in metrics else '-':>15}" for name in _COLUMNS
     )
     return (
-        f"{model.version:<13}  {_local(model.pushed):<16}{cells}{_size(model.bytes):>11}  "
+        f"{model.version:<13}  {_minute(model.pushed):<16}{cells}{_size(model.bytes):>11}  "
         f"{model.recipe[:_RECIPE_DIGITS]}"
     ).rstrip()
 
@@ -133,9 +133,9 @@ def _circumstances(model: Model) -> Iterator[str]:
     if model.restored:
         yield f"restored from {model.restored.restored} {model.restored.sentence()}"
     if model.withdrawn:
-        yield f"withdrawn {model.withdrawn.sentence()}"
+        yield f"taken back {model.withdrawn.sentence()}"
     if model.pin:
-        yield f"pinned at {model.pin.at} by {model.pin.by}: {model.pin.reason}"
+        yield f"pinned {when(model.pin.at)} by {model.pin.by}: {model.pin.reason}"
 
 
 def _genres(model: Model) -> Iterator[str]:
@@ -144,18 +144,18 @@ def _genres(model: Model) -> Iterator[str]:
     genres = model.description.genres
     width = max(_LEAST_WIDTH, *(cell_len(genre) + 2 for genre in genres))
     columns = COMPARED_PER_GENRE
-    yield f"{'genre':<{width}}{'threshold':>11}" + "".join(f"{name:>19}" for name in columns)
+    yield f"{'genre':<{width}}{'threshold':>10}" + "".join(f"{name:>18}" for name in columns)
     for genre, threshold in zip(genres, model.description.thresholds, strict=True):
         yield (
             set_cell_size(genre, width)
-            + f"{threshold:>11.2f}"
+            + f"{threshold:>10.2f}"
             + _cells(model.metrics(genre), columns)
         )
 
 
 def _cells(values: Mapping[str, float], columns: Sequence[str]) -> str:
     return "".join(
-        f"{METRICS[name].text(values[name]) if name in values else '-':>19}" for name in columns
+        f"{METRICS[name].text(values[name]) if name in values else '-':>18}" for name in columns
     )
 
 
@@ -170,8 +170,8 @@ def _named(rollback: Rollback) -> set[int]:
     return {rollback.version, rollback.restored, *withdrawn}
 
 
-def _local(moment: datetime.datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""
+def _minute(moment: datetime.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"
 
 
 def _size(count: int) -> str:
