@@ -160,7 +160,8 @@ def _cells(values: Mapping[str, float], columns: Sequence[str]) -> str:
 
 
 def _rollback(rollback: Rollback) -> Iterator[str]:
-    yield f"version {rollback.version} restored {rollback.restored} {rollback.sentence()}"
+    yield f"version {rollback.version} restored {rollback.restored}"
+    yield f"  {rollback.sentence()}"
     if rollback.withdrawn:
         yield f"  withdrawn: {listing(str(each.version) for each in rollback.withdrawn)}"
 

@@ -144,9 +144,10 @@ class Models:
         """
         found = next((model for model in self.models if model.is_served), None)
         if found is None:
+            received = f"{len(self.models)} damaged" if self.models else "none"
             raise DeploymentError(
-                f"Expected a whole pushed model at {self.destination}. Received: "
-                f"{len(self.models) or 'no'} damaged. Run the pipeline with: covers run"
+                f"Expected a whole pushed model at {self.destination}. Received: {received}. Run "
+                "the pipeline with: covers run"
             )
         return found
 

@@ -13,7 +13,6 @@ import pytest
 
 from components.contracts.pushed_models import (
     PushedVersion,
-    all_versions,
     find_baseline,
     newest_version,
     push_model,
@@ -263,9 +262,3 @@ def test_the_command_says_what_it_did(push: Push, destination: str, covers: Cove
 def _remove(location: str) -> None:
     file_system, path = fsspec.core.url_to_fs(location)
     file_system.rm_file(path)
-
-
-def test_versions_are_whole_after_all_this(push: Push, destination: str) -> None:
-    push("a"), push("b")
-    _roll_back(destination)
-    assert all(isinstance(version, PushedVersion) for version in all_versions(destination))
