@@ -32,9 +32,11 @@ from components.support.errors import DeploymentError
 from components.support.file_systems import is_url, open_file_system, store_errors
 from components.support.texts import shortened
 
+CLAIM_FILE = "assets.extra/claim"
+
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
 _ATTEMPTS = 100
-CLAIM_FILE = "assets.extra/claim"
+_PARTIAL = ".partial"
 _NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
 
 _logger = logging.getLogger(__name__)
@@ -76,7 +78,8 @@ class DamagedVersion:
         """Returns the error for a user who needs this version."""
         return DeploymentError(
             f"Expected the pushed model in {self.location} as it was pushed. Received: "
-            f"{self.damage}. Restore the folder, or delete it and run again."
+            f"{self.damage}. Restore the folder, delete it and run again, or serve the model "
+            "before with: covers rollback"
         )
 
 
@@ -228,24 +231,47 @@ def push_model(
     )
 
 
+def unfinished_pushes(folder: Path) -> list[Path]:
+    """Lists what killed pushes left in a local push destination, but not what is being written."""
+    return sorted(path for path in folder.glob(f"*{_PARTIAL}") if not _is_being_written(path))
+
+
+def _is_being_written(partial: Path) -> bool:
+    try:
+        descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _copy_in_one_step(model: Path, location: str, check: Callable[[str], None]) -> bool:
     """Returns whether the location was free."""
     target = Path(location)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
     try:
-        shutil.copytree(model, partial)
-        sync_tree(partial)
-        with _one_at_a_time(target.parent):
-            if target.exists():  # an empty folder would be replaced
-                return False
-            check(location)
-            try:
-                partial.rename(target)
-            except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+        partial.mkdir()
+        with _locked(partial):  # against whoever removes what is left over
+            shutil.copytree(model, partial, dirs_exist_ok=True)
+            sync_tree(partial)
+            with _locked(target.parent):  # one version at a time appears
+                if target.exists():  # an empty folder would be replaced
                     return False
-                raise
+                check(location)
+                try:
+                    partial.rename(target)
+                except OSError as error:
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        return False
+                    raise
         sync_folder(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -253,8 +279,8 @@ def _copy_in_one_step(model: Path, location: str, check: Callable[[str], None]) 
 
 
 @contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Lets one process at a time make a version appear, where the file system has locks."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time into the block, where the file system has locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):

@@ -71,7 +71,8 @@ class PusherExecutor(BaseExecutor):
             ModelNotBlessed: a rollback took the model back.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[nodes.PUSHED_MODEL])
-        target = target_of(input_dict, exec_properties["push_destination"])
+        destination = exec_properties["push_destination"]
+        target = target_of(input_dict, destination)
         if target is None:
             pushed_model.set_int_custom_property(nodes.PUSHED, 0)
             return
@@ -79,8 +80,12 @@ class PusherExecutor(BaseExecutor):
             path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[nodes.MODEL]))
         )
         description = read_model_description(model)
+
+        def check(location: str) -> None:
+            refuse_withdrawn(description.recipe, destination)
+
         if not target.exists:
-            refuse_withdrawn(description.recipe, exec_properties["push_destination"])
+            check(target.location)
         # TFX keeps a copy of what was pushed as the artifact.
         complete = Path(pushed_model.uri)
         shutil.copytree(model, complete, dirs_exist_ok=True)
@@ -91,7 +96,7 @@ class PusherExecutor(BaseExecutor):
         else:
             # The driver, where there is one, has made a location part of the cache key.
             location = exec_properties.get(TARGET) or target.location
-            version = push_model(complete, exec_properties["push_destination"], location)
+            version = push_model(complete, destination, location, check=check)
             _logger.info("Pushed to %s.", version.location)
         pushed_model.set_int_custom_property(nodes.PUSHED, 1)
         pushed_model.set_string_custom_property(nodes.PUSHED_DESTINATION, version.location)

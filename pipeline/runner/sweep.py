@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.contracts.pushed_models import unfinished_pushes
 from pipeline.runner.lock import temporary_left_over
 from pipeline.runner.workspace import Workspace, below_root, samples, workspaces
 
@@ -65,7 +66,7 @@ def unfinished_files(root: Path) -> list[Path]:
 
     found = [*temporary_left_over(root), *half_written_samples(samples(root))]
     for workspace in workspaces(root):
-        found += workspace.push_destination.glob(_PARTIAL)
+        found += unfinished_pushes(workspace.push_destination)
         found += left_over(workspace.push_destination)
         found += workspace.features.glob(_PARTIAL)
         found += workspace.checkpoints.glob(f"*/{_PARTIAL}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from components.contracts.genre_names import listing
 from components.contracts.metrics import COMPARED, COMPARED_PER_GENRE
 from components.support.errors import DeploymentError
+from pipeline.commands.models.shown import MOST_GENRES
 from pipeline.commands.models.versions import Model, Models
 
 Row = tuple[str, float | None, float | None]
@@ -69,7 +70,7 @@ def describe_comparison(first: Model, second: Model) -> Iterator[str]:
     genres = _genres(first, second)
     named = [
         (f"{genre}: {name}", before, after)
-        for genre in genres
+        for genre in genres[:MOST_GENRES]
         for name, before, after in _of_genre(first, second, genre)
     ]
     rows = [row for row in (*_overall(first, second), *named) if row[1:] != (None, None)]
@@ -83,6 +84,8 @@ def describe_comparison(first: Model, second: Model) -> Iterator[str]:
     yield f"{'size, MB':<{width}}{sizes[0]:>15.1f}{sizes[1]:>15.1f}{sizes[1] - sizes[0]:>+12.1f}"
     for title, before, after in rows:
         yield set_cell_size(title, width) + _numbers(before, after)
+    if len(genres) > MOST_GENRES:
+        yield f"and {len(genres) - MOST_GENRES:,} more genres, see --json"
     for model, other in ((first, second), (second, first)):
         only = [genre for genre in model.genres if genre not in other.genres]
         if only:
@@ -122,14 +125,7 @@ def _of_genre(first: Model, second: Model, genre: str) -> Iterator[Row]:
     values = [model.metrics(genre) for model in (first, second)]
     for name in COMPARED_PER_GENRE:
         yield name, values[0].get(name), values[1].get(name)
-    thresholds = [_thresholds(model).get(genre) for model in (first, second)]
-    yield "threshold", thresholds[0], thresholds[1]
-
-
-def _thresholds(model: Model) -> Mapping[str, float]:
-    if model.description is None:
-        return {}
-    return dict(zip(model.description.genres, model.description.thresholds, strict=True))
+    yield "threshold", first.thresholds.get(genre), second.thresholds.get(genre)
 
 
 def _changes(rows: Iterator[Row]) -> dict[str, dict[str, float | None]]:

@@ -83,7 +83,8 @@ def _kept(found: Models, keep: int) -> Iterator[tuple[int, str]]:
         if model.is_served:
             yield model.version, "served"
         elif model.version >= oldest:
-            yield model.version, f"one of the newest {keep}" if not model.damage else "not older"
+            newest = "not older than the newest" if model.damage else "one of the newest"
+            yield model.version, f"{newest} {keep}"
         elif model.version == found.previous:
             yield model.version, "a rollback would restore it"
         elif model.pin:

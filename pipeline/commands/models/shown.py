@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from components.contracts.metrics import COMPARED_PER_GENRE, METRICS, RUN_COLUMN
 from components.contracts.rollbacks import Rollback, when
 from pipeline.commands.models.retention import PrunedModels
 from pipeline.commands.models.versions import Model, Models
+
+MOST_GENRES = 50
+"""How many genres are printed; JSON has them all."""
 
 _MEGABYTE = 1_000_000
 _COLUMNS = RUN_COLUMNS[:2]
@@ -105,11 +109,12 @@ def describe_pruned_models(pruned: PrunedModels) -> Iterator[str]:
         f"{'to be freed' if pruned.dry_run else 'freed'}"
     )
     for model in pruned.deleted:
-        damage = f"  damaged: {model.damage}" if model.damage else ""
-        yield f"  {'delete' if pruned.dry_run else 'deleted'} {_row(model)}{damage}".rstrip()
+        damage = f"; damaged: {model.damage}" if model.damage else ""
+        state = "delete" if pruned.dry_run else "deleted"
+        yield f"  {state:<8}{model.version:<15}{_size(model.bytes)}, {_pushed(model)}{damage}"
     for version, why in pruned.kept.items():
         damage = f"; damaged: {pruned.damaged[version]}" if version in pruned.damaged else ""
-        yield f"  kept {version:<13}  {why}{damage}"
+        yield f"  {'keep' if pruned.dry_run else 'kept':<8}{version:<15}{why}{damage}"
 
 
 def _row(model: Model) -> str:
@@ -145,12 +150,14 @@ def _genres(model: Model) -> Iterator[str]:
     width = max(_LEAST_WIDTH, *(cell_len(genre) + 2 for genre in genres))
     columns = COMPARED_PER_GENRE
     yield f"{'genre':<{width}}{'threshold':>10}" + "".join(f"{name:>18}" for name in columns)
-    for genre, threshold in zip(genres, model.description.thresholds, strict=True):
+    for genre, threshold in itertools.islice(model.thresholds.items(), MOST_GENRES):
         yield (
             set_cell_size(genre, width)
             + f"{threshold:>10.2f}"
             + _cells(model.metrics(genre), columns)
         )
+    if len(genres) > MOST_GENRES:
+        yield f"and {len(genres) - MOST_GENRES:,} more genres, see --json"
 
 
 def _cells(values: Mapping[str, float], columns: Sequence[str]) -> str:
@@ -169,6 +176,10 @@ def _rollback(rollback: Rollback) -> Iterator[str]:
 def _named(rollback: Rollback) -> set[int]:
     withdrawn = (each.version for each in rollback.withdrawn)
     return {rollback.version, rollback.restored, *withdrawn}
+
+
+def _pushed(model: Model) -> str:
+    return f"pushed {_minute(model.pushed)} UTC" if model.pushed else "pushed at an unknown time"
 
 
 def _minute(moment: datetime.datetime | None) -> str:

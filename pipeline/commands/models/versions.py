@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,13 +90,25 @@ class Model:
         }
         return next((name for name, is_true in names.items() if is_true), "kept")
 
+    @functools.cached_property
+    def thresholds(self) -> dict[str, float]:
+        """Genre -> the probability from which it is decided; empty if the version is damaged."""
+        if self.description is None:
+            return {}
+        return dict(zip(self.description.genres, self.description.thresholds, strict=True))
+
     def metrics(self, genre: str | None = None) -> dict[str, float]:
         """Returns the metrics on the test covers from the model card, overall or of a genre."""
-        found: dict[str, float] = {}
+        return self._metrics_by_genre.get(genre, {})
+
+    @functools.cached_property
+    def _metrics_by_genre(self) -> dict[str | None, dict[str, float]]:
+        found: dict[str | None, dict[str, float]] = {}
         try:
             for metric in self.card["quantitative_analysis"]["performance_metrics"]:
-                if metric.get("slice") == genre:
-                    found[str(metric["type"])] = float(metric["value"])
+                value = float(metric["value"])
+                if math.isfinite(value):
+                    found.setdefault(metric.get("slice"), {})[str(metric["type"])] = value
         except UNREADABLE:  # a card that somebody wrote by hand
             return found
         return found
@@ -212,7 +226,11 @@ def _files(location: str) -> dict[str, int]:
 def _card(location: str) -> Mapping[str, Any]:
     content = read_bytes(f"{location}/{MODEL_CARD_FILE}", _LARGEST_CARD)
     try:
-        card = json.loads(content or b"{}")
+        card = json.loads(content or b"{}", parse_constant=_refuse)
     except UNREADABLE:
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
