@@ -1,6 +1,7 @@
 """Removes what killed commands left in a pipeline root.
 
-Nobody else is in the root while it is locked: what looks unfinished then, is left over.
+Nobody else is in the root while it is locked: what looks unfinished then, is left over. But for a
+rollback, which nobody should have to wait for: what it writes is locked.
 """
 
 from __future__ import annotations

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import re
+import shutil
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from components.contracts.pushed_models import push_model
+from components.contracts.pushed_models import push_model, unfinished_pushes
 from components.support.errors import DeploymentError
+from pipeline.commands.models.deletion import finish_deletions
 from pipeline.commands.models.retention import prune_models
 from pipeline.commands.models.rollback import roll_back
 from tests.components.contracts.marked_models import check_marked_model, write_marked_model
@@ -59,6 +64,35 @@ def test_whoever_polls_a_folder_always_sees_a_whole_newest_version(
     assert process.exitcode == 0
     assert len(seen) > 2
     assert not list(serving.glob(".*.partial")) + list(serving.glob(".*.deleted"))
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_whole_versions_and_what_the_next_command_removes(
+    models: Path, tmp_path: Path
+) -> None:
+    serving = tmp_path / "serving"
+    for pusher in range(FIRST):
+        push_model(models / str(pusher), str(serving))
+    moments = random.Random(0)
+    killed = 0
+    for _ in range(20):
+        process = multiprocessing.get_context("fork").Process(
+            target=_go_back_and_forth, args=(models, str(serving), ROUNDS)
+        )
+        process.start()
+        time.sleep(moments.uniform(0.01, 0.3))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        versions = list(serving.glob("[0-9]*"))
+        assert versions
+        for version in versions:
+            check_marked_model(version)
+    assert killed
+    finish_deletions(str(serving))
+    for partial in unfinished_pushes(serving):
+        shutil.rmtree(partial)
+    assert {path.name for path in serving.iterdir() if path.name.startswith(".")} <= {".rollbacks"}
 
 
 @pytest.mark.slow
