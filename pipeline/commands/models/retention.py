@@ -67,7 +67,11 @@ def prune_models(destination: str, keep: int, *, dry_run: bool = False) -> Prune
     kept = dict(_kept(found, keep))
     deleted = [model for model in found.models if model.version not in kept]
     if not dry_run:
-        deleted = [model for model in reversed(deleted) if _delete(destination, model)][::-1]
+        oldest_first = deleted[::-1]
+        deleted = [model for model in oldest_first if _delete(destination, model)][::-1]
+        kept |= {
+            model.version: "pinned meanwhile" for model in oldest_first if model not in deleted
+        }
     damaged = {
         model.version: model.damage
         for model in found.models

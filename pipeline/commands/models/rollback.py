@@ -77,12 +77,15 @@ def roll_back(destination: str, version: int | None, *, by: str, reason: str) ->
                 "back. See what is served with `covers models list`, then decide again."
             )
 
-    with tempfile.TemporaryDirectory(prefix="covers-") as scratch:
+    with (
+        local_copy(restored.location) as files,
+        tempfile.TemporaryDirectory(prefix="covers-") as scratch,
+    ):
+        check_files(files, restored.description.files)
         model = Path(scratch) / "model"
-        with local_copy(restored.location) as files:
-            check_files(files, restored.description.files)
-            shutil.copytree(files, model)
-        for name in (ROLLBACK_FILE, CLAIM_FILE):  # of the version that is restored
+        # Links take no room: the push copies what they lead to.
+        shutil.copytree(files.resolve(), model, copy_function=_link)
+        for name in (ROLLBACK_FILE, CLAIM_FILE):  # those of the restored version stay there
             (model / name).unlink(missing_ok=True)
         write_rollback(model, rollback)
         push_model(model, destination, location, check=check)
@@ -101,6 +104,10 @@ def whoever_runs_this() -> str:
     except (KeyError, OSError, ImportError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def _link(source: str, link: str) -> None:
+    Path(link).symlink_to(source)
 
 
 def _chosen(

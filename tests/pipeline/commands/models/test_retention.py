@@ -101,7 +101,9 @@ def test_a_version_that_is_pinned_meanwhile_is_kept(
         return found
 
     monkeypatch.setattr(retention, "read_models", and_then_pin)
-    assert prune_models(destination, 1).deleted == ()
+    pruned = prune_models(destination, 1)
+    assert pruned.deleted == ()
+    assert pruned.kept[first] == "pinned meanwhile"
     assert first in version_numbers(destination)
 
 

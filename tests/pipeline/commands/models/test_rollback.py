@@ -230,6 +230,22 @@ def test_nothing_else_is_written_to_the_folder(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_version_that_is_restored_stays_as_it_is(tmp_path: Path) -> None:
+    """Also its own record, if a rollback published it; and the new one holds files, not links."""
+    serving = tmp_path / "serving"
+    for recipe in ("a", "b"):
+        write_model(tmp_path / recipe, recipe)
+        push_model(tmp_path / recipe, str(serving))
+    restored = serving / str(_roll_back(str(serving)))
+    push_model(tmp_path / "b", str(serving))
+    before = {path: path.read_bytes() for path in restored.rglob("*") if path.is_file()}
+    new = serving / str(_roll_back(str(serving), int(restored.name)))
+    assert {path: path.read_bytes() for path in restored.rglob("*") if path.is_file()} == before
+    assert len(list(new.rglob("*"))) == len(list(restored.rglob("*")))
+    assert not [path for path in new.rglob("*") if path.is_symlink()]
+    assert (new / ROLLBACK_FILE).read_bytes() != (restored / ROLLBACK_FILE).read_bytes()
+
+
 def test_a_record_that_cannot_be_read_is_named(push: Push, destination: str) -> None:
     push("a"), push("b")
     new = _roll_back(destination)
