@@ -13,6 +13,7 @@ from components.support.errors import CoversError
 from components.support.home import ensure_home
 from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
+from pipeline.commands.models.cli import models, rollback
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
@@ -279,8 +280,8 @@ def runs(config: str | None, pipeline_root: Path, as_json: bool) -> None:
 def prune(keep: int, pipeline_root: Path, dry_run: bool, as_json: bool) -> None:
     """Remove the artifacts, logs, reports and samples that only older runs need.
 
-    Pushed models are kept, and so is everything that the newest runs took from the cache. `covers
-    runs` still lists the runs that were pruned.
+    Pushed models are kept, which `covers models prune` removes, and so is everything that the
+    newest runs took from the cache. `covers runs` still lists the runs that were pruned.
     """
     from pipeline.commands.prune import describe_pruned
     from pipeline.commands.prune import prune as prune_root
@@ -311,5 +312,5 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
         say(line)
 
 
-for command in (compile_command, submit, upload, schedule):
+for command in (models, rollback, compile_command, submit, upload, schedule):
     main.add_command(command)

@@ -34,6 +34,8 @@ class Outcome(str, enum.Enum):
             return cls.INTERRUPTED
         if isinstance(error, DataError):
             return cls.DATA_STOPPED
+        if isinstance(error, ModelNotBlessed):
+            return cls.NOT_BLESSED
         return cls.MISCONFIGURED if isinstance(error, ConfigError) else cls.FAILED
 
 

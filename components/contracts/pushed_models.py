@@ -5,16 +5,19 @@ A local folder or a URL of an object store; see `components.support.file_systems
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import fcntl
 import logging
+import os
 import posixpath
 import secrets
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,11 @@ from components.support.errors import DeploymentError
 from components.support.file_systems import is_url, open_file_system, store_errors
 from components.support.texts import shortened
 
+CLAIM_FILE = "assets.extra/claim"
+
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads the names of folders as int64
 _ATTEMPTS = 100
-_CLAIM_FILE = "assets.extra/claim"
+_PARTIAL = ".partial"
 _NO_CONDITIONS = ("NotImplemented", "not implemented")  # of stores that know no If-None-Match
 
 _logger = logging.getLogger(__name__)
@@ -64,11 +69,17 @@ class DamagedVersion:
     damage: str
     recipe: str
 
+    @property
+    def version(self) -> int:
+        """The version number, which is the folder's name."""
+        return int(posixpath.basename(self.location))
+
     def error(self) -> DeploymentError:
         """Returns the error for a user who needs this version."""
         return DeploymentError(
             f"Expected the pushed model in {self.location} as it was pushed. Received: "
-            f"{self.damage}. Restore the folder, or delete it and run again."
+            f"{self.damage}. Restore the folder, delete it and run again, or serve the model "
+            "before with: covers rollback"
         )
 
 
@@ -83,9 +94,7 @@ def all_versions(destination: Path | str) -> Iterator[PushedVersion | DamagedVer
         DeploymentError: the destination cannot be read.
     """
     file_system, root = open_file_system(str(destination))
-    with store_errors(str(destination)):
-        versions = _version_numbers(file_system, root)
-    for number in sorted(versions, reverse=True):
+    for number in sorted(version_numbers(str(destination)), reverse=True):
         location = f"{str(destination).rstrip('/')}/{number}"
         with store_errors(location):
             version = _examine(file_system, f"{root}/{number}", location)
@@ -114,30 +123,36 @@ def newest_version(destination: Path | str) -> PushedVersion | None:
 
 
 def find_baseline(
-    destination: Path | str, *, recipe: str, genres: tuple[str, ...]
+    destination: Path | str,
+    *,
+    recipe: str,
+    genres: tuple[str, ...],
+    withdrawn: Collection[str] = (),
 ) -> PushedVersion | None:
     """Returns the newest pushed version to compare a candidate with, or None.
 
     A version of the candidate's own recipe (same data, schema, code and options) is not a
     baseline: a model is not compared with itself. Nor is one for other genres: its metrics mean
-    something else.
+    something else. Nor is one that was taken back.
 
     Args:
         destination: the push destination.
         recipe: the candidate's recipe.
         genres: the candidate's genres, in order.
+        withdrawn: the recipes that were taken back, see `components.contracts.rollbacks`.
 
     Raises:
         DeploymentError: the destination cannot be read, or a version that may be the one to
             compare with is damaged.
     """
+    passed_over = {recipe, *withdrawn}
     for version in all_versions(destination):
         if isinstance(version, DamagedVersion):
-            if version.recipe != recipe:
+            if version.recipe not in passed_over:
                 raise version.error()
             continue
         description = version.description
-        if description.recipe != recipe and tuple(description.genres) == genres:
+        if description.recipe not in passed_over and tuple(description.genres) == genres:
             return version
     return None
 
@@ -161,16 +176,32 @@ def next_location(destination: str) -> str:
     Raises:
         DeploymentError: the destination cannot be read.
     """
-    file_system, root = open_file_system(destination)
-    with store_errors(destination):
-        newest = max(_version_numbers(file_system, root), default=0)
+    newest = max(version_numbers(destination), default=0)
     now = time.time_ns() // 1_000_000
     if newest >= now:  # from a clock that is ahead of this one
         now = newest + 1 + secrets.randbelow(1000)
     return f"{destination.rstrip('/')}/{now}"
 
 
-def push_model(model: Path, destination: str, location: str | None = None) -> PushedVersion:
+def version_numbers(destination: str) -> set[int]:
+    """Returns the numbers of all versions, also of those that are still being uploaded.
+
+    Raises:
+        ConfigError: no installed package can open the destination.
+        DeploymentError: the destination cannot be read.
+    """
+    file_system, root = open_file_system(destination)
+    with store_errors(destination):
+        return set(_version_numbers(file_system, root))
+
+
+def push_model(
+    model: Path,
+    destination: str,
+    location: str | None = None,
+    *,
+    check: Callable[[str], None] = lambda location: None,
+) -> PushedVersion:
     """Copies a SavedModel to the destination as a new version.
 
     Nobody watching the destination ever sees an incomplete model: a local version appears in one
@@ -181,6 +212,8 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
         model: the folder to copy.
         destination: a folder or URL of pushed versions.
         location: where in the destination, from `next_location`; None asks for the next.
+        check: is called with the location at the last moment before the version appears; if it
+            raises, nothing appears. No other version appears meanwhile in a local folder.
 
     Raises:
         DeploymentError: the destination cannot be written.
@@ -189,7 +222,7 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     with store_errors(destination):
         for _ in range(_ATTEMPTS):
             location = location or next_location(destination)
-            if push(model, location):
+            if push(model, location, check):
                 return PushedVersion(location, read_model_description(model))
             location = None
     raise DeploymentError(
@@ -198,29 +231,66 @@ def push_model(model: Path, destination: str, location: str | None = None) -> Pu
     )
 
 
-def _copy_in_one_step(model: Path, location: str) -> bool:
+def unfinished_pushes(folder: Path) -> list[Path]:
+    """Lists what killed pushes left in a local push destination, but not what is being written."""
+    return sorted(path for path in folder.glob(f"*{_PARTIAL}") if not _is_being_written(path))
+
+
+def _is_being_written(partial: Path) -> bool:
+    try:
+        descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _copy_in_one_step(model: Path, location: str, check: Callable[[str], None]) -> bool:
     """Returns whether the location was free."""
     target = Path(location)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
     try:
-        shutil.copytree(model, partial)
-        sync_tree(partial)
-        if target.exists():  # an empty folder would be replaced
-            return False
-        try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                return False
-            raise
+        partial.mkdir()
+        with _locked(partial):  # against whoever removes what is left over
+            shutil.copytree(model, partial, dirs_exist_ok=True)
+            sync_tree(partial)
+            with _locked(target.parent):  # one version at a time appears
+                if target.exists():  # an empty folder would be replaced
+                    return False
+                check(location)
+                try:
+                    partial.rename(target)
+                except OSError as error:
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        return False
+                    raise
         sync_folder(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
 
 
-def _upload(model: Path, location: str) -> bool:
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time into the block, where the file system has locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _upload(model: Path, location: str, check: Callable[[str], None]) -> bool:
     """Returns whether the location was free."""
     file_system, target = open_file_system(location)
     if file_system.exists(target) or not _claim(file_system, target):
@@ -228,6 +298,12 @@ def _upload(model: Path, location: str) -> bool:
     files = [path for path in model.rglob("*") if path.is_file()]
     # The graph is what a server looks for.
     for file in sorted(files, key=lambda path: path.name == SAVED_MODEL_FILE):
+        if file.name == SAVED_MODEL_FILE:
+            try:
+                check(location)
+            except Exception:
+                file_system.rm(target, recursive=True)
+                raise
         file_system.put_file(str(file), f"{target}/{file.relative_to(model).as_posix()}")
     return True
 
@@ -235,7 +311,7 @@ def _upload(model: Path, location: str) -> bool:
 def _claim(file_system: Any, target: str) -> bool:
     """Writes an object that only one of several writers can write; it stays."""
     try:
-        file_system.pipe_file(f"{target}/{_CLAIM_FILE}", b"", mode="create")
+        file_system.pipe_file(f"{target}/{CLAIM_FILE}", b"", mode="create")
     except FileExistsError:
         return False
     except OSError as error:

@@ -27,6 +27,7 @@ from components.contracts.evaluation_record import read_evaluation
 from components.contracts.model_card import make_model_card, write_model_card
 from components.contracts.pushed_models import PushedVersion, push_model
 from components.contracts.quarantine import read_summary
+from components.contracts.rollbacks import refuse_withdrawn
 from components.contracts.signatures import read_model_description
 from components.pusher.driver import TARGET, PusherDriver
 from components.pusher.target import target_of
@@ -53,7 +54,10 @@ class PusherSpec(ComponentSpec):
 
 
 class PusherExecutor(BaseExecutor):
-    """Makes a blessed model the newest version at the destination, unless it is already."""
+    """Makes a blessed model the newest version at the destination, unless it is already.
+
+    A model that a rollback took back is refused.
+    """
 
     def Do(
         self,
@@ -65,26 +69,35 @@ class PusherExecutor(BaseExecutor):
 
         Raises:
             DeploymentError: the destination cannot be read or written.
+            ModelNotBlessed: a rollback took the model back.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[nodes.PUSHED_MODEL])
-        target = target_of(input_dict, exec_properties["push_destination"])
+        destination = exec_properties["push_destination"]
+        target = target_of(input_dict, destination)
         if target is None:
             pushed_model.set_int_custom_property(nodes.PUSHED, 0)
             return
         model = Path(
             path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[nodes.MODEL]))
         )
+        description = read_model_description(model)
+
+        def check(location: str) -> None:
+            refuse_withdrawn(description.recipe, destination)
+
+        if not target.exists:
+            check(target.location)
         # TFX keeps a copy of what was pushed as the artifact.
         complete = Path(pushed_model.uri)
         shutil.copytree(model, complete, dirs_exist_ok=True)
         write_model_card(complete, _card(model, input_dict))
         if target.exists:
-            version = PushedVersion(target.location, read_model_description(model))
+            version = PushedVersion(target.location, description)
             _logger.info("The newest version, %s, has the same recipe.", version.location)
         else:
             # The driver, where there is one, has made a location part of the cache key.
             location = exec_properties.get(TARGET) or target.location
-            version = push_model(complete, exec_properties["push_destination"], location)
+            version = push_model(complete, destination, location, check=check)
             _logger.info("Pushed to %s.", version.location)
         pushed_model.set_int_custom_property(nodes.PUSHED, 1)
         pushed_model.set_string_custom_property(nodes.PUSHED_DESTINATION, version.location)

@@ -54,7 +54,7 @@ class RunFacts:
         config: the pipeline's configuration, ready for JSON.
         decision: what the gate that stopped the run decided, or passed with warnings; None if
             no gate on the data decided.
-        error: any other reason why the run ended early; an empty string if it did not.
+        error: any other reason why the run ended without a pushed model, or an empty string.
         stages: node -> state; empty if not known.
         pushed_to: where the pushed version is, or None.
         baseline_version: the version compared with, or None.

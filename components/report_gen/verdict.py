@@ -33,9 +33,9 @@ def describe_verdict(
         serving: what InfraValidator decided, if it did.
 
     Returns:
-        `outcome`; `headline`; `summary`, one or two sentences; `problems`, each a `Refusal`,
-        of a run that ended early or of a model that cannot be served; `failures` and `warnings`,
-        checks of the gate; `data_warnings`, sentences of the gate on the data; `next_steps`,
+        `outcome`; `headline`; `summary`, one or two sentences; `problems`, each a `Refusal`, of a
+        run that ended early or of a model that was refused after its evaluation; `failures` and
+        `warnings`, checks of the gate; `data_warnings`, sentences of the gate on the data; `next_steps`,
         sentences; `compared_with`, the pushed version or None; `passed_over`, why newer versions
         are not compared with.
     """
@@ -64,6 +64,11 @@ def _summary(facts: RunFacts, evaluation: Evaluation | None, serving: Decision |
             f"({serving.gate}), which loads and asks it as servers do, refused it. "
             "Previously pushed models are unchanged. " + _compared(facts, evaluation)
         )
+    if facts.outcome == "not_blessed" and facts.error:
+        return (
+            "The model was trained and evaluated, and then refused. Previously pushed models are "
+            "unchanged. " + _compared(facts, evaluation)
+        )
     if facts.outcome == "not_blessed" and evaluation:
         failures = len(evaluation.failures)
         held = len(evaluation.checks) - failures
@@ -87,7 +92,7 @@ def _compared(facts: RunFacts, evaluation: Evaluation | None) -> str:
 
 
 def _problems(facts: RunFacts, serving: Decision | None) -> list[dict[str, Any]]:
-    if facts.outcome in _ENDED_EARLY:
+    if facts.error or facts.outcome in _ENDED_EARLY:
         refusals = facts.decision.refusals if facts.decision else ()
         refusals = refusals or (Refusal(where="the run", what=facts.error),)
     else:
@@ -112,6 +117,8 @@ def _next_steps(
             "The limits are in infra_validator of the configuration. Change them only if they ask "
             "for the wrong thing.",
         ]
+    if facts.outcome == "not_blessed" and facts.error:
+        return ["The problem above says what to do."]
     if facts.outcome == "not_blessed" and evaluation:
         genres = sorted({check.genre for check in evaluation.failures if check.genre})
         steps = []

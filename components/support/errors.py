@@ -29,7 +29,7 @@ class DataError(CoversError):
 
 
 class ModelNotBlessed(CoversError):
-    """The model was trained and evaluated, but a threshold or the serving check refused it."""
+    """A threshold, the serving check or a rollback refuses a model that was trained."""
 
     exit_code = 4
 

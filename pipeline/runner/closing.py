@@ -94,8 +94,9 @@ def describe_result(result: RunResult) -> Iterator[Line]:
         yield from _first_lines(warnings, "yellow")
     if result.outcome is Outcome.NOT_BLESSED:
         yield from _compared(result.evaluation)
-        where = "limits are in infra_validator" if _is_unservable(result) else _THRESHOLDS
-        yield f"  The {where} of the configuration.", None
+        if not result.error:
+            where = "limits are in infra_validator" if _is_unservable(result) else _THRESHOLDS
+            yield f"  The {where} of the configuration.", None
     for fault in result.faults:
         yield f"  After that: {fault}", "red"
     if result.report:

@@ -24,7 +24,7 @@ from components.contracts.outcome import Outcome
 from components.contracts.pushed_models import check_destination
 from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
-from components.support.errors import ConfigError, CoversError
+from components.support.errors import ConfigError, CoversError, ModelNotBlessed
 from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
 from components.support.texts import shortened
@@ -283,9 +283,12 @@ class _Run:
         ingest = dataclasses.asdict(summary) if summary else None
         result = dataclasses.replace(bare, ingest=ingest)
         pushed = history.outputs(self._run_id, nodes.PUSHER)
-        if not pushed:
+        is_refused = isinstance(error, ModelNotBlessed)  # by Pusher
+        if not pushed and not is_refused:
             return result
         uri = history.outputs(self._run_id, nodes.EVALUATOR)[nodes.EVALUATION].uri
+        if is_refused:
+            return dataclasses.replace(result, evaluation=read_evaluation(uri).to_dict())
         pushed_model = _pushed_model(pushed[nodes.PUSHED_MODEL])
         return dataclasses.replace(
             result,

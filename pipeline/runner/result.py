@@ -23,7 +23,7 @@ class RunResult:
         seconds: wall time.
         log_file: what the libraries logged.
         decision: what the last gate decided; None if the run did not reach one.
-        error: any other reason why the run ended early; empty if there is none.
+        error: any other reason why the run ended without a pushed model; empty if there is none.
         faults: what failed after the verdict, such as the report; it does not change the outcome.
         ingest: the row counts, or None if ingest did not finish.
         evaluation: metrics overall, by genre and by slice, or None if there are none.

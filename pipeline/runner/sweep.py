@@ -1,6 +1,7 @@
 """Removes what killed commands left in a pipeline root.
 
-Nobody else is in the root while it is locked: what looks unfinished then, is left over.
+Nobody else is in the root while it is locked: what looks unfinished then, is left over. But for a
+rollback, which nobody should have to wait for: what it writes is locked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.contracts.pushed_models import unfinished_pushes
 from pipeline.runner.lock import temporary_left_over
 from pipeline.runner.workspace import Workspace, below_root, samples, workspaces
 
@@ -60,11 +62,13 @@ def sweep(location: MetadataLocation, say: Callable[[str], None]) -> int:
 
 def unfinished_files(root: Path) -> list[Path]:
     """Lists what ML Metadata knows nothing of: files and folders that were never finished."""
+    from pipeline.commands.models.deletion import left_over
     from pipeline.commands.sample import half_written_samples
 
     found = [*temporary_left_over(root), *half_written_samples(samples(root))]
     for workspace in workspaces(root):
-        found += workspace.push_destination.glob(_PARTIAL)
+        found += unfinished_pushes(workspace.push_destination)
+        found += left_over(workspace.push_destination)
         found += workspace.features.glob(_PARTIAL)
         found += workspace.checkpoints.glob(f"*/{_PARTIAL}")
     return found

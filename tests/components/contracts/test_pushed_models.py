@@ -15,6 +15,7 @@ from components.contracts.pushed_models import (
     next_location,
     push_model,
     pushed_versions,
+    unfinished_pushes,
 )
 from components.contracts.saved_models import file_digests
 from components.contracts.signatures import (
@@ -128,6 +129,34 @@ def test_a_version_of_another_run_is_not_overwritten(tmp_path: Path) -> None:
     second = push_model(tmp_path / "model" / "1", destination, location)
     assert second.version > first.version
     assert list(pushed_versions(destination)) == [second, first]
+
+
+def test_only_what_nobody_writes_any_more_is_left_over(tmp_path: Path) -> None:
+    """A rollback publishes a version while a run may begin, which removes what is left over."""
+    _push(tmp_path / "model", 1, "mine")
+    serving = tmp_path / "serving"
+    killed = serving / ".7.abc.partial"
+    killed.mkdir(parents=True)
+    seen = []
+
+    def look(location: str) -> None:
+        assert len(list(serving.glob(".*.partial"))) == 2
+        seen.append(unfinished_pushes(serving))
+
+    push_model(tmp_path / "model" / "1", str(serving), check=look)
+    assert seen == [[killed]]
+
+
+def test_what_a_check_refuses_does_not_appear(tmp_path: Path) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    serving = tmp_path / "serving"
+
+    def refuse(location: str) -> None:
+        raise DeploymentError(location)
+
+    with pytest.raises(DeploymentError, match=str(serving)):
+        push_model(tmp_path / "model" / "1", str(serving), check=refuse)
+    assert list(serving.iterdir()) == []
 
 
 def test_pushers_of_other_processes_get_versions_of_their_own(tmp_path: Path) -> None:

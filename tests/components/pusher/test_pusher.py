@@ -19,6 +19,8 @@ from components.contracts.pushed_models import pushed_versions
 from components.contracts.quarantine import IngestSummary, write_summary
 from components.contracts.signatures import ModelDescription, write_model_description
 from components.pusher.component import Pusher, PusherExecutor
+from components.support.errors import ModelNotBlessed
+from pipeline.commands.models.rollback import roll_back
 from pipeline.runner.history import RunHistory
 from pipeline.runner.launching import compile_for_run, launch
 from pipeline.runner.metadata import MetadataLocation
@@ -164,6 +166,25 @@ def test_changed_code_runs_but_pushes_nothing_twice(run: Run, serving: Path) -> 
     assert _versions(serving) == [location]
 
 
+def test_a_model_that_was_taken_back_is_not_pushed_until_it_is_restored(
+    run: Run, serving: Path
+) -> None:
+    _, first = run("a")
+    _, second = run("b")
+    restored = roll_back(str(serving), None, by="anna", reason="rock got worse")
+    reason = rf"version {Path(second).name} of this recipe was withdrawn .* by anna: rock got worse"
+    for _ in range(2):
+        with pytest.raises(ModelNotBlessed, match=reason):
+            run("b")
+    assert run("b", blessed=0)[1] is None
+    third = f"{serving}/{restored.version}"
+    assert _versions(serving) == [third, second, first]
+    assert run("a") == ("done", third)
+    roll_back(str(serving), int(Path(second).name), by="anna", reason="it was the data")
+    assert run("b")[1] == _versions(serving)[0]
+    assert len(_versions(serving)) == 4
+
+
 def test_without_a_driver_the_executor_finds_the_place_itself(
     tmp_path: Path, serving: Path
 ) -> None:
@@ -199,3 +220,6 @@ def test_without_a_driver_the_executor_finds_the_place_itself(
     first, again, other = push("a"), push("a"), push("b")
     assert first == again != other
     assert _versions(serving) == [other, first]
+    roll_back(str(serving), None, by="anna", reason="worse")
+    with pytest.raises(ModelNotBlessed, match="by anna: worse"):
+        push("b")

@@ -193,6 +193,16 @@ def test_a_run_without_any_artifact_still_has_a_report(tmp_path: Path, outcome: 
     assert report["verdict"]["next_steps"]
 
 
+def test_a_model_that_is_refused_at_the_push_has_its_reason_in_the_verdict(
+    sources: Sources,
+) -> None:
+    facts = RunFacts(pipeline="covers", outcome="not_blessed", error="Version 7 was withdrawn.")
+    report, _ = build.build_report(sources, facts)
+    verdict = report["verdict"]
+    assert [problem["what"] for problem in verdict["problems"]] == ["Version 7 was withdrawn."]
+    assert "threshold" not in verdict["summary"] + " ".join(verdict["next_steps"])
+
+
 def test_a_failed_trainer_leaves_the_data_and_the_history(tmp_path: Path, sources: Sources) -> None:
     facts = RunFacts(pipeline="covers", outcome="failed", error="Unexpected error.")
     report, _ = build.build_report(sources, facts)

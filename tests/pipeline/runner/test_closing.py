@@ -5,6 +5,7 @@ from typing import Any
 from components.contracts.decisions import Decision, Refusal
 from components.contracts.outcome import Outcome
 from components.contracts.quarantine import IngestSummary, Placeholder
+from components.support.errors import ModelNotBlessed
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.result import RunResult
 
@@ -29,6 +30,16 @@ def test_what_was_found_about_labels_is_said_in_the_line_of_ingest() -> None:
     assert "3 pairs of them with different genres (2 merged, 1 kept)" in line
     assert "none.jpg and its copies are 50 rows (50.0%), probably a placeholder" in line
     assert "7 covers without a genre" in line
+
+
+def test_a_model_that_is_refused_at_the_push_is_not_refused_by_thresholds() -> None:
+    error = ModelNotBlessed("Version 7 was withdrawn.")
+    outcome = Outcome.of_error(error)
+    assert (outcome, outcome.exit_code) == (Outcome.NOT_BLESSED, 4)
+    result = RunResult("id", "p", "data", outcome, {}, 1.0, "log", error=str(error))
+    lines = [line for line, _ in describe_result(result)]
+    assert "  Version 7 was withdrawn." in lines
+    assert not [line for line in lines if "evaluation.gate" in line]
 
 
 def test_of_ten_thousand_genres_the_first_are_printed() -> None:
