@@ -16,6 +16,7 @@ from components.support.quiet import third_parties_quiet
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.serving.cli import serve
 from pipeline.terminal import fail, say
 
 _PATH = click.Path(path_type=Path)
@@ -311,5 +312,5 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
         say(line)
 
 
-for command in (compile_command, submit, upload, schedule):
+for command in (compile_command, submit, upload, schedule, serve):
     main.add_command(command)

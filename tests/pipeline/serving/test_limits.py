@@ -1,0 +1,186 @@
+"""Too much, too slow, too early, and what nobody foresaw."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from components.support.errors import DeploymentError
+from pipeline.serving.answers import Answered
+from pipeline.serving.app import create_app
+from pipeline.serving.model import ModelHolder, Outputs, ServedModel
+from pipeline.serving.settings import ServingSettings
+
+Start = Callable[..., TestClient]
+Cover = Callable[..., bytes]
+
+
+def changed(served: ServedModel, ask: Callable[[Sequence[bytes]], Outputs]) -> ModelHolder:
+    return ModelHolder(dataclasses.replace(served, ask=ask))
+
+
+def counted(client: TestClient, name: str, **labels: str) -> float:
+    metrics = client.app.state.engine.metrics  # type: ignore[attr-defined]
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_requests_of_many_clients_are_one_batch(
+    start: Start, served: ServedModel, cover: Cover
+) -> None:
+    asked: list[int] = []
+    free = threading.Event()
+
+    def ask(images: Sequence[bytes]) -> Outputs:
+        asked.append(len(images))
+        free.wait(10)
+        return served.ask(images)
+
+    with start(changed(served, ask), max_batch=8) as client, ThreadPoolExecutor(20) as pool:
+        bodies = [cover(seed) for seed in range(20)]
+        answers = [pool.submit(client.post, "/predict", content=body) for body in bodies]
+        while counted(client, "covers_queue_images") < 20 - (asked[0] if asked else 20):
+            time.sleep(0.01)
+        free.set()
+        found = [each.result().json()["images"][0]["probabilities"] for each in answers]
+        assert counted(client, "covers_images_total", outcome="answered") == 20
+    assert sum(asked) == 20 and max(asked) == 8 and len(asked) <= 4
+    expected, _ = served.ask(bodies)
+    assert [list(each.values()) for each in found] == [
+        pytest.approx(each, abs=1e-6) for each in expected.tolist()
+    ]
+
+
+def test_an_image_on_which_the_model_fails_spoils_no_other(
+    start: Start, served: ServedModel, cover: Cover
+) -> None:
+    bad = cover(1)
+
+    def ask(images: Sequence[bytes]) -> Outputs:
+        if bad in images:
+            raise DeploymentError("Expected a model. Received: /secret/path.")
+        return served.ask(images)
+
+    with start(changed(served, ask)) as client, ThreadPoolExecutor(2) as pool:
+        posts = [pool.submit(client.post, "/predict", content=each) for each in (bad, cover(2))]
+        failed, fine = (each.result() for each in posts)
+        assert (failed.status_code, fine.status_code) == (500, 200)
+        assert "secret" not in failed.text
+        assert client.post("/predict", content=cover(2)).status_code == 200
+
+
+def test_a_full_server_says_so_at_once(start: Start, served: ServedModel, cover: Cover) -> None:
+    free = threading.Event()
+
+    def ask(images: Sequence[bytes]) -> Outputs:
+        free.wait(10)
+        return served.ask(images)
+
+    with start(changed(served, ask), queue=2) as client, ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(client.post, "/predict", content=cover(n)) for n in range(2)]
+        while client.app.state.engine._images < 2:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        refused = client.post("/predict", content=cover(3))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert client.get("/healthz").status_code == 200
+        free.set()
+        assert [each.result().status_code for each in waiting] == [200, 200]
+        assert counted(client, "covers_refusals_total", reason="overloaded") == 1
+        assert client.post("/predict", content=cover(3)).status_code == 200
+
+
+def test_a_slow_answer_is_given_up(start: Start, served: ServedModel, cover: Cover) -> None:
+    free = threading.Event()
+
+    def ask(images: Sequence[bytes]) -> Outputs:
+        free.wait(10)
+        return served.ask(images)
+
+    with start(changed(served, ask), timeout=0.2) as client:
+        assert client.post("/predict", content=cover(1)).status_code == 504
+        free.set()
+        assert client.post("/predict", content=cover(1)).status_code == 200
+        assert client.app.state.engine._images == 0  # type: ignore[attr-defined]
+
+
+def test_large_or_compressed_bodies_are_refused(start: Start, cover: Cover) -> None:
+    with start(max_body=20_000) as client:
+        answer = client.post("/v1/models/covers:predict", content=b"x" * 20_001)
+        assert answer.status_code == 413 and "20,000 bytes" in answer.json()["error"]
+        chunks = (b"x" * 9_000 for _ in range(3))
+        assert client.post("/predict", content=chunks).status_code == 413
+        gzip = {"content-encoding": "gzip"}
+        assert client.post("/predict", content=b"x", headers=gzip).status_code == 415
+        assert client.app.state.engine._bytes == 0  # type: ignore[attr-defined]
+        assert client.post("/predict", content=cover(1)).status_code == 200
+
+
+def test_nothing_is_ready_without_a_model_or_while_stopping(start: Start) -> None:
+    with start(ModelHolder()) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/readyz").status_code == 503
+        refused = client.post("/v1/models/covers:predict", json={})
+        assert refused.status_code == 503 and "Retry-After" in refused.headers
+        assert client.get("/v1/models/covers").status_code == 503
+    with start() as client:
+        assert client.get("/readyz").json() == {"status": "ready", "version": "7"}
+        client.app.state.engine.stopping = True  # type: ignore[attr-defined]
+        assert client.get("/readyz").status_code == 503
+
+
+def test_metrics_have_the_paths_of_routes_only(client: TestClient, cover: Cover) -> None:
+    client.post("/predict", content=cover(1))
+    client.get("/v1/models/x1")
+    client.get("/nowhere/at/all")
+    text = client.get("/metrics").text
+    assert 'covers_requests_total{code="200",path="/predict"}' in text
+    assert 'path="/v1/models/{name}"' in text and 'path="other"' in text
+    assert "nowhere" not in text and "x1" not in text
+
+
+def test_an_unforeseen_error_has_no_traceback(start: Start, served: ServedModel) -> None:
+    class Broken(ModelHolder):
+        @property
+        def model(self) -> ServedModel:
+            raise RuntimeError("secret")
+
+    with start(Broken()) as client:
+        answer = client.post("/predict", content=b"x")
+        assert answer.status_code == 500 and "secret" not in answer.text
+        assert set(answer.json()) == {"error"}
+
+
+def test_a_listener_gets_all_answers_and_harms_none(served: ServedModel, cover: Cover) -> None:
+    heard: list[Answered] = []
+    said: list[str] = []
+
+    def listen(answers: Sequence[Answered]) -> None:
+        heard.extend(answers)
+        raise RuntimeError("no room")
+
+    app = create_app(ServingSettings(), ModelHolder(served), on_answers=listen, say=said.append)
+    webp = cover(2, "WEBP")
+    with TestClient(app) as client:
+        files: Any = [("file", ("a.jpg", cover(1))), ("file", ("b", webp)), ("file", ("c", b"x"))]
+        assert client.post("/predict", files=files).status_code == 200
+    assert [each.version for each in heard] == [7, 7]
+    assert heard[0].image == cover(1) and heard[1].image != webp
+    assert heard[1].facts.converted_from == "WebP"
+    assert heard[0].probabilities.shape == heard[0].decisions.shape == (3,)
+    assert said == ["answers could not be passed on: RuntimeError: no room"]
+
+
+def test_the_description_of_the_api_is_complete(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert "/v1/models/{name}/versions/{version}:predict" in described["paths"]
+    for path in ("/predict", "/v1/models/{name}:predict", "/v2/models/{name}/infer"):
+        assert described["paths"][path]["post"]["requestBody"]["content"]
+    page = client.get("/docs")
+    assert all(path in page.text for path in described["paths"])
+    assert "http://" not in page.text and "https://" not in page.text
