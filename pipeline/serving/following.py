@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from components.contracts.genre_names import listing
 from components.contracts.pushed_models import DamagedVersion, PushedVersion, all_versions
 from components.support.errors import CoversError
 from components.support.file_systems import local_copy
@@ -18,6 +19,7 @@ from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import ModelHolder, ServedModel, load_model
 
 _LONGEST_PAUSE = 300.0
+_MOST_NAMED = 10
 
 Say = Callable[[str], None]
 
@@ -104,7 +106,7 @@ class Follower:
         self._metrics.failed_reloads.inc()
         _, pause = self._pauses.get(number, (0.0, self._poll_seconds))
         self._pauses[number] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
-        if self._holder.failed.get(number) != message:
+        if number not in self._holder.failed:
             current = self._holder.model
             goes_on = f"version {current.version} goes on" if current else "nothing is served yet"
             self._say(f"version {number} cannot be served, {goes_on}: {shortened(message, 600)}")
@@ -118,7 +120,8 @@ def serve(
     before = holder.exchange(model)
     metrics.version.set(model.version)
     was = f" instead of {before.version}" if before else ""
-    say(f"serves version {model.version}{was} (loaded in {seconds:.1f} s)")
+    genres = listing(model.genres, _MOST_NAMED)
+    say(f"serves version {model.version}{was}: {genres} (loaded in {seconds:.1f} s)")
     if before and before.genres != model.genres:
         say("note: its genres are not those of the version before")
     del before

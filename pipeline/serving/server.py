@@ -18,7 +18,6 @@ from typing import Any
 
 import uvicorn
 
-from components.contracts.genre_names import listing
 from components.support.errors import ConfigError
 from pipeline.serving.answers import Answered
 from pipeline.serving.app import create_app
@@ -167,7 +166,6 @@ def _introduction(
         )
     elif holder.model:
         yield f"model: {holder.model.location}"
-        yield f"genres: {listing(holder.model.genres)}"
     yield f"page to try a cover      {base}/"
     yield f"list of the API          {base}/docs"
     yield f"files                    curl -F file=@cover.jpg {base}/predict"

@@ -45,7 +45,7 @@ def test_requests_of_many_clients_are_one_batch(
     with start(changed(served, ask), max_batch=8) as client, ThreadPoolExecutor(20) as pool:
         bodies = [cover(seed) for seed in range(20)]
         answers = [pool.submit(client.post, "/predict", content=body) for body in bodies]
-        while counted(client, "covers_queue_images") < 20 - (asked[0] if asked else 20):
+        while not asked or counted(client, "covers_queue_images") < 20 - asked[0]:
             time.sleep(0.01)
         free.set()
         found = [each.result().json()["images"][0]["probabilities"] for each in answers]
@@ -55,6 +55,28 @@ def test_requests_of_many_clients_are_one_batch(
     assert [list(each.values()) for each in found] == [
         pytest.approx(each, abs=1e-6) for each in expected.tolist()
     ]
+
+
+def test_a_request_ends_on_the_version_it_began_with(
+    start: Start, served: ServedModel, cover: Cover
+) -> None:
+    free, begun = threading.Event(), threading.Event()
+
+    def ask(images: Sequence[bytes]) -> Outputs:
+        begun.set()
+        free.wait(10)
+        return served.ask(images)
+
+    holder = changed(served, ask)
+    with start(holder) as client, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.post, "/predict", content=cover(1))
+        assert begun.wait(10)
+        holder.exchange(dataclasses.replace(served, version=8))
+        second = pool.submit(client.post, "/v1/models/covers/versions/8:predict", json={})
+        assert second.result().status_code == 400  # version 8 is known
+        free.set()
+        assert first.result().json()["version"] == "7"
+        assert client.post("/predict", content=cover(1)).json()["version"] == "8"
 
 
 def test_an_image_on_which_the_model_fails_spoils_no_other(
