@@ -140,11 +140,12 @@ class Engine:
         settings = self.settings
         if not images:
             raise malformed("at least one image", "none")
-        if len(images) > settings.max_images:
+        most = min(settings.max_images, settings.queue)  # more would never find a place
+        if len(images) > most:
             raise Refused(
                 413,
                 "too_many_images",
-                f"Expected at most {settings.max_images} images in a request. Received: "
+                f"Expected at most {most} images in a request. Received: "
                 f"{len(images):,}. Send several requests.",
             )
         with self._places(len(images)):

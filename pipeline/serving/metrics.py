@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+NO_CODE = "none"
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -12,7 +14,7 @@ class Metrics:
     """All metrics of one server, in a registry of its own.
 
     Attributes:
-        requests: by path and status code.
+        requests: by path and status code; the code is `none` for those that the end cut off.
         seconds: from a request's first byte to the answer's last, by path.
         in_flight: requests being answered.
         images: `answered`, or the reason why one cannot be read.
@@ -53,6 +55,23 @@ class Metrics:
 
     def _gauge(self, name: str, help_text: str) -> Gauge:
         return Gauge(name, help_text, registry=self.registry)
+
+    @property
+    def busy(self) -> int:
+        """How many requests are in flight."""
+        return int(self.registry.get_sample_value("covers_requests_in_flight") or 0)
+
+    @property
+    def cut_off(self) -> int:
+        """How many requests ended without an answer."""
+        return int(
+            sum(
+                sample.value
+                for metric in self.requests.collect()
+                for sample in metric.samples
+                if sample.labels["code"] == NO_CODE and sample.name.endswith("_total")
+            )
+        )
 
     def text(self) -> bytes:
         """Returns all values in Prometheus' text format."""

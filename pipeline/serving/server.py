@@ -103,7 +103,7 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self._engine, self._metrics = engine, metrics
-        self._left = 0.0
+        self._left = self._before = 0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -123,19 +123,14 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends connections, those of requests in flight after their answers."""
-        self._left = _value(self._metrics)
+        self._left, self._before = self._metrics.busy, self._metrics.cut_off
         await super().shutdown(sockets)
 
     def farewell(self) -> str:
         """Returns what to say in the end."""
-        unanswered = _value(self._metrics)
-        answered = self._left - unanswered
-        cut = f", {unanswered:.0f} cut off" if unanswered else ""
-        return f"Stopped. Requests in flight: {answered:.0f} answered{cut}."
-
-
-def _value(metrics: Metrics) -> float:
-    return metrics.registry.get_sample_value("covers_requests_in_flight") or 0.0
+        unanswered = self._metrics.cut_off - self._before
+        cut = f", {unanswered} cut off" if unanswered else ""
+        return f"Stopped. Requests in flight: {self._left - unanswered} answered{cut}."
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from components.support.texts import line_for_people, shortened
 from pipeline.serving.errors import Refused
 from pipeline.serving.json_bodies import JsonAnswer
-from pipeline.serving.metrics import Metrics
+from pipeline.serving.metrics import NO_CODE, Metrics
 
 _LONGEST_MESSAGE = 1000
 _OTHER = "other"
@@ -60,7 +60,7 @@ class Watch:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, not what a client wrote, which could be anything.
         path = getattr(scope.get("route"), "path", _OTHER)
-        self._metrics.requests.labels(path, str(status)).inc()
+        self._metrics.requests.labels(path, str(status or NO_CODE)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         if self._log:
             client = (scope.get("client") or ["-"])[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import threading
 import time
@@ -15,8 +17,10 @@ from starlette.testclient import TestClient
 from components.support.errors import DeploymentError
 from pipeline.serving.answers import Answered
 from pipeline.serving.app import create_app
+from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import ModelHolder, Outputs, ServedModel
 from pipeline.serving.settings import ServingSettings
+from pipeline.serving.watching import Watch
 
 Start = Callable[..., TestClient]
 Cover = Callable[..., bytes]
@@ -176,6 +180,32 @@ def test_an_unforeseen_error_has_no_traceback(start: Start, served: ServedModel)
         answer = client.post("/predict", content=b"x")
         assert answer.status_code == 500 and "secret" not in answer.text
         assert set(answer.json()) == {"error"}
+
+
+def test_a_request_that_the_end_cuts_off_is_counted() -> None:
+    metrics = Metrics()
+
+    async def forever(*_: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def cut_off() -> None:
+        watch: Any = Watch(forever, metrics, print, None)
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        request = asyncio.create_task(watch(scope, None, None))
+        await asyncio.sleep(0)
+        assert (metrics.busy, metrics.cut_off) == (1, 0)
+        request.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await request
+
+    asyncio.run(cut_off())
+    assert (metrics.busy, metrics.cut_off) == (0, 1)
+
+
+def test_a_request_of_more_images_than_the_queue_has_places_is_too_large(start: Start) -> None:
+    with start(queue=2) as client:
+        answer = client.post("/predict", files=[("file", ("a.jpg", b"x"))] * 3)
+        assert answer.status_code == 413
 
 
 def test_a_listener_gets_all_answers_and_harms_none(served: ServedModel, cover: Cover) -> None:
