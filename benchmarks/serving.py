@@ -35,7 +35,7 @@ from pipeline.serving.model import ServedModel, load_model
 GENRES = ("electronic", "hiphop", "jazz", "pop", "rock")
 BATCHES = (1, 4, 8, 16, 32, 64)
 COVERS = 128
-ROUNDS = 3
+ROUNDS = 5
 RELOADS = 20
 CLIENTS = 16
 SAMPLES = 10
@@ -71,16 +71,22 @@ def _speed(folder: Path, images: Sequence[bytes], seconds: float) -> None:
         _row(f"SavedModel alone, batches of {size}", f"{speed:.1f} images/s")
     best = max(speeds, key=lambda size: speeds[size])
     with serving("--model", str(folder), "--max-batch", str(best), "--timeout", "300") as server:
-        alone, served = [], []
+        alone, served, alone_cpu, served_cpu = [], [], [], []
         for _ in range(ROUNDS):
+            begin = time.process_time()
             alone.append(_bare(bare, images, best, seconds))
+            alone_cpu.append((time.process_time() - begin) / (alone[-1] * seconds))
+            begin = server.cpu_seconds()
             load = closed_loop(server.base, images, 2 * best, _for(seconds))
             _insist(load)
             served.append(load.per_second)
+            served_cpu.append((server.cpu_seconds() - begin) / len(load.seconds))
         ratios = [b / a for a, b in zip(alone, served, strict=True)]
         _row(f"server, {2 * best} clients, batches of up to {best}", f"{max(served):.1f} images/s")
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         _row("server / SavedModel alone, in turns", f"{statistics.median(ratios):.2f} ({each})")
+        cpu = [1000 * statistics.median(each) for each in (alone_cpu, served_cpu)]
+        _row("processor time per image, SavedModel / server", f"{cpu[0]:.0f} ms / {cpu[1]:.0f} ms")
         half = open_loop(server.base, images, statistics.median(served) / 2, 2 * seconds)
         _insist(half)
         times = f"p50 {1000 * half.quantile(50):.0f} ms, p99 {1000 * half.quantile(99):.0f} ms"

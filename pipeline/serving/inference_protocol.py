@@ -26,11 +26,10 @@ from pipeline.serving.engine import Engine, all_answered
 from pipeline.serving.errors import malformed
 from pipeline.serving.json_bodies import JsonAnswer, decode_base64, json_object
 from pipeline.serving.model import ServedModel
+from pipeline.serving.models_in_paths import models_in_paths
 from pipeline.serving.openapi import EXAMPLE_BASE64, described, examples_of_predict
-from pipeline.serving.tensorflow_serving import served_model
 
 _MODEL = "/v2/models/{name}"
-_VERSION = _MODEL + "/versions/{version}"
 _BYTES = "BYTES"
 _DATATYPES = {PROBABILITIES: "FP32", DECISIONS: "INT64", GENRES: _BYTES}
 _CONTENT_TYPE, _BASE64 = "content_type", "base64"
@@ -64,27 +63,26 @@ def inference_protocol_routes(engine: Engine) -> APIRouter:
     async def ready() -> JsonAnswer:
         return JsonAnswer({"ready": engine.is_ready}, 200 if engine.is_ready else 503)
 
-    async def model_ready(name: str, version: str | None = None) -> JsonAnswer:
-        served_model(engine, name, version)
-        body = {"name": name, "ready": engine.is_ready}
-        return JsonAnswer(body, 200 if engine.is_ready else 503)
+    extra = described(examples_of_predict(_examples()), _example_of_answer())
+    for path, named in models_in_paths(engine, _MODEL):
 
-    async def metadata(name: str, version: str | None = None) -> JsonAnswer:
-        return JsonAnswer(_metadata(name, served_model(engine, name, version)))
+        @routes.get(path, summary="Inputs and outputs of the model")
+        async def metadata(model: ServedModel = named) -> JsonAnswer:
+            return JsonAnswer(_metadata(engine.settings.name, model))
 
-    async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        model = served_model(engine, name, version)
-        header_length = request.headers.get(HEADER_LENGTH)
-        async with engine.body(request) as body:
-            asked = await engine.in_thread(_read, body, header_length)
-            answers = all_answered(await engine.answer(model, asked.images))
-        return _written(name, model, asked, answers)
+        @routes.get(path + "/ready", summary="Whether the model is loaded")
+        async def model_ready(model: ServedModel = named) -> JsonAnswer:
+            body = {"name": engine.settings.name, "ready": engine.is_ready}
+            return JsonAnswer(body, 200 if engine.is_ready else 503)
 
-    extra = described(examples_of_predict(_examples()))
-    for path in (_MODEL, _VERSION):
-        routes.get(path, summary="Inputs and outputs of the model")(metadata)
-        routes.get(path + "/ready", summary="Whether the model is loaded")(model_ready)
-        routes.post(path + "/infer", summary="Infer", openapi_extra=extra)(infer)
+        @routes.post(path + "/infer", summary="Infer", openapi_extra=extra)
+        async def infer(request: Request, model: ServedModel = named) -> Response:
+            header_length = request.headers.get(HEADER_LENGTH)
+            async with engine.body(request) as body:
+                asked = await engine.in_thread(_read, body, header_length)
+                answers = all_answered(await engine.answer(model, asked.images))
+            return _written(engine.settings.name, model, asked, answers)
+
     return routes
 
 
@@ -215,3 +213,8 @@ def _examples() -> dict[str, Any]:
         "base64": {"inputs": [in_json]},
         "one output": {"id": "42", "inputs": [in_json], "outputs": [{"name": PROBABILITIES}]},
     }
+
+
+def _example_of_answer() -> dict[str, Any]:
+    numbers = {"name": PROBABILITIES, "datatype": "FP32", "shape": [1, 2], "data": [0.08, 0.71]}
+    return {"model_name": "covers", "model_version": "1", "outputs": [numbers]}

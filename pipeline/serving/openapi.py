@@ -17,15 +17,17 @@ _ERRORS = {
 }
 
 
-def described(content: dict[str, Any], **more: Any) -> dict[str, Any]:
+def described(content: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """Returns what FastAPI is to add to the description of a route that reads its own body.
 
     Args:
         content: media type -> its description.
-        more: further fields of the operation.
+        answer: an example of a good answer.
     """
+    good = {"description": "The answer", "content": {_JSON: {"example": answer}}}
     errors = {str(code): {"description": text, **_error_body()} for code, text in _ERRORS.items()}
-    return {"requestBody": {"required": True, "content": content}, "responses": errors, **more}
+    body = {"required": True, "content": content}
+    return {"requestBody": body, "responses": {"200": good, **errors}}
 
 
 def examples_of_predict(examples: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def plain_routes(engine: Engine) -> APIRouter:
         "/predict",
         tags=["Plain"],
         summary="Genres of one or more images",
-        openapi_extra=described(_content(), **{"x-answer": _example()}),
+        openapi_extra=described(_content(), _example()),
     )
     async def predict(request: Request) -> JsonAnswer:
         model = engine.model()

@@ -17,14 +17,14 @@ from components.contracts.signatures import (
 )
 from pipeline.serving.answers import Answered, decimals
 from pipeline.serving.engine import Engine, all_answered
-from pipeline.serving.errors import malformed, not_found
+from pipeline.serving.errors import malformed
 from pipeline.serving.json_bodies import BASE64_KEY, JsonAnswer, decode_base64, json_object
 from pipeline.serving.model import ServedModel
+from pipeline.serving.models_in_paths import VERSION, models_in_paths, served_model
 from pipeline.serving.openapi import EXAMPLE_BASE64, described, examples_of_predict
 
 _INSTANCES, _INPUTS, _SIGNATURE_NAME = "instances", "inputs", "signature_name"
 _MODEL = "/v1/models/{name}"
-_VERSION = _MODEL + "/versions/{version}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,49 +37,38 @@ def tensorflow_serving_routes(engine: Engine) -> APIRouter:
     """Returns `:predict`, status and metadata below `/v1/models`."""
     routes = APIRouter(tags=["TensorFlow Serving"], default_response_class=JsonAnswer)
 
-    async def predict(request: Request, name: str, version: str | None = None) -> JsonAnswer:
-        model = served_model(engine, name, version)
-        async with engine.body(request) as body:
-            asked = await engine.in_thread(_read, body)
-            answers = all_answered(await engine.answer(model, asked.images))
-        return JsonAnswer(_written(model, answers, asked.by_row))
+    extra = described(examples_of_predict(_examples()), _example_of_answer())
+    for path, named in models_in_paths(engine, _MODEL):
 
-    async def status(name: str, version: str | None = None) -> JsonAnswer:
-        model = served_model(engine, name, version)
-        states = [_state(model.version, "AVAILABLE", "OK", "")]
-        if version is None:
-            states += [
-                _state(number, "END", "FAILED_PRECONDITION", why)
-                for number, why in engine.holder.failed.items()
-            ]
-        return JsonAnswer({"model_version_status": states})
+        @routes.post(path + ":predict", summary="Predict", openapi_extra=extra)
+        async def predict(request: Request, model: ServedModel = named) -> JsonAnswer:
+            async with engine.body(request) as body:
+                asked = await engine.in_thread(_read, body)
+                answers = all_answered(await engine.answer(model, asked.images))
+            return JsonAnswer(_written(model, answers, asked.by_row))
 
-    async def metadata(name: str, version: str | None = None) -> JsonAnswer:
-        model = served_model(engine, name, version)
-        spec = {"name": name, "signature_name": "", "version": str(model.version)}
-        signatures = {"signature_def": model.signatures}
-        return JsonAnswer({"model_spec": spec, "metadata": {"signature_def": signatures}})
+        @routes.get(path + "/metadata", summary="Signatures of the model")
+        async def metadata(model: ServedModel = named) -> JsonAnswer:
+            name, version = engine.settings.name, str(model.version)
+            spec = {"name": name, "signature_name": "", "version": version}
+            signatures = {"signature_def": model.signatures}
+            return JsonAnswer({"model_spec": spec, "metadata": {"signature_def": signatures}})
 
-    for path in (_MODEL, _VERSION):
-        extra = described(examples_of_predict(_examples()))
-        routes.post(path + ":predict", summary="Predict", openapi_extra=extra)(predict)
-        routes.get(path + "/metadata", summary="Signatures of the model")(metadata)
-        routes.get(path, summary="State of the model's versions")(status)
+    @routes.get(_MODEL, summary="State of all versions")
+    async def states(name: str) -> JsonAnswer:
+        served = _state(served_model(engine, name).version, "AVAILABLE", "OK", "")
+        failed = [
+            _state(number, "END", "FAILED_PRECONDITION", why)
+            for number, why in engine.holder.failed.items()
+        ]
+        return JsonAnswer({"model_version_status": [served, *failed]})
+
+    @routes.get(_MODEL + VERSION, summary="State of a version")
+    async def state(name: str, version: str) -> JsonAnswer:
+        model = served_model(engine, name, version)
+        return JsonAnswer({"model_version_status": [_state(model.version, "AVAILABLE", "OK", "")]})
+
     return routes
-
-
-def served_model(engine: Engine, name: str, version: str | None) -> ServedModel:
-    """Returns the model that a URL names.
-
-    Raises:
-        Refused: it names another, or none is loaded.
-    """
-    if name != engine.settings.name:
-        raise not_found(f"the model {engine.settings.name}", repr(name))
-    model = engine.model()
-    if version is not None and version != str(model.version):
-        raise not_found(f"version {model.version}, which is served", repr(version))
-    return model
 
 
 def _read(body: bytes) -> _Asked:
@@ -147,3 +136,8 @@ def _examples() -> dict[str, Any]:
         "named rows": {_INSTANCES: [{IMAGE_BYTES: image}], _SIGNATURE_NAME: SERVING_SIGNATURE},
         "columns": {_INPUTS: {IMAGE_BYTES: [image]}},
     }
+
+
+def _example_of_answer() -> dict[str, Any]:
+    row = {PROBABILITIES: [0.08, 0.71], DECISIONS: [0, 1], GENRES: ["electronic", "jazz"]}
+    return {"predictions": [row]}

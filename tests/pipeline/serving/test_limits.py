@@ -232,7 +232,11 @@ def test_the_description_of_the_api_is_complete(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert "/v1/models/{name}/versions/{version}:predict" in described["paths"]
     for path in ("/predict", "/v1/models/{name}:predict", "/v2/models/{name}/infer"):
-        assert described["paths"][path]["post"]["requestBody"]["content"]
+        operation = described["paths"][path]["post"]
+        assert operation["requestBody"]["content"]
+        assert operation["responses"]["200"]["content"]["application/json"]["example"]
+        named = [(each["name"], each["in"]) for each in operation.get("parameters", [])]
+        assert named == ([("name", "path")] if "{name}" in path else [])
     page = client.get("/docs")
     assert all(path in page.text for path in described["paths"])
     assert "http://" not in page.text and "https://" not in page.text
