@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,13 @@ class Batcher:
         self._queue.extend(waiting)
         self._metrics.queued.set(len(self._queue))
         self._arrived.set()
-        return list(await asyncio.gather(*(each.answer for each in waiting)))
+        try:
+            return list(await asyncio.gather(*(each.answer for each in waiting)))
+        except BaseException:  # an error, or nobody waits any longer
+            for each in waiting:
+                with contextlib.suppress(ValueError):
+                    self._queue.remove(each)
+            raise
 
     async def run(self) -> None:
         """Answers until cancelled."""

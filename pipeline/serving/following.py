@@ -19,6 +19,7 @@ from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import ModelHolder, ServedModel, load_model
 
 _LONGEST_PAUSE = 300.0
+_LONGEST_MESSAGE = 600
 _MOST_NAMED = 10
 
 Say = Callable[[str], None]
@@ -66,10 +67,11 @@ class Follower:
         """Looks once, and loads what is newer; what goes wrong is said and counted, not raised."""
         try:
             self._serve_the_newest()
-        except CoversError as error:  # the destination itself cannot be read
-            if str(error) != self._trouble:
-                self._say(f"cannot look for a newer version: {error}")
-            self._trouble = str(error)
+        except Exception as error:  # the destination itself cannot be read; the next look may
+            message = _message(error)
+            if message != self._trouble:
+                self._say(f"cannot look for a newer version: {message}")
+            self._trouble = message
             return
         self._trouble = ""
 
@@ -102,14 +104,14 @@ class Follower:
         return True
 
     def _fail(self, number: int, error: Exception) -> None:
-        message = str(error) if isinstance(error, CoversError) else f"{type(error).__name__}"
+        message = _message(error)
         self._metrics.failed_reloads.inc()
         _, pause = self._pauses.get(number, (0.0, self._poll_seconds))
         self._pauses[number] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
         if number not in self._holder.failed:
             current = self._holder.model
             goes_on = f"version {current.version} goes on" if current else "nothing is served yet"
-            self._say(f"version {number} cannot be served, {goes_on}: {shortened(message, 600)}")
+            self._say(f"version {number} cannot be served, {goes_on}: {message}")
         self._holder.note_failure(number, message)
 
 
@@ -148,3 +150,8 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):  # another C library than glibc
         return
+
+
+def _message(error: Exception) -> str:
+    text = str(error) if isinstance(error, CoversError) else f"{type(error).__name__}: {error}"
+    return shortened(text, _LONGEST_MESSAGE)

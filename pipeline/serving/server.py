@@ -27,7 +27,6 @@ from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import ModelHolder
 from pipeline.serving.settings import ServingSettings
 
-_LONGEST_PORT = 65_535
 _KEPT_ALIVE = 75  # seconds, longer than most clients and proxies keep a connection
 _FOLLOWER_ENDS_WITHIN = 2.0
 
@@ -134,8 +133,6 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= _LONGEST_PORT:
-        raise ConfigError(f"Expected a port of 0 to {_LONGEST_PORT}. Received: {port}.")
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((host, port), family=family, backlog=2048)

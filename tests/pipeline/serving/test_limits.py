@@ -132,7 +132,36 @@ def test_a_slow_answer_is_given_up(start: Start, served: ServedModel, cover: Cov
         assert client.post("/predict", content=cover(1)).status_code == 504
         free.set()
         assert client.post("/predict", content=cover(1)).status_code == 200
-        assert client.app.state.engine._images == 0  # type: ignore[attr-defined]
+        engine = client.app.state.engine  # type: ignore[attr-defined]
+        assert engine._images == 0 == len(engine._batcher._queue)
+
+
+def test_a_body_that_does_not_arrive_is_given_up(served: ServedModel) -> None:
+    app = create_app(ServingSettings(timeout=0.1), ModelHolder(served))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not sent:
+            sent.append(None)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+        return await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def post() -> None:
+        async with app.router.lifespan_context(app):
+            await app(scope, receive, send)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "headers": [],
+        "query_string": b"",
+    }
+    asyncio.run(post())
+    assert sent[1]["status"] == 408 and app.state.engine._bytes == 0
 
 
 def test_large_or_compressed_bodies_are_refused(start: Start, cover: Cover) -> None:
