@@ -78,7 +78,7 @@ setup(
     packages=[*find_packages(include=["pipeline*", "components*"]), "schema"],
     package_data={
         "schema": ["*.pbtxt"],
-        "pipeline": ["configs/*.yaml"],
+        "pipeline": ["configs/*.yaml", "serving/*.html"],
         "components": ["**/*.html", "**/*.css", "**/*.js"],
     },
     install_requires=INSTALL_REQUIRES,

@@ -17,6 +17,7 @@ from pipeline.commands.models.cli import models, rollback
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.serving.cli import serve
 from pipeline.terminal import fail, say
 
 _PATH = click.Path(path_type=Path)
@@ -312,5 +313,5 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
         say(line)
 
 
-for command in (models, rollback, compile_command, submit, upload, schedule):
+for command in (models, rollback, compile_command, submit, upload, schedule, serve):
     main.add_command(command)

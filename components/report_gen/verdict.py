@@ -35,9 +35,9 @@ def describe_verdict(
     Returns:
         `outcome`; `headline`; `summary`, one or two sentences; `problems`, each a `Refusal`, of a
         run that ended early or of a model that was refused after its evaluation; `failures` and
-        `warnings`, checks of the gate; `data_warnings`, sentences of the gate on the data; `next_steps`,
-        sentences; `compared_with`, the pushed version or None; `passed_over`, why newer versions
-        are not compared with.
+        `warnings`, checks of the gate; `data_warnings`, sentences of the gate on the data;
+        `next_steps`, sentences; `compared_with`, the pushed version or None; `passed_over`, why
+        newer versions are not compared with.
     """
     return {
         "outcome": facts.outcome,

@@ -21,7 +21,12 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
 )
 from components.cover_example_gen.files import DataDirectory
-from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
+from components.cover_example_gen.images import (
+    AcceptedImages,
+    ImageFacts,
+    inspect_image,
+    stored_image,
+)
 from components.support.errors import DeploymentError
 from pipeline.runner.workspace import model_folders
 
@@ -170,5 +175,15 @@ def accept_image(encoded: bytes, background: str = DEFAULT_BACKGROUND) -> bytes:
     Raises:
         RowRejected: ingest would refuse it, for another reason than the schema's size limits.
     """
+    return accept_with_facts(encoded, background)[0]
+
+
+def accept_with_facts(encoded: bytes, background: str) -> tuple[bytes, ImageFacts]:
+    """Returns what `accept_image` does, and what looking at the file found.
+
+    Raises:
+        RowRejected: as `accept_image`.
+    """
     accepted = AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE, background)
-    return stored_image(encoded, inspect_image(encoded, accepted), background)
+    facts = inspect_image(encoded, accepted)
+    return stored_image(encoded, facts, background), facts

@@ -1,0 +1,1 @@
+"""Serving over HTTP: TensorFlow Serving's API, the open inference protocol, and a plain one."""
