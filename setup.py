@@ -79,7 +79,7 @@ setup(
     packages=[*find_packages(include=["pipeline*", "components*"]), "schema"],
     package_data={
         "schema": ["*.pbtxt"],
-        "pipeline": ["configs/*.yaml"],
+        "pipeline": ["configs/*.yaml", "commands/drift/*.html"],
         "components": ["**/*.html", "**/*.css", "**/*.js"],
     },
     install_requires=INSTALL_REQUIRES,
