@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,10 +16,24 @@ from PIL import Image
 from components.contracts.label_schema import LabelSchema
 from components.support.home import ensure_home
 
+if TYPE_CHECKING:
+    from selenium import webdriver
+
 ensure_home()  # here, since the conftest.py of a folder below may import what insists on one
 
 ROOT = Path(__file__).parent.parent
 _NO_BROWSER = "No browser. "
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +69,25 @@ def browser_programs() -> tuple[str, str]:
         pytest.skip(_NO_BROWSER + done.stdout.strip())
     program, driver = done.stdout.splitlines()
     return program, driver
+
+
+@pytest.fixture(scope="session")
+def browser(browser_programs: tuple[str, str]) -> Iterator[webdriver.Chrome]:
+    """A headless Chromium that no name resolves for."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    program, driver = browser_programs
+    with tempfile.TemporaryDirectory() as profile:
+        options = Options()
+        options.binary_location = program
+        for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        chrome = webdriver.Chrome(options=options, service=Service(driver))
+        yield chrome
+        chrome.quit()
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.contracts.decisions import Decision, Refusal
@@ -75,17 +71,6 @@ STOPPED = Decision(
 )
 
 _COVERS = 200
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -395,18 +380,3 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Writt
         run_id="20261124-120000-000000",
     )
     return WrittenReport(write_report(tmp_path_factory.mktemp("stopped"), before_training, facts))
-
-
-@pytest.fixture(scope="session")
-def browser(browser_programs: tuple[str, str]) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium that no name resolves for."""
-    program, driver = browser_programs
-    with tempfile.TemporaryDirectory() as profile:
-        options = Options()
-        options.binary_location = program
-        for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        chrome = webdriver.Chrome(options=options, service=Service(driver))
-        yield chrome
-        chrome.quit()
