@@ -27,7 +27,7 @@ def numbers(
     rows = [
         {"side": side, "low": low, "high": high, "share": share}
         for side, shares in (("before", before), ("now", now))
-        for low, high, share in zip(edges, edges[1:], shares, strict=True)
+        for low, high, share in zip(edges[:-1], edges[1:], shares, strict=True)
     ]
     return _bars(
         rows,

@@ -49,12 +49,14 @@ def _chart(feature: Compared) -> Chart:
     before, now = feature.before, feature.now
     if feature.is_categorical:
         names = [str(name) for name in np.unique(np.concatenate([before, now]))]
-        shares = [[float((side == name).mean()) for name in names] for side in (before, now)]
-        return histograms.categories(names, *shares, label)
+        had, has = ([float((side == name).mean()) for name in names] for side in (before, now))
+        return histograms.categories(names, had, has, label)
     low, high = np.quantile(np.concatenate([before, now]), (0.005, 0.995))
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _BINS + 1)
-    counts = [np.histogram(np.clip(side, low, high), edges)[0] for side in (before, now)]
-    shares = [(each / each.sum()).tolist() for each in counts]
-    return histograms.numbers(edges.tolist(), *shares, label)
+    had, has = (
+        (np.histogram(np.clip(side, low, high), edges)[0] / len(side)).tolist()
+        for side in (before, now)
+    )
+    return histograms.numbers(edges.tolist(), had, has, label)
