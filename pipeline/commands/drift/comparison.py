@@ -87,8 +87,8 @@ def compare(
     bounds = {each.name: thresholds.get(each.name, DEFAULT_THRESHOLD) for each in features}
     counted = [_counts(each) for each in features]
     before, now = (_statistics(features, [pair[side] for pair in counted], side) for side in (0, 1))
-    anomalies = find_drift(now, before, _comparators(features, bounds))
-    measured = distances(anomalies)
+    # Its anomalies quote names with spaces and the like; its distances do not.
+    measured = distances(find_drift(now, before, _comparators(features, bounds)))
     random = np.random.default_rng(seed)
     chances = [
         p_value(*pair, is_categorical=each.is_categorical, random=random)
@@ -102,7 +102,7 @@ def compare(
             distance=measured[each.name],
             threshold=bounds[each.name],
             p_value=chance,
-            is_drift=is_beyond and each.name in anomalies.anomaly_info,
+            is_drift=is_beyond and measured[each.name] > bounds[each.name],
         )
         for each, chance, is_beyond in zip(features, chances, beyond, strict=True)
     ]
@@ -115,9 +115,7 @@ def bin_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     deciles = np.quantile(values, np.linspace(0.0, 1.0, _BINS + 1), method="lower")
     often = deciles[:-1][deciles[:-1] == deciles[1:]]
-    return np.unique(
-        [*deciles, *often, *np.nextafter(often, np.inf), np.nextafter(deciles[-1], np.inf)]
-    )
+    return np.unique([*deciles, *often, *np.nextafter(often, np.inf)])
 
 
 def _counts(feature: Compared) -> tuple[Counts, Counts]:
