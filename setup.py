@@ -33,6 +33,7 @@ INSTALL_REQUIRES = [
     "simplejpeg>=1.8",
     # Parquet, local folders and object stores.
     "fsspec",
+    "google-crc32c",  # the checksum of TFRecord files; the TFX family brings it as well
     "pyarrow",
     "pyarrow-hotfix",
     # Configuration and command line.
@@ -78,7 +79,7 @@ setup(
     packages=[*find_packages(include=["pipeline*", "components*"]), "schema"],
     package_data={
         "schema": ["*.pbtxt"],
-        "pipeline": ["configs/*.yaml", "serving/*.html"],
+        "pipeline": ["configs/*.yaml", "**/*.html"],
         "components": ["**/*.html", "**/*.css", "**/*.js"],
     },
     install_requires=INSTALL_REQUIRES,

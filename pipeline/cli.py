@@ -313,5 +313,56 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
         say(line)
 
 
+@main.command()
+@click.option("--log", type=_PATH, help="The request log of a server: `serve --log-requests`.")
+@click.option("--data", type=_DATA, help="Covers without genres instead: a folder or a manifest.")
+@click.option("--model", type=_PATH, help="The model, if not the latest pushed one.")
+@click.option("--run", help="The run to compare with, if not the newest that made the model.")
+@click.option(
+    "--min-covers",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="With fewer covers the answer is that they are too few to tell.",
+)
+@click.option("--output", type=_PATH, help="Folder for the report; by default the pipeline's.")
+@_pipeline_root
+@_as_json
+def drift(
+    log: Path | None,
+    data: Path | str | None,
+    model: Path | None,
+    run: str | None,
+    min_covers: int,
+    output: Path | None,
+    pipeline_root: Path,
+    as_json: bool,
+) -> None:
+    """Compare answered covers with those that the model was trained and tested on.
+
+    Exit codes: 0 no drift, or too few covers to tell; 3 drift.
+    """
+    if (log is None) == (data is None):
+        raise click.UsageError("Give --log or --data.")
+    from pipeline.commands.drift.command import check_drift
+    from pipeline.commands.drift.result import describe
+
+    result, page = check_drift(
+        pipeline_root,
+        log=log,
+        data=data,
+        model=model,
+        run=run,
+        output=output,
+        least_covers=min_covers,
+    )
+    if as_json:
+        click.echo(json.dumps({**result.to_dict(), "report": str(page)}))
+    else:
+        for line in describe(result, page):
+            say(line)
+    sys.exit(result.exit_code)
+
+
 for command in (models, rollback, compile_command, submit, upload, schedule, serve):
     main.add_command(command)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,9 @@ from PIL import Image
 
 from components.contracts.label_schema import LabelSchema
 from components.support.home import ensure_home
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 ensure_home()  # here, since the conftest.py of a folder below may import what insists on one
 
@@ -69,7 +72,7 @@ def browser_programs() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def browser(browser_programs: tuple[str, str]) -> Iterator[Any]:
+def browser(browser_programs: tuple[str, str]) -> Iterator[webdriver.Chrome]:
     """A headless Chromium that no name resolves for; it reaches servers of this machine."""
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options

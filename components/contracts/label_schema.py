@@ -51,6 +51,14 @@ FEATURE_KEYS = (
     LABEL,
 )
 PROFILED_FEATURES = tuple(key for key in FEATURE_KEYS if key != IMAGE_ENCODED)
+IMAGE_FACTS = (
+    IMAGE_FORMAT,
+    IMAGE_WIDTH,
+    IMAGE_HEIGHT,
+    IMAGE_SIZE,
+    IMAGE_ORIENTATION,
+    IMAGE_BRIGHTNESS,
+)
 
 # Before the name of a column of the data that the evaluation slices by.
 SLICE_PREFIX = "slice/"

@@ -8,6 +8,7 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.contracts.decisions import Decision, Refusal
+from components.contracts.drift import distances
 from components.contracts.files import ANOMALIES_FILE
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, SPLITS
@@ -68,15 +69,10 @@ def describe_drift(summary: IngestSummary, anomalies: anomalies_pb2.Anomalies) -
         summary: the row counts of the ingest.
         anomalies: what was recorded for the newest span.
     """
-    distances = {
-        ".".join(info.path.step): max(measured.value for measured in info.drift_measurements)
-        for info in anomalies.drift_skew_info
-        if info.drift_measurements
-    }
     high = set(anomalies.anomaly_info)
     listed = ", ".join(
         f"{feature} {distance:.2f}{' (too far)' if feature in high else ''}"
-        for feature, distance in sorted(distances.items())
+        for feature, distance in sorted(distances(anomalies).items())
     )
     return f"span {summary.spans[-1]} against {summary.previous_span}: {listed}"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import tensorflow_data_validation as tfdv
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.components.example_validator import executor
 from tfx.components.statistics_gen import stats_artifact_utils
@@ -14,6 +13,7 @@ from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import writer_utils
 
+from components.contracts.drift import find_drift
 from components.contracts.label_schema import (
     NEWEST_SPAN_SPLIT,
     PREVIOUS_SPAN_SPLIT,
@@ -57,25 +57,6 @@ class Executor(executor.Executor):
             artifact.mlmd_artifact
         )
         return output
-
-
-def find_drift(
-    statistics: statistics_pb2.DatasetFeatureStatisticsList,
-    previous: statistics_pb2.DatasetFeatureStatisticsList,
-    schema: schema_pb2.Schema,
-) -> anomalies_pb2.Anomalies:
-    """Compares statistics with earlier ones by the schema's `drift_comparator`s, and nothing else.
-
-    The distances of all compared features are in `drift_skew_info`, whether too large or not.
-    """
-    comparators = schema_pb2.Schema()
-    for feature in schema.feature:
-        if feature.HasField("drift_comparator"):
-            compared = comparators.feature.add(name=feature.name, type=feature.type)
-            compared.drift_comparator.CopyFrom(feature.drift_comparator)
-    for other in {f.name for f in schema.feature} - {f.name for f in comparators.feature}:
-        comparators.feature.add(name=other, lifecycle_stage=schema_pb2.DEPRECATED)
-    return tfdv.validate_statistics(statistics, comparators, previous_statistics=previous)
 
 
 def _add_split(artifact: types.Artifact, anomalies: anomalies_pb2.Anomalies) -> None:

@@ -74,7 +74,7 @@ def curve(
         _line([[0, low], [1, high]], "var(--faint)", width=1.5, dash=[4, 4]),
         _line(points, "var(--accent)", width=2.5),
     ]
-    return Chart(_draw({**_unit_square(x, y), "layer": layers}, label))
+    return Chart(draw({**_unit_square(x, y), "layer": layers}, label))
 
 
 def calibration(points: Sequence[Mapping[str, float]], label: str) -> Chart:
@@ -100,7 +100,7 @@ def calibration(points: Sequence[Mapping[str, float]], label: str) -> Chart:
         bubbles,
     ]
     return Chart(
-        _draw({**_unit_square("Probability", "Share that has the genre"), "layer": layers}, label)
+        draw({**_unit_square("Probability", "Share that has the genre"), "layer": layers}, label)
     )
 
 
@@ -159,7 +159,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], title: str, label: str) -> Char
             ),
         ],
     }
-    return Chart(_draw(spec, label))
+    return Chart(draw(spec, label))
 
 
 def training(
@@ -215,7 +215,7 @@ def training(
                 },
             }
         )
-    return Chart(_draw({"width": 330, "height": 190, "layer": layers}, label))
+    return Chart(draw({"width": 330, "height": 190, "layer": layers}, label))
 
 
 def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label: str) -> Chart:
@@ -249,7 +249,7 @@ def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label:
             },
         },
     }
-    return Chart(_draw(spec, label))
+    return Chart(draw(spec, label))
 
 
 def _genres(names: Iterable[str], *, grid: bool = False) -> dict[str, Any]:
@@ -303,7 +303,8 @@ def _line(
     }
 
 
-def _draw(spec: dict[str, Any], label: str) -> Markup:
+def draw(spec: dict[str, Any], label: str) -> Markup:
+    """Returns a Vega-Lite specification as SVG in the colours of the page; see `curve`."""
     import vl_convert
 
     svg = compact(vl_convert.vegalite_to_svg({"config": _CONFIG, **spec}, vl_version=_VERSION))

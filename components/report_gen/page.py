@@ -30,8 +30,28 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         report: the content of `report.json`.
         pictures: `data:` URIs by the cover's identity.
     """
+    environment = page_environment(_TEMPLATES)
+    environment.tests["worse"] = lambda change, metric: is_worse(metric, change)
+    environment.tests["lower_is_better"] = lambda metric: METRICS[metric].better == "lower"
+    style, script = page_style(), _read("report.js")
+    return environment.get_template("report.html").render(
+        report=report,
+        pictures=pictures,
+        view=views.make_views(report),
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy(style, script),
+    )
+
+
+def page_environment(templates: Path) -> Environment:
+    """Returns what renders the templates of a folder, all input escaped, with the report's filters.
+
+    Args:
+        templates: the folder.
+    """
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -46,19 +66,24 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         "words": lambda name: name.replace("_", " "),
         "metric": lambda name: METRICS[name].title,
     }
-    environment.tests["worse"] = lambda change, metric: is_worse(metric, change)
-    environment.tests["lower_is_better"] = lambda metric: METRICS[metric].better == "lower"
-    style, script = (_read(name) for name in ("report.css", "report.js"))
-    return environment.get_template("report.html").render(
-        report=report,
-        pictures=pictures,
-        view=views.make_views(report),
-        style=Markup(style),
-        script=Markup(script),
-        policy=(
-            "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-            f"style-src {_hash(style)}; script-src {_hash(script)}"
-        ),
+    return environment
+
+
+def page_style() -> str:
+    """Returns the style sheet of the report."""
+    return _read("report.css")
+
+
+def policy(style: str, script: str = "") -> str:
+    """Returns the content security policy of a page that loads nothing.
+
+    Args:
+        style: the only style sheet that it may have.
+        script: the only script; empty if it has none.
+    """
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src {_hash(style)}" + (f"; script-src {_hash(script)}" if script else "")
     )
 
 

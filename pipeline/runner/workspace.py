@@ -65,6 +65,11 @@ class Workspace:
         """Where each run that ended before ReportGen has a folder for its report."""
         return self.artifacts / "reports"
 
+    @property
+    def drift(self) -> Path:
+        """Where the latest report of `covers drift` is."""
+        return self.artifacts / "drift"
+
     def log_file(self, run_id: str) -> Path:
         """The log of one run."""
         return self.logs / f"{run_id}.log"

@@ -9,8 +9,9 @@ from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
+from components.contracts.drift import find_drift
 from components.contracts.label_schema import read_schema
-from components.example_validator.executor import Executor, find_drift
+from components.example_validator.executor import Executor
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 

@@ -1,0 +1,134 @@
+"""Checks whether covers are still like those that a model was trained and tested on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from components.contracts.signatures import read_model_description
+from components.support.errors import ConfigError
+from pipeline.commands.drift.answered import read_answered
+from pipeline.commands.drift.comparison import Compared, compare
+from pipeline.commands.drift.covers import FACTS, Covers, read_covers
+from pipeline.commands.drift.reference import Reference, read_reference
+from pipeline.commands.drift.result import CONFIDENCE, DECIDED, PROBABILITY, DriftResult
+from pipeline.commands.predict import find_model
+from pipeline.runner.history import past_runs
+from pipeline.runner.workspace import Workspace
+
+PAGE, JSON_FILE = "drift.html", "drift.json"
+
+
+def check_drift(
+    pipeline_root: Path,
+    *,
+    log: Path | None = None,
+    data: Path | str | None = None,
+    model: Path | None = None,
+    run: str | None = None,
+    output: Path | None = None,
+    least_covers: int,
+) -> tuple[DriftResult, Path]:
+    """Compares covers with the run that made a model, and writes the result.
+
+    Args:
+        pipeline_root: where runs landed.
+        log: a request log; or
+        data: covers, of which the model is asked.
+        model: folder of the model; None is the one that the run pushed, or that was pushed last.
+        run: a run's id, or the beginning of it; None is the newest that made the model.
+        output: folder for the page and its machine-readable twin; None is the pipeline's.
+        least_covers: with fewer covers, nothing is compared.
+
+    Returns:
+        The result, and the page.
+
+    Raises:
+        ConfigError: there is no such run, log or data.
+        DataError: the log holds nothing that this model answered.
+        DeploymentError: there is no such model, or it is damaged.
+    """
+    folder = (model or _pushed_model(pipeline_root, run)).resolve()
+    description = read_model_description(folder)
+    reference = read_reference(pipeline_root, folder, run)
+    if log is not None:
+        covers = read_answered(log, folder.name, len(description.genres))
+    else:
+        assert data is not None
+        covers = read_covers(data, folder)
+    features = compared_features(reference, covers) if len(covers) >= least_covers else []
+    shifts = compare(features, reference.thresholds) if features else []
+    result = DriftResult(
+        model=str(folder),
+        version=folder.name,
+        run_id=reference.run_id,
+        pipeline=reference.pipeline,
+        source=str(log if log is not None else data),
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        covers=len(covers),
+        least_covers=least_covers,
+        trained_on=reference.trained_on,
+        tested_on=len(reference.predictions),
+        left_out=dict(covers.left_out),
+        shifts=tuple(
+            sorted(shifts, key=lambda each: (not each.is_drift, -each.distance / each.threshold))
+        ),
+    )
+    target = output or Workspace(pipeline_root, reference.pipeline).drift
+    return result, _write(target, result, features)
+
+
+def compared_features(reference: Reference, covers: Covers) -> list[Compared]:
+    """Returns what is compared: facts with the covers trained on, outputs with those tested on."""
+    return [
+        *(Compared(name, reference.facts[name], covers.facts[name]) for name in FACTS),
+        *_outputs(reference, covers),
+    ]
+
+
+def _outputs(reference: Reference, covers: Covers) -> Iterator[Compared]:
+    tested = reference.predictions
+    for place, genre in enumerate(tested.genres):
+        decided = (np.where(each.decisions[:, place], "yes", "no") for each in (tested, covers))
+        yield Compared(f"{DECIDED}{genre}", *decided)
+        yield Compared(
+            f"{PROBABILITY}{genre}", tested.probabilities[:, place], covers.probabilities[:, place]
+        )
+    yield Compared(CONFIDENCE, tested.probabilities.max(axis=1), covers.probabilities.max(axis=1))
+
+
+def _pushed_model(pipeline_root: Path, run: str | None) -> Path:
+    if run is None:
+        return find_model(pipeline_root)
+    found = [each for each in past_runs(pipeline_root) if each.run_id.startswith(run)]
+    pushed = [each.result.pushed_model for each in found if each.result]
+    for folder in pushed:
+        if folder:
+            return Path(folder)
+    received = f"{len(found)} that pushed none" if found else "no such run"
+    raise ConfigError(
+        f"Expected run {run!r} in {pipeline_root}, with the model that it pushed. Received: "
+        f"{received}. See the runs with `covers runs`, or give the model with --model."
+    )
+
+
+def _write(folder: Path, result: DriftResult, features: list[Compared]) -> Path:
+    """Writes the page and its machine-readable twin, and returns the page."""
+    from pipeline.commands.drift.page import render_page
+
+    page = render_page(result, {each.name: each for each in features})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(result.to_dict(), indent=1, allow_nan=False)
+        (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+        (folder / PAGE).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a folder for the report at {folder}. Received: {error.strerror}. Name "
+            "another one with --output."
+        ) from error
+    return folder / PAGE

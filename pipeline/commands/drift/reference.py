@@ -1,0 +1,148 @@
+"""What a model was trained and tested on: the run that made it, its covers and its predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from components.contracts import label_schema, nodes
+from components.contracts.examples_account import check_split
+from components.contracts.files import COMPRESSED_SUFFIX, serving_model, split_folder
+from components.contracts.label_schema import SCHEMA_FILE_NAME, TRAIN_SPLIT, read_schema
+from components.contracts.predictions import Predictions, read_predictions
+from components.contracts.quarantine import RowRejected
+from components.contracts.signatures import ModelDescription, read_model_description
+from components.support.compat import input_options
+from components.support.errors import ConfigError, CoversError
+from pipeline.commands.drift.covers import columns_of, facts_of
+from pipeline.runner.history import RunHistory, open_history
+
+MOST_COVERS = 5_000
+"""So many of the covers trained on are looked at; their order in the files is random."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a model was trained and tested on.
+
+    Attributes:
+        run_id: the run that made the model.
+        pipeline: its pipeline.
+        facts: each of `FACTS` -> its values for the covers trained on.
+        predictions: the model's outputs for the covers tested on.
+        thresholds: feature -> how far it may be from that, as far as the schema says.
+    """
+
+    run_id: str
+    pipeline: str
+    facts: dict[str, npt.NDArray[Any]]
+    predictions: Predictions
+    thresholds: dict[str, float]
+
+    @property
+    def trained_on(self) -> int:
+        """Of how many covers the facts are."""
+        return len(next(iter(self.facts.values())))
+
+
+def read_reference(pipeline_root: Path, model: Path, run: str | None) -> Reference:
+    """Finds the run that made a model, and reads what it trained and tested it on.
+
+    Args:
+        pipeline_root: where runs landed.
+        model: folder of the model, perhaps a copy.
+        run: a run's id, or the beginning of it; None is the newest that made this very model.
+
+    Raises:
+        ConfigError: there is no such run, it made another model, or it was pruned.
+        CoversError: what it wrote is damaged.
+    """
+    description = read_model_description(model)
+    history = open_history(pipeline_root)
+    past = history.runs() if history else []
+    candidates = [each for each in past if each.run_id.startswith(run or "")]
+    for each in candidates:
+        assert history is not None
+        if not _made(history, each.run_id, description):
+            continue
+        wanted = {
+            nodes.LABEL_SCHEMA_GEN: nodes.SCHEMA,
+            nodes.COVER_EXAMPLE_GEN: nodes.EXAMPLES,
+            nodes.BATCH_INFERENCE: nodes.PREDICTIONS,
+        }
+        found = {key: history.outputs(each.run_id, node).get(key) for node, key in wanted.items()}
+        if any(artifact is None for artifact in found.values()):
+            continue
+        schema, examples, predictions = (
+            Path(artifact.uri) for artifact in found.values() if artifact
+        )
+        check_split(examples, TRAIN_SPLIT)
+        return Reference(
+            each.run_id,
+            each.pipeline,
+            columns_of(list(itertools.islice(_facts(examples), MOST_COVERS))),
+            read_predictions(predictions, description),
+            _thresholds(schema / SCHEMA_FILE_NAME),
+        )
+    known = f"run {run!r}" if run else "a run"
+    raise ConfigError(
+        f"Expected {known} in {pipeline_root} that made the model in {model} and still has its "
+        f"examples and predictions. Received: {_none_of(len(candidates))}. Name the pipeline root "
+        "of that run with --pipeline-root, or its model with --model."
+    )
+
+
+def _none_of(runs: int) -> str:
+    if not runs:
+        return "none"
+    return f"{runs} run{'' if runs == 1 else 's'} that made other models, or whose files are gone"
+
+
+def _made(history: RunHistory, run_id: str, description: ModelDescription) -> bool:
+    """Tells whether a run's model is the one described: has the same files and genres."""
+    artifact = history.outputs(run_id, nodes.TRAINER).get(nodes.MODEL)
+    if artifact is None:
+        return False
+    try:
+        return read_model_description(serving_model(artifact.uri)) == description
+    except CoversError:
+        return False
+
+
+def _facts(examples: Path) -> Iterator[dict[str, Any]]:
+    import tensorflow as tf
+
+    for file in sorted(split_folder(examples, TRAIN_SPLIT).glob("*")):
+        zipped = "GZIP" if file.name.endswith(COMPRESSED_SUFFIX) else ""
+        for record in tf.data.TFRecordDataset(str(file), zipped).with_options(input_options()):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            known = {
+                key: value.decode() if isinstance(value, bytes) else value
+                for key in label_schema.IMAGE_FACTS
+                for value in _values(features[key])
+            }
+            try:
+                yield facts_of(_values(features[label_schema.IMAGE_ENCODED])[0], known)
+            except RowRejected:
+                continue  # Pillow is stricter than the decoder of the model
+
+
+def _values(feature: Any) -> Any:
+    kind = feature.WhichOneof("kind")
+    return getattr(feature, kind).value if kind else ()
+
+
+def _thresholds(schema: Path) -> dict[str, float]:
+    """Returns feature -> the bound of its drift comparator."""
+    thresholds = {}
+    for feature in read_schema(schema).feature:
+        comparator = feature.drift_comparator
+        for kind in ("infinity_norm", "jensen_shannon_divergence"):
+            if comparator.HasField(kind):
+                thresholds[feature.name] = float(getattr(comparator, kind).threshold)
+    return thresholds
