@@ -13,6 +13,7 @@ from components.support.errors import CoversError
 from components.support.home import ensure_home
 from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
+from pipeline.commands.export.cli import export_command
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
@@ -311,5 +312,5 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
         say(line)
 
 
-for command in (compile_command, submit, upload, schedule):
+for command in (compile_command, submit, upload, schedule, export_command):
     main.add_command(command)
