@@ -13,6 +13,7 @@ from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.saved_models import file_digests
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
+from components.trainer.warmup import write_warmup_requests
 
 
 class ServingModule(tf.Module):
@@ -154,3 +155,4 @@ def export_model(
         files=file_digests(model_dir),
     )
     signatures.write_model_description(model_dir, description)
+    write_warmup_requests(model_dir, module.image_size)
