@@ -64,8 +64,10 @@ def export_command(
     """
     if model is not None and (version is not None or destination is not None):
         raise click.UsageError("Give --model, or --version and --destination, or neither.")
+    from components.support.credentials import refuse_credentials
     from pipeline.commands.export.command import export_pushed, locate_model
 
+    refuse_credentials(destination or "")
     location = model or locate_model(pipeline_root, destination, version)
     if model and not model.resolve().is_relative_to(pipeline_root.resolve()):
         say(

@@ -25,7 +25,7 @@ FEWEST_COVERS = 8
 MOST_COVERS = 256
 _GENERATED = 16
 _BATCH_SIZE = 8
-_SECONDS = 1.0
+_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)

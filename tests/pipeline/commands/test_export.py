@@ -221,6 +221,7 @@ def test_models_that_cannot_be_converted_are_refused(
         (1, "Expected a pushed model at"): ("--destination", tmp_path),
         (1, "Expected a pushed model below"): ("--pipeline-root", tmp_path),
         (2, "Give --model, or --version"): ("--model", model, "--version", "7"),
+        (2, "without a key, password"): ("--destination", "s3://key:secret@bucket/serving"),
         (2, "Expected at least 8 covers"): ("--destination", serving, "--covers", older),
     }
     for (exit_code, message), arguments in refused.items():
