@@ -16,6 +16,7 @@ INSTALL_REQUIRES = [
     "tensorflow-data-validation",
     "tensorflow-metadata",
     "tensorflow-model-analysis",
+    "tensorflow-serving-api",  # the protos of its requests
     "apache-beam",
     "ml-metadata",
     "keras>=3",

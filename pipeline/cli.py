@@ -13,6 +13,7 @@ from components.support.errors import CoversError
 from components.support.home import ensure_home
 from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
+from pipeline.commands.export.cli import export_command
 from pipeline.commands.models.cli import models, rollback
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
@@ -364,5 +365,5 @@ def drift(
     sys.exit(result.exit_code)
 
 
-for command in (models, rollback, compile_command, submit, upload, schedule, serve):
+for command in (models, rollback, compile_command, submit, upload, schedule, export_command, serve):
     main.add_command(command)

@@ -19,6 +19,9 @@ from components.support.texts import shortened
 SERVING_SIGNATURE = "serving_default"
 EXAMPLES_SIGNATURE = "serve_examples"
 PIXELS_SIGNATURE = "serve_pixels"
+# What the signatures call for one cover or more: a function of the loaded module, from uint8 pixels
+# to probabilities, without the detour for none that TensorFlow Lite cannot take.
+NETWORK_FUNCTION = "answer"
 
 IMAGE_BYTES = "image_bytes"
 EXAMPLES = "examples"

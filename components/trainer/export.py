@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.saved_models import file_digests
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
+from components.trainer.warmup import write_warmup_requests
 
 
 class ServingModule(tf.Module):
@@ -30,11 +32,16 @@ class ServingModule(tf.Module):
         # Serving finds by their tracked names what TensorFlow's Python loader finds without.
         self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
+        pixels = [tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)]
         # All signatures call this function, so that the network is traced and written only once.
         # The network is not an attribute: its layers would be written, too, and nothing reads them.
+        # The name is `signatures.NETWORK_FUNCTION`, by which converters find it.
+        self.answer = tf.function(
+            lambda covers: network(covers, training=False), input_signature=pixels, autograph=False
+        )
         self.probabilities = tf.function(
-            lambda pixels: _answer(network, pixels),
-            input_signature=[tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)],
+            lambda covers: _answer_even_none(self.answer, covers),
+            input_signature=pixels,
             autograph=False,
         )
         self.genres = tf.constant(genres)
@@ -93,11 +100,11 @@ class ServingModule(tf.Module):
         return decisions | tf.one_hot(closest, len(self.genres), on_value=True, off_value=False)
 
 
-def _answer(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
+def _answer_even_none(answer: Callable[[tf.Tensor], tf.Tensor], pixels: tf.Tensor) -> tf.Tensor:
     """Applies the network; to a batch of none, too, whose convolutions fail in TensorFlow 2.16."""
     count = tf.shape(pixels)[0]
     blank = tf.zeros([tf.cast(tf.equal(count, 0), tf.int32), *pixels.shape[1:]], pixels.dtype)
-    return network(tf.concat([pixels, blank], axis=0), training=False)[:count]
+    return answer(tf.concat([pixels, blank], axis=0))[:count]
 
 
 def export_model(
@@ -148,3 +155,4 @@ def export_model(
         files=file_digests(model_dir),
     )
     signatures.write_model_description(model_dir, description)
+    write_warmup_requests(model_dir, module.image_size)

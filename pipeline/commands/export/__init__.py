@@ -1,0 +1,1 @@
+"""`covers export`: the pushed model for runtimes other than TensorFlow, compared with it."""
