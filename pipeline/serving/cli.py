@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
 from pipeline.serving.settings import ServingSettings
 from pipeline.terminal import say
+
+if TYPE_CHECKING:
+    from pipeline.serving.answers import Answered
 
 _PATH = click.Path(path_type=Path)
 _DEFAULTS = ServingSettings()
@@ -99,12 +104,35 @@ _DEFAULTS = ServingSettings()
     show_default=True,
     help="How long requests in flight may take to end when the server is told to stop.",
 )
+@click.option(
+    "--log-requests",
+    type=_PATH,
+    metavar="DIR",
+    help="Keep a sample of covers and answers there, for `covers drift`; nothing about clients.",
+)
+@click.option(
+    "--log-share",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of the covers to keep.",
+)
+@click.option(
+    "--log-bytes",
+    type=click.IntRange(min=1 << 20),
+    default=1 << 30,
+    show_default=True,
+    help="Most bytes of the log; the oldest covers are dropped.",
+)
 @click.option("--verbose", is_flag=True, help="Print a line for each request.")
 def serve(
     destination: str | None,
     model: Path | None,
     pipeline_root: Path,
     max_wait_ms: float,
+    log_requests: Path | None,
+    log_share: float,
+    log_bytes: int,
     verbose: bool,
     **options: object,
 ) -> None:
@@ -135,13 +163,40 @@ def serve(
             f"Expected the packages of `covers serve`. Received: no {error.name}. "
             "pip install 'covers[serve]'"
         ) from error
-    run_server(
-        settings,
-        destination=destination,
-        model=model,
-        say=_say,
-        log=_say if verbose else None,
-    )
+    with _keeping_answers(log_requests, log_share, log_bytes) as keep:
+        run_server(
+            settings,
+            destination=destination,
+            model=model,
+            say=_say,
+            log=_say if verbose else None,
+            on_answers=keep,
+        )
+
+
+@contextlib.contextmanager
+def _keeping_answers(
+    folder: Path | None, share: float, largest_bytes: int
+) -> Iterator[Callable[[Sequence[Answered]], None] | None]:
+    if folder is None:
+        yield None
+        return
+    from components.contracts.request_log.writer import RequestLog
+
+    log = RequestLog(folder, share=share, largest_bytes=largest_bytes)
+
+    def keep(answers: Sequence[Answered]) -> None:
+        for answer in answers:
+            log.record(
+                answer.image,
+                answer.facts,
+                answer.probabilities.tolist(),
+                answer.decisions.tolist(),
+                answer.version,
+            )
+
+    with contextlib.closing(log):
+        yield keep
 
 
 def _say(line: str) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from components.contracts.request_log.files import read_log
+
 
 def _lines(process: subprocess.Popen[str], said: list[str]) -> None:
     assert process.stdout is not None
@@ -29,11 +31,12 @@ def _wait(until: Callable[[], object]) -> None:
 
 @pytest.mark.slow
 def test_newer_versions_cost_no_request_and_the_end_is_a_good_one(
-    push: Callable[[int], Path], cover: Callable[..., bytes]
+    push: Callable[[int], Path], cover: Callable[..., bytes], tmp_path: Path
 ) -> None:
-    destination = push(1).parent
+    destination, log = push(1).parent, tmp_path / "log"
     command = [*(sys.executable, "-m", "pipeline", "serve", "--destination", str(destination))]
     command += ["--port", "0", "--poll-seconds", "0.1"]
+    command += ["--log-requests", str(log), "--log-share", "0.5"]
     said: list[str] = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -55,6 +58,9 @@ def test_newer_versions_cost_no_request_and_the_end_is_a_good_one(
     assert "Stopped. Requests in flight: 0 answered." in said[-1]
     assert sum("serves version" in line for line in said) == 4
     assert not any("rror" in line or "WARN" in line for line in said)
+    kept = list(read_log(log))
+    assert {answer.version for answer in kept} == {"1", "2", "3", "4"}
+    assert not list(log.glob("*partial*"))
 
 
 def _change_under_load(base: str, push: Callable[[int], Path], image: bytes) -> None:
