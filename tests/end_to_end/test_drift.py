@@ -1,0 +1,100 @@
+"""Covers that came after the push are compared with those of the run, by the command itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from components.contracts.request_log.writer import RequestLog
+from components.contracts.saved_models import load_saved_model
+from components.contracts.signatures import (
+    DECISIONS,
+    IMAGE_BYTES,
+    PROBABILITIES,
+    SERVING_SIGNATURE,
+)
+from pipeline.commands.predict import accept_with_facts
+from tests.end_to_end.tiny import Runs, TinyPipeline
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pushed(
+    runs: Runs, tiny_covers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TinyPipeline, list[Path]]:
+    """A pipeline that has pushed a model, and its covers."""
+    tiny = TinyPipeline(runs, tmp_path_factory.mktemp("pushed"), tiny_covers)
+    code, seen = tiny.run()
+    assert code == 0, seen
+    return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")
+
+
+def _answer(tiny: TinyPipeline, covers: list[bytes], log: Path) -> None:
+    """Does what a server does that keeps all covers."""
+    version = tiny.versions()[-1]
+    model = load_saved_model(tiny.serving / str(version), SERVING_SIGNATURE)
+    kept = RequestLog(log, share=1.0, largest_bytes=1 << 30)
+    for encoded in covers:
+        image, facts = accept_with_facts(encoded, model.description.background)
+        answer = model.ask(**{IMAGE_BYTES: [image]})
+        probabilities, decisions = (answer[key][0].tolist() for key in (PROBABILITIES, DECISIONS))
+        kept.record(image, facts, probabilities, decisions, version)
+    kept.close()
+
+
+def _grey(covers: list[Path], folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    for path in covers:
+        target = folder / path.name
+        Image.open(path).convert("L").convert("RGB").save(target, quality=95)
+        yield target
+
+
+def test_a_request_log_of_like_covers_has_not_drifted_and_one_of_grey_covers_has(
+    pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
+) -> None:
+    tiny, covers = pushed
+    half = covers[::2]
+    _answer(tiny, [path.read_bytes() for path in half], tmp_path / "like")
+    code, seen = tiny.command("drift", "--log", str(tmp_path / "like"))
+    assert code == 0, seen
+    assert "No drift" in seen
+    _answer(
+        tiny, [path.read_bytes() for path in _grey(half, tmp_path / "grey")], tmp_path / "unlike"
+    )
+    code, seen = tiny.command("drift", "--log", str(tmp_path / "unlike"), "--json")
+    assert code == 3, seen
+    found = json.loads(seen)
+    assert Path(found["report"]).is_file()
+    assert "saturation" in seen
+
+
+def test_a_folder_and_a_manifest_need_no_genres(
+    pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
+) -> None:
+    tiny, covers = pushed
+    grey = list(_grey(covers[::2], tmp_path / "grey"))
+    code, seen = tiny.command("drift", "--data", str(tmp_path / "grey"))
+    assert code == 3, seen
+    manifest = tmp_path / "covers.csv"
+    with manifest.open("w", newline="") as file:
+        csv.writer(file).writerows([["image"], *([f"grey/{path.name}"] for path in grey)])
+    code, seen = tiny.command("drift", "--data", str(manifest))
+    assert code == 3, seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--log", "nowhere"], 2), (["--data", "nowhere"], 2), ([], 2)],
+)
+def test_what_is_not_there_is_refused(
+    pushed: tuple[TinyPipeline, list[Path]], arguments: list[str], code: int
+) -> None:
+    found, seen = pushed[0].command("drift", *arguments)
+    assert found == code, seen
