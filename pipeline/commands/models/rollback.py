@@ -119,11 +119,15 @@ def _chosen(
     if version is None:
         previous = previous_version(versions, rollbacks)
         if previous is None:
+            remedy = (
+                "Name one: covers rollback VERSION; see them with: covers models list"
+                if len(versions) > 1
+                else "Push another model first: covers run"
+            )
             raise DeploymentError(
                 f"Expected an older version to restore at {destination}. Received: "
                 f"{len(versions) or 'no'} version{'' if len(versions) == 1 else 's'}, none of them "
-                "a whole one of another model that was not withdrawn. Name one: covers rollback "
-                "VERSION; see them with: covers models list"
+                f"a whole one of another model that was not withdrawn. {remedy}"
             )
         return previous
     chosen = next((each for each in versions if each.version == version), None)
