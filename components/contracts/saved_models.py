@@ -50,6 +50,12 @@ def file_digests(model_dir: Path | str) -> dict[str, str]:
     }
 
 
+def served_version(model_dir: Path) -> int:
+    """Returns the version as which a folder is served: its name if that is a number, else 1."""
+    name = model_dir.resolve().name
+    return int(name) if name.isascii() and name.isdecimal() and int(name) > 0 else 1
+
+
 def load_saved_model(model_dir: Path, signature: str) -> LoadedModel:
     """Loads one signature of a model of this project.
 

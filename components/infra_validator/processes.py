@@ -7,6 +7,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ PROBE = Path(__file__).with_name("probe.py")
 _logger = logging.getLogger(__name__)
 _REPEATS, _TIMED_SECONDS = 30, 10.0
 _LOGGED_LINES = 100
+# What TensorFlow prints after its message when it aborts.
+_STACK_TRACE = re.compile(r"\s*(@ +0x|PC: @|\*\*\* )|\[.*RAW: ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,4 +148,5 @@ def _doing(said: Path) -> str:
 def _last_words(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     _logger.info("The last lines of the process:\n%s", "\n".join(lines[-_LOGGED_LINES:]))
-    return f" ({shortened(lines[-1])})" if lines else ""
+    words = [line for line in lines if not _STACK_TRACE.match(line)]
+    return f" ({shortened(words[-1])})" if words else ""

@@ -6,16 +6,18 @@ import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from components.contracts import signatures
 from components.contracts.examples_account import check_split
 from components.contracts.files import COMPRESSED_SUFFIX, split_folder
 from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID, TEST_SPLIT
 from components.support.compat import input_options
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MANY = 32
 """The least size of a large batch; fewer covers are repeated."""
@@ -165,6 +167,8 @@ def _written(folder: Path, name: str, contents: Any) -> Iterator[str]:
 
 
 def _picture(cover: bytes) -> Image.Image:
+    from PIL import Image  # what the pipeline is compiled with does without it
+
     with Image.open(io.BytesIO(cover)) as opened:
         return opened.convert("RGB")
 

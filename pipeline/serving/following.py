@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.contracts.genre_names import listing
 from components.contracts.pushed_models import DamagedVersion, PushedVersion, all_versions
+from components.contracts.saved_models import served_version
 from components.support.errors import CoversError
 from components.support.file_systems import local_copy
 from components.support.texts import shortened
@@ -133,14 +134,10 @@ def serve(
 def load_folder(folder: Path) -> ServedModel:
     """Loads the one model of a server that follows no destination.
 
-    Its version is the folder's name if that is a number, else 1.
-
     Raises:
         DeploymentError: see `load_model`.
     """
-    name = folder.resolve().name
-    version = int(name) if name.isascii() and name.isdecimal() and int(name) > 0 else 1
-    return load_model(folder, version, str(folder))
+    return load_model(folder, served_version(folder), str(folder))
 
 
 def release_memory() -> None:

@@ -35,16 +35,16 @@ def pushed(
     return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")
 
 
-def _answer(tiny: TinyPipeline, covers: list[bytes], log: Path) -> None:
+def _answer(tiny: TinyPipeline, covers: list[bytes], log: Path, version: int | None = None) -> None:
     """Does what a server does that keeps all covers."""
-    version = tiny.versions()[-1]
-    model = load_saved_model(tiny.serving / str(version), SERVING_SIGNATURE)
+    newest = tiny.versions()[-1]
+    model = load_saved_model(tiny.serving / str(newest), SERVING_SIGNATURE)
     kept = RequestLog(log, share=1.0, largest_bytes=1 << 30)
     for encoded in covers:
         image, facts = accept_with_facts(encoded, model.description.background)
         answer = model.ask(**{IMAGE_BYTES: [image]})
         probabilities, decisions = (answer[key][0].tolist() for key in (PROBABILITIES, DECISIONS))
-        kept.record(image, facts, probabilities, decisions, version)
+        kept.record(image, facts, probabilities, decisions, version or newest)
     kept.close()
 
 
@@ -98,3 +98,16 @@ def test_what_is_not_there_is_refused(
 ) -> None:
     found, seen = pushed[0].command("drift", *arguments)
     assert found == code, seen
+
+
+def test_exit_code_3_means_drift_and_nothing_else(
+    pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
+) -> None:
+    tiny, covers = pushed
+    (tmp_path / "empty").mkdir()
+    code, seen = tiny.command("drift", "--data", str(tmp_path / "empty"))
+    assert code == 2, seen
+    _answer(tiny, [covers[0].read_bytes()], tmp_path / "log", version=1)
+    code, seen = tiny.command("drift", "--log", str(tmp_path / "log"))
+    assert code == 0, seen
+    assert "oo few covers" in seen and "answered by another version" in seen

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from components.contracts.genre_names import listing
 from components.contracts.quarantine import RowRejected
 from components.contracts.request_log.files import read_log
 from components.contracts.request_log.framing import CutOff, DamagedRecord
 from components.contracts.request_log.records import AnsweredCover
-from components.support.errors import DataError
+from components.support.errors import ConfigError
 from pipeline.commands.drift.covers import Columns, Covers, facts_of
 
 DAMAGED, CUT_OFF = "damaged records", "records that were cut off"
@@ -26,8 +25,7 @@ def read_answered(folder: Path, version: str, genres: int) -> Covers:
         genres: how many it knows.
 
     Raises:
-        ConfigError: there is no log in the folder.
-        DataError: no cover was answered by that version, or by one of other genres.
+        ConfigError: there is no log in the folder, or an empty one, or that of other genres.
     """
     columns = Columns(genres)
     seen: set[str] = set()
@@ -48,31 +46,21 @@ def read_answered(folder: Path, version: str, genres: int) -> Covers:
                 columns.left_out[rejected.reason.value] += 1
                 continue
             columns.add(facts, record.probabilities, record.decisions)
-    covers = columns.covers()
-    if not len(covers) and (others or not columns.left_out):
-        raise _nothing_answered(folder, version, others)
     if others:
         columns.left_out[OTHER_VERSIONS] = others.total()
+    covers = columns.covers()
+    if not len(covers) and not columns.left_out:
+        raise ConfigError(
+            f"Expected answered covers in the request log {folder}. Received: an empty log. Wait "
+            "until covers were answered, or raise the share that is kept."
+        )
     return covers
 
 
 def _check_genres(record: AnsweredCover, folder: Path, genres: int) -> None:
     if len(record.probabilities) != genres:
-        raise DataError(
+        raise ConfigError(
             f"Expected answers for the {genres} genres of the model in {folder}. Received: "
             f"{len(record.probabilities)} probabilities, from a model of other genres. Name the "
             "model that answered with --model."
         )
-
-
-def _nothing_answered(folder: Path, version: str, others: Counter[str]) -> DataError:
-    if not others:
-        return DataError(
-            f"Expected answered covers in the request log {folder}. Received: an empty log. Wait "
-            "until covers were answered, or raise the share that is kept."
-        )
-    named = listing([f"{other} ({count:,})" for other, count in others.most_common()])
-    return DataError(
-        f"Expected covers in {folder} that model version {version} answered. Received: only those "
-        f"of {named}. Name the folder of one of these versions with --model."
-    )

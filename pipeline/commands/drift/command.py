@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from components.contracts.saved_models import served_version
 from components.contracts.signatures import read_model_description
-from components.support.errors import ConfigError
+from components.support.errors import ConfigError, DataError
 from pipeline.commands.drift.answered import read_answered
 from pipeline.commands.drift.comparison import Compared, compare
 from pipeline.commands.drift.covers import FACTS, Covers, read_covers
@@ -48,23 +49,22 @@ def check_drift(
         The result, and the page.
 
     Raises:
-        ConfigError: there is no such run, log or data.
-        DataError: the log holds nothing that this model answered.
+        ConfigError: there is no such run, log or data, or nothing in them.
         DeploymentError: there is no such model, or it is damaged.
     """
     folder = (model or _pushed_model(pipeline_root, run)).resolve()
     description = read_model_description(folder)
     reference = read_reference(pipeline_root, folder, run)
     if log is not None:
-        covers = read_answered(log, folder.name, len(description.genres))
+        covers = read_answered(log, str(served_version(folder)), len(description.genres))
     else:
         assert data is not None
-        covers = read_covers(data, folder)
+        covers = _covers_without_answers(data, folder)
     features = compared_features(reference, covers) if len(covers) >= least_covers else []
     shifts = compare(features, reference.thresholds) if features else []
     result = DriftResult(
         model=str(folder),
-        version=folder.name,
+        version=str(served_version(folder)),
         run_id=reference.run_id,
         pipeline=reference.pipeline,
         source=str(log if log is not None else data),
@@ -80,6 +80,13 @@ def check_drift(
     )
     target = output or Workspace(pipeline_root, reference.pipeline).drift
     return result, _write(target, result, features)
+
+
+def _covers_without_answers(data: Path | str, model: Path) -> Covers:
+    try:
+        return read_covers(data, model)
+    except DataError as error:  # whose exit code means drift here
+        raise ConfigError(str(error)) from error
 
 
 def compared_features(reference: Reference, covers: Covers) -> list[Compared]:

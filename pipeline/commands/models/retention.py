@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from components.contracts.rollbacks import keep_rollback
+from components.contracts.saved_models import check_files
+from components.support.errors import DeploymentError
+from components.support.file_systems import local_copy
 from pipeline.commands.models.deletion import delete_version, finish_deletions
 from pipeline.commands.models.pins import pins_at
 from pipeline.commands.models.versions import Model, Models, read_models
@@ -50,8 +54,8 @@ class PrunedModels:
 def prune_models(destination: str, keep: int, *, dry_run: bool = False) -> PrunedModels:
     """Deletes old versions.
 
-    Kept are the newest whole ones, what is newer than these, the version that a rollback would
-    restore, and those that are pinned.
+    Kept are the newest whole ones, whose files are as they were exported, what is newer than
+    these, the version that a rollback would restore, and those that are pinned.
 
     Args:
         destination: the push destination.
@@ -81,8 +85,9 @@ def prune_models(destination: str, keep: int, *, dry_run: bool = False) -> Prune
 
 
 def _kept(found: Models, keep: int) -> Iterator[tuple[int, str]]:
-    whole = [model for model in found.models if not model.damage]
-    oldest = whole[:keep][-1].version if whole else 0
+    # One that a server would refuse does not stand for the older one that it serves instead.
+    whole = itertools.islice(filter(_has_its_files, found.models), keep)
+    oldest = min((model.version for model in whole), default=0)
     for model in found.models:
         if model.is_served:
             yield model.version, "served"
@@ -93,6 +98,17 @@ def _kept(found: Models, keep: int) -> Iterator[tuple[int, str]]:
             yield model.version, "a rollback would restore it"
         elif model.pin:
             yield model.version, f"pinned by {model.pin.by}: {model.pin.reason}"
+
+
+def _has_its_files(model: Model) -> bool:
+    if model.description is None:
+        return False
+    try:
+        with local_copy(model.location) as files:
+            check_files(files, model.description.files)
+    except DeploymentError:
+        return False
+    return True
 
 
 def _delete(destination: str, model: Model) -> bool:

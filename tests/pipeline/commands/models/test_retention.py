@@ -76,6 +76,17 @@ def test_damaged_versions_are_named_and_deleted_like_others(push: Push, destinat
     assert version_numbers(destination) == {versions[3], versions[4]}
 
 
+def test_a_version_with_other_bytes_does_not_stand_for_the_one_that_is_served_instead(
+    push: Push, destination: str
+) -> None:
+    versions = [push(recipe) for recipe in ("a", "b", "c")]
+    store, path = fsspec.core.url_to_fs(destination)
+    store.pipe_file(f"{path}/{versions[2]}/variables/variables.index", b"other bytes")
+    pruned = prune_models(destination, 1)
+    assert version_numbers(destination) >= {versions[1], versions[2]}
+    assert versions[1] in pruned.kept
+
+
 def test_what_was_taken_back_stays_so_when_its_record_is_pruned(
     push: Push, destination: str
 ) -> None:
