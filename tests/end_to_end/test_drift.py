@@ -75,7 +75,7 @@ def test_a_request_log_of_like_covers_has_not_drifted_and_one_of_grey_covers_has
     assert "saturation" in seen
 
 
-def test_a_folder_and_a_manifest_need_no_genres(
+def test_a_folder_needs_no_genres_and_those_of_a_manifest_are_not_looked_at(
     pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
 ) -> None:
     tiny, covers = pushed
@@ -84,9 +84,11 @@ def test_a_folder_and_a_manifest_need_no_genres(
     assert code == 3, seen
     manifest = tmp_path / "covers.csv"
     with manifest.open("w", newline="") as file:
-        csv.writer(file).writerows([["image"], *([f"grey/{path.name}"] for path in grey)])
+        rows = ([f"grey/{path.name}", "rock"] for path in grey)
+        csv.writer(file).writerows([["image", "genres"], *rows])
     code, seen = tiny.command("drift", "--data", str(manifest))
     assert code == 3, seen
+    assert "image/saturation" in seen
 
 
 @pytest.mark.parametrize(
