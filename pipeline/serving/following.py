@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.contracts.genre_names import listing
 from components.contracts.pushed_models import DamagedVersion, PushedVersion, all_versions
+from components.contracts.rollbacks import rollbacks_at, withdrawn_recipes
 from components.contracts.saved_models import served_version
 from components.support.errors import CoversError
 from components.support.file_systems import local_copy
@@ -29,6 +30,7 @@ Say = Callable[[str], None]
 class Follower:
     """Keeps a holder at the newest version of a destination that can be loaded.
 
+    Where the newest cannot be loaded, older ones are, but for those that a rollback took back.
     A version that cannot be loaded is tried again after twice as long each time, since somebody may
     be copying it by hand; meanwhile the one before stays.
 
@@ -77,17 +79,24 @@ class Follower:
         self._trouble = ""
 
     def _serve_the_newest(self) -> None:
-        for pushed in all_versions(self._destination):
+        for place, pushed in enumerate(all_versions(self._destination)):
             number = int(posixpath.basename(pushed.location))
             current = self._holder.model
             if current and current.version == number:
                 return
             if time.monotonic() < self._pauses.get(number, (0.0, 0.0))[0]:
                 continue
+            if place and self._was_taken_back(pushed):
+                continue
             if self._load(pushed, number):
                 return
             if self._stopping.is_set():
                 return
+
+    def _was_taken_back(self, pushed: PushedVersion | DamagedVersion) -> bool:
+        if isinstance(pushed, DamagedVersion):
+            return False
+        return pushed.description.recipe in withdrawn_recipes(rollbacks_at(self._destination))
 
     def _load(self, pushed: PushedVersion | DamagedVersion, number: int) -> bool:
         begin = time.monotonic()

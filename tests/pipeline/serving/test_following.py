@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from components.contracts.pushed_models import push_model
+from components.contracts.rollbacks import Rollback, Withdrawn, write_rollback
+from components.contracts.signatures import DESCRIPTION_FILE
 from components.support.errors import DeploymentError
 from pipeline.serving.following import Follower, load_folder
 from pipeline.serving.metrics import Metrics
@@ -88,6 +91,21 @@ def test_a_start_takes_the_newest_that_loads(following: Following, push: Push) -
     following.look()
     assert following.version == 3 and len(following.said) == 2
     assert "nothing is served yet" in following.said[0]
+
+
+def test_a_start_passes_over_what_was_taken_back(following: Following, push: Push) -> None:
+    push(3)
+    withdrawn, restored = push(4), push(5)
+    description = withdrawn / DESCRIPTION_FILE
+    fields = json.loads(description.read_text())
+    recipe, fields["recipe"] = fields["recipe"], "taken back"
+    description.write_text(json.dumps(fields))
+    taken = (Withdrawn(4, "taken back"),)
+    moment = "2026-11-26T10:00:00+00:00"
+    write_rollback(restored, Rollback(5, 3, recipe, taken, moment, "anna", "worse"))
+    (restored / "saved_model.pb").unlink()
+    following.look()
+    assert following.version == 3
 
 
 def test_a_version_that_is_taken_away_is_served_no_more(following: Following, push: Push) -> None:
