@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import posixpath
 import threading
 import time
 from collections.abc import Callable
@@ -79,24 +78,23 @@ class Follower:
         self._trouble = ""
 
     def _serve_the_newest(self) -> None:
+        withdrawn: frozenset[str] | None = None  # read only where the newest does not do
         for place, pushed in enumerate(all_versions(self._destination)):
-            number = int(posixpath.basename(pushed.location))
+            number = pushed.version
             current = self._holder.model
             if current and current.version == number:
                 return
             if time.monotonic() < self._pauses.get(number, (0.0, 0.0))[0]:
                 continue
-            if place and self._was_taken_back(pushed):
-                continue
+            if place and isinstance(pushed, PushedVersion):
+                if withdrawn is None:
+                    withdrawn = withdrawn_recipes(rollbacks_at(self._destination))
+                if pushed.description.recipe in withdrawn:
+                    continue
             if self._load(pushed, number):
                 return
             if self._stopping.is_set():
                 return
-
-    def _was_taken_back(self, pushed: PushedVersion | DamagedVersion) -> bool:
-        if isinstance(pushed, DamagedVersion):
-            return False
-        return pushed.description.recipe in withdrawn_recipes(rollbacks_at(self._destination))
 
     def _load(self, pushed: PushedVersion | DamagedVersion, number: int) -> bool:
         begin = time.monotonic()
