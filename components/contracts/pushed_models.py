@@ -192,7 +192,14 @@ def version_numbers(destination: str) -> set[int]:
     """
     file_system, root = open_file_system(destination)
     with store_errors(destination):
-        return set(_version_numbers(file_system, root))
+        file_system.invalidate_cache()
+        try:
+            entries = file_system.ls(root, detail=False)
+        except FileNotFoundError:
+            return set()
+    names = [posixpath.basename(entry.rstrip("/")) for entry in entries]
+    numbers = {int(name) for name in names if name.isascii() and name.isdecimal()}
+    return {number for number in numbers if 0 < number < _LARGEST_VERSION}
 
 
 def push_model(
@@ -321,17 +328,6 @@ def _claim(file_system: Any, target: str) -> bool:
             raise
         _logger.warning("%s does not keep two writers apart: %s", target, error)
     return True
-
-
-def _version_numbers(file_system: Any, root: str) -> list[int]:
-    file_system.invalidate_cache()
-    try:
-        entries = file_system.ls(root, detail=False)
-    except FileNotFoundError:
-        return []
-    names = [posixpath.basename(entry.rstrip("/")) for entry in entries]
-    numbers = [int(name) for name in names if name.isascii() and name.isdecimal()]
-    return [number for number in numbers if 0 < number < _LARGEST_VERSION]
 
 
 def _examine(file_system: Any, folder: str, location: str) -> PushedVersion | DamagedVersion | None:
