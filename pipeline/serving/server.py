@@ -21,6 +21,7 @@ import uvicorn
 from components.support.errors import ConfigError
 from pipeline.serving.answers import Answered
 from pipeline.serving.app import create_app
+from pipeline.serving.connections import bounded_protocol, most_connections, said_once
 from pipeline.serving.engine import Engine
 from pipeline.serving.following import Follower, load_folder, serve
 from pipeline.serving.metrics import Metrics
@@ -28,6 +29,7 @@ from pipeline.serving.model import ModelHolder
 from pipeline.serving.settings import ServingSettings
 
 _KEPT_ALIVE = 75  # seconds, longer than most clients and proxies keep a connection
+_BACKLOG = 256
 _FOLLOWER_ENDS_WITHIN = 2.0
 
 Say = Callable[[str], None]
@@ -71,7 +73,7 @@ def run_server(
         say(line)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # clients that send no HTTP
     server = _Server(app, settings, app.state.engine, metrics)
-    asyncio.run(server.serve([listening]))
+    asyncio.run(_serve(server, listening, say))
     say(server.farewell())
     if thread:
         follower.stop()
@@ -82,6 +84,11 @@ def run_server(
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
+
+
+async def _serve(server: _Server, listening: socket.socket, say: Say) -> None:
+    asyncio.get_running_loop().set_exception_handler(said_once(say))
+    await server.serve([listening])
 
 
 class _Server(uvicorn.Server):
@@ -95,7 +102,9 @@ class _Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             lifespan="on",
+            http=bounded_protocol(most_connections(), metrics),
             ws="none",
+            backlog=_BACKLOG,
             server_header=False,
             timeout_keep_alive=_KEPT_ALIVE,
             timeout_graceful_shutdown=settings.stop_seconds,
@@ -135,7 +144,7 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"Expected an address to listen at. Received: {host}, port {port} "
