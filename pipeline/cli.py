@@ -142,21 +142,39 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True, type=_PATH, metavar="IMAGE...")
+@click.argument("covers", nargs=-1, required=True, metavar="COVERS...")
+@click.option(
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Write .csv, .jsonl or .parquet instead of printing; goes on where it was stopped.",
+)
+@click.option(
+    "--image-column", help="Column of the images in manifests; image or file_name by default."
+)
 @click.option(
     "--model",
     type=_PATH,
     help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
 )
 @_pipeline_root
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per image.")
-def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_json: bool) -> None:
-    """Print genres, probabilities and decisions of the pushed model for each IMAGE.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per image.")
+def predict(
+    covers: Sequence[str],
+    output: Path | None,
+    image_column: str | None,
+    model: Path | None,
+    pipeline_root: Path,
+    as_json: bool,
+) -> None:
+    """Ask the pushed model for genres, probabilities and decisions.
 
-    An image that cannot be read gets its reason instead, and the exit code is 3.
+    COVERS are image files, folders of them, patterns ('covers/**/*.jpg'), manifests (CSV, JSON
+    Lines, Parquet, with paths or with images inside), or URLs of any of these (s3://, gs://). An
+    image that cannot be read gets its reason instead, and the exit code is 3.
     """
-    from components.support.errors import DataError
-    from pipeline.commands.predict import Unreadable, find_model, predict_files
+    from pipeline.commands.batch_prediction.command import print_answers, write_answers
+    from pipeline.commands.predict import find_model
 
     directory = model or find_model(pipeline_root)
     if not directory.resolve().is_relative_to(pipeline_root.resolve()):
@@ -165,21 +183,10 @@ def predict(images: Sequence[Path], model: Path | None, pipeline_root: Path, as_
             "trust.",
             to_stderr=True,
         )
-    if not as_json:
-        say(f"model: {directory}")
-    unreadable = 0
-    for answer in predict_files(directory, images):
-        is_bad = isinstance(answer, Unreadable)
-        unreadable += is_bad
-        if as_json:
-            click.echo(json.dumps(answer.to_dict()))
-        else:
-            say(str(answer), to_stderr=is_bad)
-    if unreadable:
-        raise DataError(
-            f"Expected images that can be read. Received: {unreadable:,} of {len(images):,} that "
-            "cannot, each with its reason above."
-        )
+    if output:
+        write_answers(covers, directory, output, image_column, as_json=as_json)
+    else:
+        print_answers(covers, directory, image_column, as_json=as_json)
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -26,6 +26,13 @@ INFERRED = "inferred"
 """Beam counter of the covers that went through a model: `inferred_candidate`, for instance."""
 
 
+def load_model(folder: str) -> Any:
+    """Returns the module of a SavedModel."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(folder)
+
+
 class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
     """Lets Beam's RunInference call the signature of an exported model that takes tf.Examples.
 
@@ -33,19 +40,25 @@ class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
         model: its name, for the counter.
         folder: the SavedModel.
         batch_size: covers at a time; fixed, so that a run's results do not depend on timing.
+        load: loads the folder, once in each process and pipeline.
     """
 
-    def __init__(self, model: str, folder: str, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self,
+        model: str,
+        folder: str,
+        batch_size: int = BATCH_SIZE,
+        load: Callable[[str], Any] = load_model,
+    ) -> None:
         super().__init__()
         self._folder = folder
+        self._load = load
         self._batch_size = batch_size
         self._inferred = beam.metrics.Metrics.counter(METRICS_NAMESPACE, f"{INFERRED}_{model}")
 
     def load_model(self) -> Any:
-        """Loads the SavedModel, once in each process."""
-        import tensorflow as tf
-
-        return tf.saved_model.load(self._folder)
+        """Loads the SavedModel."""
+        return self._load(self._folder)
 
     def run_inference(
         self, batch: Sequence[bytes], model: Any, inference_args: Any = None
@@ -70,19 +83,26 @@ class Predict(beam.PTransform):
     Args:
         models: name -> folder of the SavedModel.
         batch_size: covers that go through a model at a time.
+        load: loads a folder, once in each process and pipeline.
     """
 
-    def __init__(self, models: Mapping[str, str], batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, str],
+        batch_size: int = BATCH_SIZE,
+        load: Callable[[str], Any] = load_model,
+    ) -> None:
         super().__init__()
         self._models = dict(models)
         self._batch_size = batch_size
+        self._load = load
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Runs each model once on each cover, and puts the outputs beside its features."""
         covers = examples | "KeyById" >> beam.Map(lambda each: (_parse_id(each), each))
         parts = {"": covers | "WithoutImage" >> beam.MapTuple(_without_image)}
         for name, folder in self._models.items():
-            handler = SavedModelHandler(name, folder, self._batch_size)
+            handler = SavedModelHandler(name, folder, self._batch_size, self._load)
             parts[name] = covers | f"Infer[{name}]" >> RunInference(KeyedModelHandler(handler))
         return parts | "JoinOutputs" >> beam.CoGroupByKey() | beam.FlatMap(_with_outputs)
 

@@ -101,6 +101,38 @@ def choose_columns(
         ) from None
 
 
+def names_an_image_column(column: str | None, names: Sequence[str]) -> bool:
+    """Tells whether there is a column of images; see `image_column`."""
+    try:
+        _position([_normal(name) for name in names], *([column] if column else IMAGE_COLUMNS))
+    except _Missing:
+        return False
+    return True
+
+
+def image_column(manifest: str, names: Sequence[str], column: str | None) -> int:
+    """Returns the position of the images in a manifest of which nothing else is needed.
+
+    Args:
+        manifest: its path or URL, for messages.
+        names: names of its columns.
+        column: the column's name; None takes one of `IMAGE_COLUMNS`.
+
+    Raises:
+        DataError: there is no such column, or there are two.
+    """
+    wanted = [column] if column else list(IMAGE_COLUMNS)
+    try:
+        return _position([_normal(name) for name in names], *wanted)
+    except _Missing as missing:
+        received = ", ".join(names[:_MOST_COLUMNS_NAMED])[:200] or "none"
+        raise DataError(
+            f"Expected {manifest} to have one column {' or '.join(map(repr, wanted))}. Received "
+            f"the columns: {received}.{did_you_mean(missing.name, names)} Name the images' column "
+            "with --image-column."
+        ) from None
+
+
 class _Missing(Exception):
     """A column is missing; `name` is that of the first."""
 
@@ -119,10 +151,7 @@ def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str])
     known = [_normal(name) for name in names]
 
     def position(*wanted: str) -> int:
-        found = [at for at, name in enumerate(known) if name in {_normal(each) for each in wanted}]
-        if len(found) != 1:
-            raise _Missing(wanted, len(found))
-        return found[0]
+        return _position(known, *wanted)
 
     image = position(*([options.image] if options.image else IMAGE_COLUMNS))
     one_hot: tuple[str, ...] = ()
@@ -137,6 +166,15 @@ def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str])
     elif options.split is None and known.count(SPLIT_COLUMN) == 1:
         split = known.index(SPLIT_COLUMN)
     return Columns(image, genres, one_hot, split, tuple((name, position(name)) for name in slices))
+
+
+def _position(known: Sequence[str], *wanted: str) -> int:
+    """Returns the position of the only column with one of the names; `known` are normal ones."""
+    normal = {_normal(each) for each in wanted}
+    found = [at for at, name in enumerate(known) if name in normal]
+    if len(found) != 1:
+        raise _Missing(wanted, len(found))
+    return found[0]
 
 
 def _normal(name: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
 from components.contracts.pushed_models import PushedVersion, newest_version
-from components.contracts.quarantine import Reason, RowRejected
+from components.contracts.quarantine import RowRejected
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     DECISIONS,
@@ -41,19 +42,19 @@ class Prediction:
     """What the model predicts for one image.
 
     Attributes:
-        image: the file.
+        image: the file's path or URL as given.
         probabilities: genre -> probability.
         decided: the genres whose probability reaches the model's threshold for them.
     """
 
-    image: Path
+    image: str
     probabilities: dict[str, float]
     decided: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the prediction ready for JSON."""
         return {
-            "image": str(self.image),
+            "image": self.image,
             "genres": list(self.decided),
             "probabilities": self.probabilities,
         }
@@ -92,26 +93,41 @@ def find_model(pipeline_root: Path) -> Path:
 class Unreadable:
     """A file that ingest would set aside as well: its reason, and what was expected."""
 
-    image: Path
+    image: str
     reason: str
     error: str
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the reason ready for JSON."""
-        return {"image": str(self.image), "reason": self.reason, "error": self.error}
+        return {"image": self.image, "reason": self.reason, "error": self.error}
 
     def __str__(self) -> str:
         return f"{self.image}: {self.error} ({self.reason})"
 
 
-def predict_files(
-    model_directory: Path, images: Sequence[Path]
+class Readable(Protocol):
+    """A cover that can be read.
+
+    Attributes:
+        name: what the answer calls it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, background: str) -> bytes:
+        """Returns the image as the model is to see it, or raises RowRejected."""
+        ...
+
+
+def predict_covers(
+    model_directory: Path, covers: Iterable[Readable]
 ) -> Iterator[Prediction | Unreadable]:
-    """Yields what the model says of image files, in their order, or why one cannot be read.
+    """Yields what the model says of covers, in their order, or why one cannot be read.
 
     Args:
         model_directory: folder of a SavedModel of this project.
-        images: the files.
+        covers: read one batch at a time.
 
     Raises:
         DeploymentError: the folder holds no model of this project, or a damaged one.
@@ -130,32 +146,29 @@ def predict_files(
                 )
         yield from zip(outputs[PROBABILITIES].tolist(), outputs[DECISIONS].tolist(), strict=True)
 
-    for start in range(0, len(images), _BATCH_SIZE):
-        files = images[start : start + _BATCH_SIZE]
-        read = [_read(image, description.background) for image in files]
+    remaining = iter(covers)
+    while batch := list(itertools.islice(remaining, _BATCH_SIZE)):
+        read = [_read(cover, description.background) for cover in batch]
         encoded = [each for each in read if isinstance(each, bytes)]
         answers = predict(encoded) if encoded else iter(())
-        for image, each in zip(files, read, strict=True):
+        for cover, each in zip(batch, read, strict=True):
             if isinstance(each, Unreadable):
                 yield each
                 continue
             probabilities, decisions = next(answers)
             decided = zip(description.genres, decisions, strict=True)
             yield Prediction(
-                image=image,
+                image=cover.name,
                 probabilities=dict(zip(description.genres, probabilities, strict=True)),
                 decided=tuple(genre for genre, yes in decided if yes),
             )
 
 
-def _read(image: Path, background: str) -> bytes | Unreadable:
-    if image.is_dir():
-        error = f"Expected an image. Received: a folder. Name its files, such as {image}/*.jpg."
-        return Unreadable(image, Reason.NOT_A_FILE.value, error)
+def _read(cover: Readable, background: str) -> bytes | Unreadable:
     try:
-        return read_image(image, background)
+        return cover.read(background)
     except RowRejected as rejected:
-        return Unreadable(image, rejected.reason.value, rejected.detail)
+        return Unreadable(cover.name, rejected.reason.value, rejected.detail)
 
 
 def read_image(image: Path, background: str = DEFAULT_BACKGROUND) -> bytes:

@@ -65,5 +65,5 @@ def test_compared_reports_are_aligned(tmp_path: Path) -> None:
 
 def test_a_predicted_name_that_looks_like_a_list_is_quoted() -> None:
     name = "Folk, World, & Country"
-    prediction = Prediction(Path("a.jpg"), {"rock": 0.9, name: 0.8}, ("rock", name))
+    prediction = Prediction("a.jpg", {"rock": 0.9, name: 0.8}, ("rock", name))
     assert str(prediction).startswith('a.jpg: rock, "Folk, World, & Country"  (rock 0.90  Folk')

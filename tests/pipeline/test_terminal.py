@@ -65,11 +65,13 @@ def test_init_escapes_what_the_manifest_says(tmp_path: Path, write_cover: Callab
 
 def test_predict_escapes_names_of_files_and_genres(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [
-        Prediction(Path(f"{EVIL}\nforged.jpg"), {EVIL: 0.9, "b": 0.1}, (EVIL,)),
-        Prediction(Path("many.jpg"), {f"g{n}": n / 10_000 for n in range(10_000)}, ()),
-        Unreadable(Path(f"{EVIL}.jpg"), "missing_file", EVIL),
+        Prediction(f"{EVIL}\nforged.jpg", {EVIL: 0.9, "b": 0.1}, (EVIL,)),
+        Prediction("many.jpg", {f"g{n}": n / 10_000 for n in range(10_000)}, ()),
+        Unreadable(f"{EVIL}.jpg", "missing_file", EVIL),
     ]
-    monkeypatch.setattr("pipeline.commands.predict.predict_files", lambda *_: iter(answers))
+    monkeypatch.setattr(
+        "pipeline.commands.batch_prediction.command.predict_covers", lambda *_: iter(answers)
+    )
     result = run("predict", "x.jpg", "--model", f"/models/{EVIL}")
     assert_harmless(result.output)
     assert "g9999 1.00" in result.output

@@ -1,0 +1,79 @@
+"""What `covers predict` does with its answers: prints them, or writes them to a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from components.support.errors import ConfigError, DataError
+from components.support.file_systems import is_url
+from pipeline.commands.batch_prediction.covers import list_covers
+from pipeline.commands.batch_prediction.job import no_covers, passed_over_sentence, predict_to_file
+from pipeline.commands.predict import Unreadable, predict_covers
+from pipeline.terminal import say
+
+
+def print_answers(given: Sequence[str], model: Path, column: str | None, *, as_json: bool) -> None:
+    """Prints an answer for each cover as soon as it is there.
+
+    Raises:
+        ConfigError: there is no cover.
+        DataError: in the end, if a cover could not be read.
+    """
+    if not as_json:
+        say(f"model: {model}")
+    asked = unreadable = 0
+    passed_over: Counter[str] = Counter()
+    covers = list_covers(given, column=column, passed_over=passed_over)
+    for answer in predict_covers(model, covers):
+        is_bad = isinstance(answer, Unreadable)
+        asked += 1
+        unreadable += is_bad
+        if as_json:
+            click.echo(json.dumps(answer.to_dict()))
+        else:
+            say(str(answer), to_stderr=is_bad)
+    if passed_over:
+        say(passed_over_sentence(passed_over), to_stderr=as_json)
+    if not asked:
+        raise no_covers(given)
+    if unreadable:
+        raise DataError(
+            f"Expected images that can be read. Received: {unreadable:,} of {asked:,} that "
+            "cannot, each with its reason above."
+        )
+
+
+def write_answers(
+    given: Sequence[str], model: Path, output: Path, column: str | None, *, as_json: bool
+) -> None:
+    """Writes the answers to a file, showing how far it is.
+
+    Raises:
+        DataError: in the end, if a cover could not be read.
+    """
+    if is_url(str(output)):
+        raise ConfigError(
+            f"Expected --output to be a file on this machine. Received: {output}. Copy it there "
+            "when it is complete."
+        )
+    account = predict_to_file(
+        given, output, model=model, column=column, console=sys.stderr if as_json else sys.stdout
+    )
+    if as_json:
+        click.echo(json.dumps(account.to_dict()))
+    else:
+        for sentence in account.sentences():
+            say(sentence)
+        say(str(output))
+    unreadable = account.unreadable.total()
+    if unreadable:
+        raise DataError(
+            f"Expected images that can be read. Received: {unreadable:,} of {account.covers:,} "
+            f"that cannot, each with its reason in {output}."
+        )
