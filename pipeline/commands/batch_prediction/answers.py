@@ -32,6 +32,7 @@ UNREADABLE = "unreadable"
 
 _MODEL = "model"
 _READ_AT_ONCE = 16
+_BATCH_SIZE = 8  # on processors larger ones are slower
 
 Numbered = tuple[int, CoverFile]
 Answer = dict[str, Any]
@@ -76,7 +77,7 @@ def answer(
         )
         answered = (
             read["examples"]
-            | Predict({_MODEL: str(model)}, load=_loaded_once)
+            | Predict({_MODEL: str(model)}, _BATCH_SIZE, _loaded_once)
             | "Answers" >> beam.Map(functools.partial(_answer, genres=description.genres))
         )
         _ = (

@@ -5,6 +5,7 @@ Covers are listed one after the other, and nothing keeps a whole list: there may
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -261,14 +262,15 @@ def _read_object(folder: str, path: str) -> bytes:
             Reason.OUTSIDE_DATA_DIRECTORY, f"Expected a path below {folder}. Received: {path}."
         )
     file_system, name = open_file_system(url)
-    with store_errors(url):
-        try:
-            with file_system.open(name, "rb", cache_type="none") as file:
-                encoded: bytes = file.read(LARGEST_FILE + 1)
-        except FileNotFoundError as error:
-            raise RowRejected(
-                Reason.MISSING_FILE, "Expected an object. Received: nothing at that URL."
-            ) from error
+    encoded: bytes | None = None
+    with (
+        store_errors(url),
+        contextlib.suppress(FileNotFoundError),
+        file_system.open(name, "rb", cache_type="none") as file,
+    ):
+        encoded = file.read(LARGEST_FILE + 1)
+    if encoded is None:
+        raise RowRejected(Reason.MISSING_FILE, "Expected an object. Received: nothing at that URL.")
     _check_size(len(encoded))
     return encoded
 
