@@ -19,7 +19,7 @@ from components.trainer.diagnostics.augmentation import (
     measure_geometry,
     write_picture,
 )
-from components.trainer.diagnostics.history import check_history
+from components.trainer.diagnostics.history import check_fit, check_history
 from components.trainer.diagnostics.network import (
     check_activity,
     check_gradients,
@@ -94,6 +94,7 @@ class Diagnostics(keras.callbacks.Callback):
             *check_activity(layer_activity(network, self.images)),
             *check_saturation(probabilities),
             *check_gradients(gradient_norms(network, self.model.loss, self.images, self.labels)),
+            *check_fit(self.state.epochs, self.config.epochs),
         ]
         if isinstance(self.config.decision_thresholds, float):
             rule = decision_rule(self.config, self.labels, probabilities)

@@ -37,7 +37,7 @@ from components.trainer.dataset import (
 )
 from components.trainer.diagnostics.augmentation import check_geometry, measure_geometry
 from components.trainer.diagnostics.callback import first_covers
-from components.trainer.diagnostics.history import check_history
+from components.trainer.diagnostics.history import check_fit, check_history
 from components.trainer.diagnostics.learning_rate import (
     LearningRateRange,
     check_learning_rate,
@@ -122,6 +122,7 @@ def examine_training(
     prior = label_prior(train.labels)
     findings = [
         *check_history(history),
+        *check_fit(history, config.epochs),
         *check_predictions(schema.genres, split.labels, probabilities, rule),
         *check_class_imbalance(schema.genres, train.labels),
         *_check_augmentation(config),

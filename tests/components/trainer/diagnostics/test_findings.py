@@ -13,7 +13,7 @@ from components.trainer.diagnostics.augmentation import (
     measure_geometry,
     write_picture,
 )
-from components.trainer.diagnostics.history import check_history
+from components.trainer.diagnostics.history import check_fit, check_history
 from components.trainer.diagnostics.learning_rate import check_learning_rate, range_test
 from components.trainer.diagnostics.network import (
     check_activity,
@@ -135,6 +135,39 @@ def test_threshold_metrics_that_stand_still_while_the_network_learns():
     assert "from 0.520 to 0.570" in finding.sentence
     assert check_history(epochs[:1]) == []
     assert check_history([*epochs, row(0.19, 0.2, 0.6, 0.5)]) == []
+
+
+def _epochs(*rows: tuple[float, float, float, float]) -> list[dict[str, float]]:
+    names = ("loss", "val_loss", "macro_roc_auc", "val_macro_roc_auc")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def test_a_network_that_learns_by_heart_is_found_with_the_epoch_from_which_it_does():
+    epochs = _epochs(
+        (0.51, 0.50, 0.60, 0.68),
+        (0.45, 0.47, 0.75, 0.70),
+        (0.39, 0.472, 0.83, 0.70),
+        (0.35, 0.478, 0.88, 0.70),
+    )
+    (finding,) = check_fit(epochs, planned=4)
+    assert codes([finding]) == ["overfitting"]
+    assert finding.sentence.startswith("Since epoch 2 the loss on the eval split rises")
+    assert finding.numbers["least_loss_epoch"] == 2
+    assert check_fit(epochs[:3], planned=4) == []  # one epoch of a slight rise may be noise
+
+
+def test_a_gap_without_a_rising_loss_and_a_rise_without_a_gap_are_no_overfitting():
+    gap = _epochs(*[(0.4 - 0.01 * n, 0.45 - 0.01 * n, 0.9, 0.75) for n in range(4)])
+    rise = _epochs(*[(0.4, 0.45 + 0.01 * n, 0.76, 0.75) for n in range(4)])
+    assert check_fit(gap, planned=4) == check_fit(rise, planned=4) == []
+
+
+def test_a_training_that_ended_while_it_learnt_is_found():
+    rising = _epochs(*[(0.5, 0.5, 0.55 + 0.02 * n, 0.55 + 0.02 * n) for n in range(8)])
+    assert codes(check_fit(rising, planned=8)) == ["training_ended_early"]
+    assert check_fit(rising, planned=20) == []  # there is more to come
+    flat = rising + _epochs(*[(0.5, 0.5, 0.7, 0.69)] * 8)
+    assert check_fit(flat, planned=16) == []
 
 
 def relu_network(bias: float) -> keras.Model:
