@@ -28,7 +28,7 @@ from pipeline.commands.drift.covers import Covers, read_covers
 from pipeline.commands.drift.reference import Reference, read_reference
 from pipeline.commands.drift.result import title
 from pipeline.commands.labelled_covers import LabelledCovers, read_labelled_covers
-from pipeline.commands.predict import find_model
+from pipeline.commands.models.places import Where
 
 HALVES = 20
 SIZES = (50, 100, 200)
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     ensure_home()
     with third_parties_quiet():
-        model = find_model(arguments.pipeline_root)
+        model = Path(Where(None, arguments.pipeline_root, None).model(None))
         reference = read_reference(arguments.pipeline_root, model.resolve(), None)
         genres = read_model_description(model).genres
         labelled = read_labelled_covers(arguments.data, genres)

@@ -15,6 +15,7 @@ from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
 from pipeline.commands.export.cli import export_command
 from pipeline.commands.models.cli import models, rollback
+from pipeline.commands.models.places import FOREIGN_MODEL, Where, where_options
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
@@ -157,14 +158,14 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
     type=_PATH,
     help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
 )
-@_pipeline_root
+@where_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per image.")
 def predict(
     covers: Sequence[str],
     output: Path | None,
     image_column: str | None,
     model: Path | None,
-    pipeline_root: Path,
+    where: Where,
     as_json: bool,
 ) -> None:
     """Ask the pushed model for genres, probabilities and decisions.
@@ -174,19 +175,14 @@ def predict(
     image that cannot be read gets its reason instead, and the exit code is 3.
     """
     from pipeline.commands.batch_prediction.command import print_answers, write_answers
-    from pipeline.commands.predict import find_model
 
-    directory = model or find_model(pipeline_root)
-    if not directory.resolve().is_relative_to(pipeline_root.resolve()):
-        say(
-            "Note: a SavedModel is code that runs with your rights. --model is for models that you "
-            "trust.",
-            to_stderr=True,
-        )
+    location = where.model(model)
+    if where.is_foreign(model):
+        say(FOREIGN_MODEL, to_stderr=True)
     if output:
-        write_answers(covers, directory, output, image_column, as_json=as_json)
+        write_answers(covers, location, output, image_column, as_json=as_json)
     else:
-        print_answers(covers, directory, image_column, as_json=as_json)
+        print_answers(covers, location, image_column, as_json=as_json)
 
 
 @main.command()
@@ -334,7 +330,7 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
     help="With fewer covers the answer is that they are too few to tell.",
 )
 @click.option("--output", type=_PATH, help="Folder for the report; by default the pipeline's.")
-@_pipeline_root
+@where_options
 @_as_json
 def drift(
     log: Path | None,
@@ -343,7 +339,7 @@ def drift(
     run: str | None,
     min_covers: int,
     output: Path | None,
-    pipeline_root: Path,
+    where: Where,
     as_json: bool,
 ) -> None:
     """Compare answered covers with those that the model was trained and tested on.
@@ -356,7 +352,7 @@ def drift(
     from pipeline.commands.drift.result import describe
 
     result, page = check_drift(
-        pipeline_root,
+        where,
         log=log,
         data=data,
         model=model,

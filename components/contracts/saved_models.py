@@ -85,25 +85,34 @@ def load_saved_model(model_dir: Path, signature: str) -> LoadedModel:
 
 
 def check_files(model_dir: Path, expected: Mapping[str, str]) -> None:
-    """Raises if a file of a model is absent or not what was exported.
-
-    Args:
-        model_dir: the folder of the model.
-        expected: file -> sha256; files that are not named are not looked at.
+    """Raises if a file of a model is absent or not what was exported; see `find_damage`.
 
     Raises:
         DeploymentError: names the first such file.
     """
+    damage = find_damage(model_dir, expected)
+    if damage:
+        raise _damaged(model_dir, damage)
+
+
+def find_damage(model_dir: Path, expected: Mapping[str, str]) -> str:
+    """Returns which file of a model is absent or not what was exported, or an empty text.
+
+    Args:
+        model_dir: the folder of the model.
+        expected: file -> sha256; files that are not named are not looked at.
+    """
     for name, digest in expected.items():
         is_inside = not Path(name).is_absolute() and ".." not in Path(name).parts
         if not is_inside or not (model_dir / name).is_file():
-            raise _damaged(model_dir, f"{shortened(name)} is missing")
+            return f"{shortened(name)} is missing"
         try:
             found = fingerprint_file(model_dir / name)
         except OSError as error:
-            raise _damaged(model_dir, f"{name} cannot be read, {error.strerror}") from error
+            return f"{name} cannot be read, {error.strerror}"
         if found != digest:
-            raise _damaged(model_dir, f"{name} is not the file that was exported")
+            return f"{name} is not the file that was exported"
+    return ""
 
 
 @contextlib.contextmanager

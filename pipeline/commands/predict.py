@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.genre_names import listing
 from components.contracts.label_schema import DECODABLE_FORMATS
-from components.contracts.pushed_models import PushedVersion, newest_version
 from components.contracts.quarantine import RowRejected
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
@@ -29,7 +28,6 @@ from components.cover_example_gen.images import (
     stored_image,
 )
 from components.support.errors import DeploymentError
-from pipeline.runner.workspace import model_folders
 
 _BATCH_SIZE = 32
 LARGEST_FILE = 32 << 20
@@ -68,25 +66,6 @@ class Prediction:
         hidden = len(self.probabilities) - len(shown)
         more = f"  and {hidden:,} lower ones, see --json" if hidden else ""
         return f"{self.image}: {genres}  ({listed}{more})"
-
-
-def find_model(pipeline_root: Path) -> Path:
-    """Returns the folder of the model pushed last, by any pipeline in the pipeline root.
-
-    Raises:
-        DeploymentError: no model was pushed, or the newest version is damaged.
-    """
-    newest: PushedVersion | None = None
-    for folder in model_folders(pipeline_root):
-        latest = newest_version(folder)
-        if latest and (newest is None or latest.version > newest.version):
-            newest = latest
-    if newest is None:
-        raise DeploymentError(
-            f"Expected a pushed model below {pipeline_root}. Received: none. Run the pipeline "
-            "with `covers run`, or give a model with --model."
-        )
-    return Path(newest.location)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +156,17 @@ def read_image(image: Path, background: str = DEFAULT_BACKGROUND) -> bytes:
     Raises:
         RowRejected: ingest would refuse the file, except for the schema's size limits.
     """
+    return accept_image(read_file(image), background)
+
+
+def read_file(image: Path) -> bytes:
+    """Returns the bytes of a file.
+
+    Raises:
+        RowRejected: ingest would refuse it unseen.
+    """
     file = Path(os.path.realpath(image))
-    _, encoded = DataDirectory(file.parent, LARGEST_FILE).read(file.name)
-    return accept_image(encoded, background)
+    return DataDirectory(file.parent, LARGEST_FILE).read(file.name)[1]
 
 
 def accept_image(encoded: bytes, background: str = DEFAULT_BACKGROUND) -> bytes:

@@ -23,7 +23,7 @@ from pipeline.serving.pages import page_routes
 from pipeline.serving.plain import plain_routes
 from pipeline.serving.settings import ServingSettings
 from pipeline.serving.tensorflow_serving import tensorflow_serving_routes
-from pipeline.serving.watching import Watch, error_answer, refusal
+from pipeline.serving.watching import HeadAnswers, Watch, error_answer, refusal
 
 _LISTENER_ENDS_WITHIN = 5.0
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -71,6 +71,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.engine = engine
+    app.add_middleware(HeadAnswers)
     app.add_middleware(Watch, metrics=metrics, say=say, log=log)
 
     async def refuse(request: Request, error: Any) -> Response:

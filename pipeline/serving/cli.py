@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.commands.models.places import Where, newest_place, where_options
 from pipeline.serving.settings import ServingSettings
 from pipeline.terminal import say
 
@@ -21,18 +23,11 @@ _DEFAULTS = ServingSettings()
 
 
 @click.command()
-@click.option("--destination", help="Folder or URL of pushed versions; the newest is served.")
+@where_options
 @click.option(
     "--model",
     type=_PATH,
     help="A SavedModel instead. It is code: give one that you trust.",
-)
-@click.option(
-    "--pipeline-root",
-    type=_PATH,
-    default=DEFAULT_PIPELINE_ROOT,
-    show_default=True,
-    help="Without --destination or --model: where to find the latest pushed model.",
 )
 @click.option("--name", default=_DEFAULTS.name, show_default=True, help="The model's name in URLs.")
 @click.option(
@@ -126,9 +121,8 @@ _DEFAULTS = ServingSettings()
 )
 @click.option("--verbose", is_flag=True, help="Print a line for each request.")
 def serve(
-    destination: str | None,
+    where: Where,
     model: Path | None,
-    pipeline_root: Path,
     max_wait_ms: float,
     log_requests: Path | None,
     log_share: float,
@@ -141,19 +135,11 @@ def serve(
     Speaks TensorFlow Serving's REST API, the open inference protocol (v2) and a plain one for
     files; see /docs. SIGTERM and Ctrl-C end what is in flight and then the server.
     """
-    if destination and model:
-        raise click.UsageError("Give --destination or --model, not both.")
     settings = ServingSettings(**options, max_wait=max_wait_ms / 1000)  # type: ignore[arg-type]
     if not (settings.name.isascii() and settings.name.replace("-", "").replace("_", "").isalnum()):
         raise click.UsageError("--name may have letters, digits, - and _.")
-    if destination is None and model is None:
-        from pipeline.commands.predict import find_model
-
-        destination = str(find_model(pipeline_root).parent)
-    if destination:
-        from components.support.credentials import refuse_credentials
-
-        refuse_credentials(destination)
+    where.check(model)
+    destination = None if model else newest_place(where.places()).location
     try:
         from pipeline.serving.server import run_server
     except ModuleNotFoundError as error:
@@ -164,7 +150,7 @@ def serve(
             "pip install 'covers[serve]'"
         ) from error
     with _keeping_answers(log_requests, log_share, log_bytes) as keep:
-        run_server(
+        is_loading = run_server(
             settings,
             destination=destination,
             model=model,
@@ -172,6 +158,10 @@ def serve(
             log=_say if verbose else None,
             on_answers=keep,
         )
+    if is_loading:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ async def _files(headers: Headers, body: bytes, most: int) -> Sequence[_File]:
             raise Refused(
                 413, "too_many_images", f"Expected at most {most} images. Received: more."
             ) from error
-        raise malformed(f"a body of {_MULTIPART}", error.message) from error
+        raise malformed(f"a body of {_MULTIPART}", error.message.rstrip(".")) from error
     except (ValueError, LookupError) as error:  # of an unknown charset, for instance
         raise malformed(f"a body of {_MULTIPART}", type(error).__name__) from error
     except OSError as error:  # large files go by way of the disk

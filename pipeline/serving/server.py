@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +41,7 @@ def run_server(
     say: Say,
     log: Say | None = None,
     on_answers: Callable[[Sequence[Answered]], None] | None = None,
-) -> None:
+) -> bool:
     """Serves until SIGTERM or SIGINT, then ends what is in flight.
 
     Args:
@@ -53,6 +51,10 @@ def run_server(
         say: prints a line.
         log: prints a line for each request; None prints none.
         on_answers: see `create_app`.
+
+    Returns:
+        Whether TensorFlow is still loading a model. Nothing interrupts that, and Python must not
+        be taken down under it: the process ends by `os._exit`.
 
     Raises:
         ConfigError: the address cannot be listened at.
@@ -71,19 +73,16 @@ def run_server(
         thread.start()
     for line in _introduction(settings, listening, destination, holder):
         say(line)
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # clients that send no HTTP
+    for name in ("uvicorn", "python_multipart"):  # they print what clients do wrong
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     server = _Server(app, settings, app.state.engine, metrics)
     asyncio.run(_serve(server, listening, say))
     say(server.farewell())
-    if thread:
-        follower.stop()
-        thread.join(_FOLLOWER_ENDS_WITHIN)
-        if thread.is_alive():
-            # TensorFlow is loading a model, which nothing interrupts, and Python must not be taken
-            # down under it.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+    if thread is None:
+        return False
+    follower.stop()
+    thread.join(_FOLLOWER_ENDS_WITHIN)
+    return thread.is_alive()
 
 
 async def _serve(server: _Server, listening: socket.socket, say: Say) -> None:

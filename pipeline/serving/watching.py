@@ -69,6 +69,28 @@ class Watch:
             )
 
 
+class HeadAnswers:
+    """Wraps the application: HEAD is answered as GET is, without the body (RFC 9110, 9.3.2).
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            is_body = message["type"] == "http.response.body"
+            await send({**message, "body": b""} if is_body else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
 def refusal(error: Refused, metrics: Metrics) -> Response:
     """Returns the answer to a request that is refused, in the form that all protocols share."""
     metrics.refusals.labels(error.reason).inc()

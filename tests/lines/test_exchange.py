@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from components.contracts.signatures import read_model_description
 from pipeline.cli import main
-from pipeline.commands.predict import find_model
+from pipeline.commands.models.places import Where
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_the_model_is_from_the_other_line(other: Path) -> None:
     import keras
     import tensorflow as tf
 
-    versions = read_model_description(find_model(other)).versions
+    versions = read_model_description(Where(None, other, None).model(None)).versions
     assert versions["tensorflow"] != tf.__version__
     assert versions["keras"] != keras.__version__
 
@@ -58,7 +58,7 @@ def test_it_answers_as_it_did_there(other: Path) -> None:
     names = [Path(prediction["image"]).name for prediction in expected]
     (folder,) = other.glob("samples/*/images")
     images = [folder / name for name in names]
-    received = covers("predict", "--json", *images, "--model", find_model(other))
+    received = covers("predict", "--json", *images, "--model", Where(None, other, None).model(None))
     assert len(received) == len(expected) > 20
     difference = [
         np.subtract(list(there["probabilities"].values()), list(here["probabilities"].values()))

@@ -74,7 +74,7 @@ def test_no_run_and_no_model_yet(tmp_path: Path) -> None:
     assert "Received: no runs without" in output
     code, output = _invoke("predict", "cover.jpg", "--pipeline-root", tmp_path)
     assert code == 1
-    assert "Expected a pushed model" in output
+    assert "Expected pushed models below" in output
 
 
 BAD_DATA = {

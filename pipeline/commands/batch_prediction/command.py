@@ -11,15 +11,21 @@ from pathlib import Path
 import click
 
 from components.support.errors import ConfigError, DataError
-from components.support.file_systems import is_url
-from pipeline.commands.batch_prediction.covers import list_covers
-from pipeline.commands.batch_prediction.job import no_covers, passed_over_sentence, predict_to_file
+from components.support.file_systems import is_url, local_copy
+from pipeline.commands.batch_prediction.covers import list_covers, no_covers
+from pipeline.commands.batch_prediction.job import passed_over_sentence, predict_to_file
 from pipeline.commands.predict import Unreadable, predict_covers
 from pipeline.terminal import say
 
 
-def print_answers(given: Sequence[str], model: Path, column: str | None, *, as_json: bool) -> None:
+def print_answers(given: Sequence[str], model: str, column: str | None, *, as_json: bool) -> None:
     """Prints an answer for each cover as soon as it is there.
+
+    Args:
+        given: see `list_covers`.
+        model: path or URL of a SavedModel of this project.
+        column: the manifests' column of images.
+        as_json: prints JSON Lines.
 
     Raises:
         ConfigError: there is no cover.
@@ -30,14 +36,15 @@ def print_answers(given: Sequence[str], model: Path, column: str | None, *, as_j
     asked = unreadable = 0
     passed_over: Counter[str] = Counter()
     covers = list_covers(given, column=column, passed_over=passed_over)
-    for answer in predict_covers(model, covers):
-        is_bad = isinstance(answer, Unreadable)
-        asked += 1
-        unreadable += is_bad
-        if as_json:
-            click.echo(json.dumps(answer.to_dict()))
-        else:
-            say(str(answer), to_stderr=is_bad)
+    with local_copy(model) as folder:
+        for answer in predict_covers(folder, covers):
+            is_bad = isinstance(answer, Unreadable)
+            asked += 1
+            unreadable += is_bad
+            if as_json:
+                click.echo(json.dumps(answer.to_dict()))
+            else:
+                say(str(answer), to_stderr=is_bad)
     if passed_over:
         say(passed_over_sentence(passed_over), to_stderr=as_json)
     if not asked:
@@ -50,9 +57,16 @@ def print_answers(given: Sequence[str], model: Path, column: str | None, *, as_j
 
 
 def write_answers(
-    given: Sequence[str], model: Path, output: Path, column: str | None, *, as_json: bool
+    given: Sequence[str], model: str, output: Path, column: str | None, *, as_json: bool
 ) -> None:
     """Writes the answers to a file, showing how far it is.
+
+    Args:
+        given: see `list_covers`.
+        model: path or URL of a SavedModel of this project.
+        output: see `predict_to_file`.
+        column: the manifests' column of images.
+        as_json: prints the account as JSON.
 
     Raises:
         DataError: in the end, if a cover could not be read.
@@ -62,9 +76,9 @@ def write_answers(
             f"Expected --output to be a file on this machine. Received: {output}. Copy it there "
             "when it is complete."
         )
-    account = predict_to_file(
-        given, output, model=model, column=column, console=sys.stderr if as_json else sys.stdout
-    )
+    console = sys.stderr if as_json else sys.stdout
+    with local_copy(model) as folder:
+        account = predict_to_file(given, output, model=folder, column=column, console=console)
     if as_json:
         click.echo(json.dumps(account.to_dict()))
     else:

@@ -25,8 +25,12 @@ from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.image_names import has_image_suffix
 from components.cover_example_gen.locations import URL, AmbiguousName, Locations
 from components.cover_example_gen.manifests.kinds import EmbeddedImage, is_manifest, kind_of
+from components.support.errors import ConfigError
 from components.support.file_systems import is_url, local_copy, open_file_system, store_errors
-from pipeline.commands.predict import LARGEST_FILE, accept_image, read_image
+from components.support.texts import first_few
+from pipeline.commands.predict import LARGEST_FILE, accept_image, read_file
+
+MANIFESTS = "manifests"
 
 _FOLDERS_KEPT_OPEN = 64
 
@@ -58,15 +62,24 @@ class CoverFile:
             RowRejected: ingest would refuse it.
             DeploymentError: an object store refused or failed.
         """
+        return accept_image(self.content(), background)
+
+    def content(self) -> bytes:
+        """Returns the bytes of the file.
+
+        Raises:
+            RowRejected: it cannot be read.
+            DeploymentError: an object store refused or failed.
+        """
         if self.problem:
             raise RowRejected(self.reason, self.problem)
         if self.encoded is not None:
             _check_size(len(self.encoded))
-            return accept_image(self.encoded, background)
+            return self.encoded
         if not self.folder:
-            return read_image(Path(self.path), background)
+            return read_file(Path(self.path))
         read = _read_object if is_url(self.folder) else _read_file
-        return accept_image(read(self.folder, self.path), background)
+        return read(self.folder, self.path)
 
 
 def list_covers(
@@ -96,36 +109,58 @@ def list_covers(
         if is_url(each):
             yield from _remote(each, column, scratch, counter)
         elif Path(each).is_dir():
-            yield from _below(Path(each), counter)
-        elif is_manifest(each) and Path(each).is_file():
-            yield from _rows(Path(each), str(Path(each).parent), each, column, scratch)
+            yield from _below(Path(each), column, scratch, counter)
         else:
-            yield from _files(each)
+            yield from _files(each, column, scratch)
 
 
-def _files(given: str) -> Iterator[CoverFile]:
+def no_covers(given: Sequence[str]) -> ConfigError:
+    """Returns the error for nothing to ask about."""
+    return ConfigError(
+        f"Expected image files, folders of them or manifests. Received: no cover in "
+        f"{first_few(given)}."
+    )
+
+
+def _files(given: str, column: str | None, scratch: Path | None) -> Iterator[CoverFile]:
     """Yields the file, or those that fit it as a pattern; one that is not there is a problem."""
     is_there = os.path.lexists(given)
     # Path.glob takes no absolute pattern.
     found = [] if is_there else sorted(glob.glob(given, recursive=True))  # noqa: PTH207
     for name in found or [given]:
         is_clutter = any(map(clutter_folder, Path(name).parent.parts)) and name != given
-        if not is_clutter and (name == given or not Path(name).is_dir()):
+        if is_clutter or (name != given and Path(name).is_dir()):
+            continue
+        if is_manifest(name) and Path(name).is_file():
+            yield from _local_rows(Path(name), column, scratch)
+        else:
             yield CoverFile(name, "", name)
 
 
-def _below(root: Path, passed_over: Counter[str]) -> Iterator[CoverFile]:
+def _below(
+    root: Path, column: str | None, scratch: Path | None, passed_over: Counter[str]
+) -> Iterator[CoverFile]:
+    """Yields the images below a folder; if there is none, what its manifests name."""
     unreadable: list[OSError] = []
+    manifests: list[Path] = []
+    found = False
     for folder, subfolders, files in os.walk(root, onerror=unreadable.append):
         subfolders[:] = sorted(
             name for name in subfolders if not name.startswith(".") and not clutter_folder(name)
         )
         for name in sorted(files):
+            file = Path(folder, name)
             if _is_cover(name, passed_over):
-                file = Path(folder, name)
+                found = True
                 yield CoverFile(str(file), str(root), file.relative_to(root).as_posix())
+            elif is_manifest(name) and not found and not name.startswith("."):
+                manifests.append(file)
         yield from _unlistable(root, unreadable)
     yield from _unlistable(root, unreadable)
+    if not found:
+        passed_over[MANIFESTS] -= len(manifests)
+        for manifest in manifests:
+            yield from _local_rows(manifest, column, scratch)
 
 
 def _unlistable(root: Path, errors: list[OSError]) -> Iterator[CoverFile]:
@@ -142,9 +177,13 @@ def _is_cover(name: str, passed_over: Counter[str]) -> bool:
     if has_image_suffix(name) and not name.startswith("."):
         return True
     if not name.startswith("."):
-        kind = clutter_file(name) or ("manifests" if is_manifest(name) else "other files")
+        kind = clutter_file(name) or (MANIFESTS if is_manifest(name) else "other files")
         passed_over[kind] += 1
     return False
+
+
+def _local_rows(manifest: Path, column: str | None, scratch: Path | None) -> Iterator[CoverFile]:
+    return _rows(manifest, str(manifest.parent), str(manifest), column, scratch)
 
 
 def _rows(

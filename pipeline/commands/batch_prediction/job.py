@@ -28,7 +28,7 @@ from components.support.durable import sync_folder
 from components.support.errors import ConfigError, CoversError, DeploymentError, MachineError
 from components.support.machine import machine_error
 from components.support.texts import first_few
-from pipeline.commands.batch_prediction.covers import CoverFile, list_covers
+from pipeline.commands.batch_prediction.covers import CoverFile, list_covers, no_covers
 from pipeline.commands.batch_prediction.tables import check_suffix, write_table
 from pipeline.runner.console import RunConsole
 
@@ -82,14 +82,6 @@ def passed_over_sentence(passed_over: Counter[str]) -> str:
     """Returns what to say of files in folders that are no covers."""
     kinds = [f"{kind} {count:,}" for kind, count in passed_over.most_common()]
     return f"passed over in folders: {first_few(kinds)}"
-
-
-def no_covers(given: Sequence[str]) -> ConfigError:
-    """Returns the error for nothing to ask about."""
-    return ConfigError(
-        f"Expected image files, folders of them or manifests. Received: no cover in "
-        f"{first_few(given)}."
-    )
 
 
 def predict_to_file(

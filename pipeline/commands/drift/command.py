@@ -12,12 +12,13 @@ import numpy as np
 from components.contracts.saved_models import served_version
 from components.contracts.signatures import read_model_description
 from components.support.errors import ConfigError, DataError
+from components.support.file_systems import local_copy
 from pipeline.commands.drift.answered import read_answered
 from pipeline.commands.drift.comparison import Compared, compare
 from pipeline.commands.drift.covers import FACTS, Covers, read_covers
 from pipeline.commands.drift.reference import Reference, read_reference
 from pipeline.commands.drift.result import CONFIDENCE, DECIDED, PROBABILITY, DriftResult
-from pipeline.commands.predict import find_model
+from pipeline.commands.models.places import Where
 from pipeline.runner.history import past_runs
 from pipeline.runner.workspace import Workspace
 
@@ -25,7 +26,7 @@ PAGE, JSON_FILE = "drift.html", "drift.json"
 
 
 def check_drift(
-    pipeline_root: Path,
+    where: Where,
     *,
     log: Path | None = None,
     data: Path | str | None = None,
@@ -37,7 +38,7 @@ def check_drift(
     """Compares covers with the run that made a model, and writes the result.
 
     Args:
-        pipeline_root: where runs landed.
+        where: where runs landed, and where pushed models are.
         log: a request log; or
         data: covers, of which the model is asked.
         model: folder of the model; None is the one that the run pushed, or that was pushed last.
@@ -49,22 +50,29 @@ def check_drift(
         The result, and the page.
 
     Raises:
-        ConfigError: there is no such run, log or data, or nothing in them.
+        ConfigError: there is no such run, log or data, or nothing in them; or the options
+            contradict each other.
         DeploymentError: there is no such model, or it is damaged.
     """
-    folder = (model or _pushed_model(pipeline_root, run)).resolve()
-    description = read_model_description(folder)
-    reference = read_reference(pipeline_root, folder, run)
-    if log is not None:
-        covers = read_answered(log, str(served_version(folder)), len(description.genres))
+    if model is None and run is not None and where.destination is None:
+        location = _pushed_by(where.pipeline_root, run)
     else:
-        assert data is not None
-        covers = _covers_without_answers(data, folder)
+        location = where.model(model)
+    with local_copy(location) as folder:
+        folder = folder.resolve()
+        version = str(served_version(folder))
+        reference = read_reference(where.pipeline_root, folder, run)
+        if log is not None:
+            genres = read_model_description(folder).genres
+            covers = read_answered(log, version, len(genres))
+        else:
+            assert data is not None
+            covers = _covers_without_answers(data, folder)
     features = compared_features(reference, covers) if len(covers) >= least_covers else []
     shifts = compare(features, reference.thresholds) if features else []
     result = DriftResult(
-        model=str(folder),
-        version=str(served_version(folder)),
+        model=location,
+        version=version,
         run_id=reference.run_id,
         pipeline=reference.pipeline,
         source=str(log if log is not None else data),
@@ -78,7 +86,7 @@ def check_drift(
             sorted(shifts, key=lambda each: (not each.is_drift, -each.distance / each.threshold))
         ),
     )
-    target = output or Workspace(pipeline_root, reference.pipeline).drift
+    target = output or Workspace(where.pipeline_root, reference.pipeline).drift
     return result, _write(target, result, features)
 
 
@@ -108,14 +116,12 @@ def _outputs(reference: Reference, covers: Covers) -> Iterator[Compared]:
     yield Compared(CONFIDENCE, tested.probabilities.max(axis=1), covers.probabilities.max(axis=1))
 
 
-def _pushed_model(pipeline_root: Path, run: str | None) -> Path:
-    if run is None:
-        return find_model(pipeline_root)
+def _pushed_by(pipeline_root: Path, run: str) -> str:
     found = [each for each in past_runs(pipeline_root) if each.run_id.startswith(run)]
     pushed = [each.result.pushed_model for each in found if each.result]
     for folder in pushed:
         if folder:
-            return Path(folder)
+            return str(folder)
     received = f"{len(found)} that pushed none" if found else "no such run"
     raise ConfigError(
         f"Expected run {run!r} in {pipeline_root}, with the model that it pushed. Received: "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import io
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,13 +25,11 @@ from components.contracts.signatures import (
     PROBABILITIES,
     SERVING_SIGNATURE,
 )
-from components.cover_example_gen.config import IngestConfig
-from components.cover_example_gen.files import DataDirectory
-from components.cover_example_gen.images import AcceptedImages, inspect_image, stored_image
-from components.cover_example_gen.remote import local_data
-from components.cover_example_gen.rows import read_row
-from components.cover_example_gen.spans import find_spans
-from pipeline.commands.predict import LARGEST_FILE
+from components.cover_example_gen.images import AcceptedImages, inspect_image
+from components.support.errors import ConfigError
+from components.support.file_systems import is_url
+from pipeline.commands.batch_prediction.covers import list_covers, no_covers
+from pipeline.commands.predict import accept_with_facts
 
 IMAGE_SATURATION = "image/saturation"
 """Mean saturation of the pixels, 0 (grey) to 1: computed here, of both sides alike."""
@@ -144,14 +142,17 @@ def read_covers(data: Path | str, model: Path) -> Covers:
     """Asks a model about covers, by its serving signature; the same file twice is one cover.
 
     Args:
-        data: images in a folder, or whatever ingest reads; genres are not needed and not looked at.
+        data: see `list_covers`.
         model: folder of a SavedModel of this project.
 
     Raises:
-        ConfigError: there is nothing at `data`.
+        ConfigError: there is nothing at `data`, or no image in it.
         DataError: a manifest cannot be read.
         DeploymentError: the folder holds no model of this project, or a damaged one.
     """
+    given = str(data)
+    if not is_url(given) and not Path(given).exists() and not glob.has_magic(given):
+        raise ConfigError(f"Expected a file or folder at {given}. Received: nothing there.")
     loaded = load_saved_model(model, SERVING_SIGNATURE)
     columns = Columns(len(loaded.description.genres))
     waiting: list[tuple[bytes, FactsOf]] = []
@@ -164,36 +165,30 @@ def read_covers(data: Path | str, model: Path) -> Covers:
                 columns.add(facts, *answer)
             waiting.clear()
 
-    with local_data(str(data)) as local:
-        for cover in _images(local, loaded.description.background, columns.left_out):
-            waiting.append(cover)
-            if len(waiting) == _BATCH_SIZE:
-                ask()
-        ask()
-    return columns.covers()
+    for cover in _images(given, loaded.description.background, columns.left_out):
+        waiting.append(cover)
+        if len(waiting) == _BATCH_SIZE:
+            ask()
+    ask()
+    covers = columns.covers()
+    if not len(covers) and not covers.left_out:
+        raise no_covers([given])
+    return covers
 
 
-def _images(data: Path, background: str, left_out: Counter[str]) -> Iterator[tuple[bytes, FactsOf]]:
+def _images(data: str, background: str, left_out: Counter[str]) -> Iterator[tuple[bytes, FactsOf]]:
     """Yields the distinct images of some data as a model sees them, and what is compared."""
-    accepted = AcceptedImages(DECODABLE_FORMATS, 1, _LARGEST_SIDE, background)
     seen: set[str] = set()
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, span in enumerate(find_spans(data, IngestConfig())):
-            directory = DataDirectory(span.source.directory, LARGEST_FILE)
-            for row in span.source.rows(Path(scratch, str(number))):
-                try:
-                    if row.problem:
-                        raise RowRejected(Reason.MALFORMED_ROW, row.problem)
-                    encoded = read_row(row, directory)[1]
-                    facts = inspect_image(encoded, accepted)
-                    if facts.image_id in seen:
-                        left_out["the same cover again"] += 1
-                        continue
-                    seen.add(facts.image_id)
-                    stored = stored_image(encoded, facts, background)
-                    yield stored, facts_of(stored, _named(facts))
-                except RowRejected as rejected:
-                    left_out[rejected.reason.value] += 1
+    for cover in list_covers([data], passed_over=left_out):
+        try:
+            stored, facts = accept_with_facts(cover.content(), background)
+            if facts.image_id in seen:
+                left_out["the same cover again"] += 1
+                continue
+            seen.add(facts.image_id)
+            yield stored, facts_of(stored, _named(facts))
+        except RowRejected as rejected:
+            left_out[rejected.reason.value] += 1
 
 
 def _named(facts: Facts) -> FactsOf:

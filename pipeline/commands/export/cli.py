@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
+from pipeline.commands.models.places import FOREIGN_MODEL, Where, where_options
 from pipeline.terminal import say
 
 _PATH = click.Path(path_type=Path)
@@ -29,14 +29,7 @@ _PATH = click.Path(path_type=Path)
     type=_PATH,
     help="A SavedModel instead of a pushed version. It is code: give one that you trust.",
 )
-@click.option("--destination", help="Folder or URL of pushed versions, not the pipeline root's.")
-@click.option(
-    "--pipeline-root",
-    type=_PATH,
-    default=DEFAULT_PIPELINE_ROOT,
-    show_default=True,
-    help="Folder for runs, metadata and pushed models.",
-)
+@where_options
 @click.option("--output", type=_PATH, help="File to write; by default covers-VERSION.FORMAT.")
 @click.option(
     "--covers",
@@ -50,8 +43,7 @@ def export_command(
     format_name: Any,
     version: int | None,
     model: Path | None,
-    destination: str | None,
-    pipeline_root: Path,
+    where: Where,
     output: Path | None,
     covers: Sequence[Path],
     as_json: bool,
@@ -62,19 +54,13 @@ def export_command(
     written only if it answers as the pushed model does. A JSON file beside it names genres and
     thresholds.
     """
-    if model is not None and (version is not None or destination is not None):
-        raise click.UsageError("Give --model, or --version and --destination, or neither.")
-    from components.support.credentials import refuse_credentials
-    from pipeline.commands.export.command import export_pushed, locate_model
+    if model is not None and version is not None:
+        raise click.UsageError("Give --model or --version, not both.")
+    from pipeline.commands.export.command import export_pushed, locate_version
 
-    refuse_credentials(destination or "")
-    location = model or locate_model(pipeline_root, destination, version)
-    if model and not model.resolve().is_relative_to(pipeline_root.resolve()):
-        say(
-            "Note: a SavedModel is code that runs with your rights. --model is for models that you "
-            "trust.",
-            to_stderr=True,
-        )
+    location = where.model(model) if version is None else locate_version(where.places(), version)
+    if where.is_foreign(model):
+        say(FOREIGN_MODEL, to_stderr=True)
     exported = export_pushed(location, format_name, output, covers)
     if as_json:
         click.echo(json.dumps(exported.to_dict()))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import json
+import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.contracts.pushed_models import all_versions, newest_version
+from components.contracts.pushed_models import DamagedVersion, all_versions
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     PIXELS,
@@ -22,12 +25,15 @@ from components.contracts.signatures import (
 from components.support.durable import sync_folder, sync_tree
 from components.support.errors import ConfigError, DeploymentError
 from components.support.file_systems import local_copy
+from components.support.texts import first_few
 from pipeline.commands.export.formats import FORMATS, convert
 from pipeline.commands.export.parity import Parity, compare, read_covers
-from pipeline.commands.predict import find_model
-from pipeline.runner.workspace import model_folders
+from pipeline.commands.models.places import Place
 
 _DESCRIPTION_SUFFIX = ".json"
+_MOST_NAMED = 5
+_PARTIAL = ".partial"
+_LEFT_OVER_AFTER = 24 * 3600.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,43 +76,31 @@ class Exported:
         )
 
 
-def locate_model(
-    pipeline_root: Path, destination: Path | str | None, version: int | None
-) -> Path | str:
-    """Returns the pushed version that is asked for: by default the one that is served.
+def locate_version(places: Sequence[Place], version: int) -> str:
+    """Returns path or URL of a pushed version.
 
     Args:
-        pipeline_root: whose pipelines' versions are looked at.
-        destination: a folder or URL of pushed versions, instead of the pipeline root's.
-        version: its number; None is the newest.
+        places: where to look.
+        version: its number.
 
     Raises:
         DeploymentError: there is no such version, or it is damaged.
     """
-    if version is None and destination is None:
-        return find_model(pipeline_root)
-    where = [destination] if destination is not None else model_folders(pipeline_root)
-    if version is None:
-        newest = newest_version(where[0])
-        if newest is None:
-            raise DeploymentError(
-                f"Expected a pushed model at {where[0]}. Received: none. Run the pipeline, or give "
-                "a model with --model."
-            )
-        return newest.location
-    known = [each for folder in where for each in all_versions(folder)]
-    for found in known:
-        if int(found.location.rpartition("/")[2]) == version:
-            return found.location
-    numbers = ", ".join(found.location.rpartition("/")[2] for found in known[:5]) or "no version"
+    known = [each for place in places for each in all_versions(place.location)]
+    found = next((each for each in known if each.version == version), None)
+    if isinstance(found, DamagedVersion):
+        raise found.error()
+    if found:
+        return found.location
+    numbers = first_few(sorted((each.version for each in known), reverse=True), _MOST_NAMED)
     raise DeploymentError(
-        f"Expected version {version} at {destination or pipeline_root}. Received: {numbers}"
-        f"{' and older ones' if len(known) > 5 else ''}. Give one that was pushed."
+        f"Expected version {version} in {' or '.join(place.location for place in places)}. "
+        f"Received: {numbers or 'no version'}. Give one that was pushed."
     )
 
 
 def export_pushed(
-    location: Path | str, format_name: str, output: Path | None, covers: Sequence[Path]
+    location: str, format_name: str, output: Path | None, covers: Sequence[Path]
 ) -> Exported:
     """Converts a model; files appear at `output` only if it answers as the SavedModel does.
 
@@ -124,13 +118,13 @@ def export_pushed(
             pixels, cannot be expressed in the format, or answers differently once converted.
     """
     FORMATS[format_name].check()
-    name = str(location).rstrip("/").rpartition("/")[2]
+    name = location.rstrip("/").rpartition("/")[2]
     output = output or Path(f"covers-{name}{FORMATS[format_name].suffix}")
     if output.is_dir() or not output.parent.is_dir():
         raise ConfigError(
             f"Expected --output to be a file in a folder that exists. Received: {output}."
         )
-    with local_copy(str(location)) as model_dir, _written_aside(output) as (file, beside):
+    with local_copy(location) as model_dir, _written_aside(output) as (file, beside):
         model = load_saved_model(model_dir, SERVING_SIGNATURE)
         encoded = read_covers(covers, model.description.background)
         facts = _facts(model.description, name)
@@ -147,7 +141,7 @@ def export_pushed(
             "parity": dataclasses.asdict(parity),
         }
         beside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return Exported(str(location), format_name, output, _beside(output), len(content), parity)
+    return Exported(location, format_name, output, _beside(output), len(content), parity)
 
 
 def _facts(description: ModelDescription, name: str) -> dict[str, Any]:
@@ -178,7 +172,8 @@ def _written_aside(output: Path) -> Iterator[tuple[Path, Path]]:
     The description comes first, so that a model that is there has one; it names the model's
     sha256, which tells whether the two belong together.
     """
-    folder = output.parent / f".{output.name}.{uuid.uuid4().hex}.partial"
+    _remove_left_over(output)
+    folder = output.parent / f".{output.name}.{uuid.uuid4().hex}{_PARTIAL}"
     file, beside = folder / output.name, _beside(folder / output.name)
     try:
         folder.mkdir()
@@ -192,3 +187,11 @@ def _written_aside(output: Path) -> Iterator[tuple[Path, Path]]:
             left.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
+
+
+def _remove_left_over(output: Path) -> None:
+    """Removes what killed exports to the same file left a day ago or earlier."""
+    for folder in output.parent.glob(f".{glob.escape(output.name)}.*{_PARTIAL}"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _LEFT_OVER_AFTER:
+                shutil.rmtree(folder)

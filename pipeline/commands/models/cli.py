@@ -82,12 +82,15 @@ def list_command(places: Sequence[Place], as_json: bool) -> None:
 @place_options
 @_as_json
 def show(version: int | None, places: Sequence[Place], as_json: bool) -> None:
-    """Show all that is known about VERSION, by default the one that is served."""
+    """Show all that is known about VERSION, by default the one that is served.
+
+    Its files are compared with what was exported.
+    """
     from pipeline.commands.models.shown import describe_model, model_to_dict
-    from pipeline.commands.models.versions import read_models
+    from pipeline.commands.models.versions import read_models, with_checked_files
 
     found = read_models(one_place(places, (version,) if version else ()).location)
-    model = found[version] if version else found.served
+    model = with_checked_files(found[version] if version else found.served)
     _print(
         as_json,
         lambda: model_to_dict(model, found.rollbacks),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import shutil
 import uuid
 from pathlib import Path
 
 from components.contracts.files import SAVED_MODEL_FILE
 from components.contracts.notes import note_location, note_numbers, remove_note, write_text
+from components.contracts.pushed_models import version_numbers
 from components.support.file_systems import is_url, open_file_system, store_errors
 
 _SUFFIX = ".deleted"
 _MARKS = ".deleting"
+_ABANDONED_AFTER = datetime.timedelta(days=1)
 
 
 def delete_version(destination: str, version: int) -> None:
@@ -44,6 +47,27 @@ def delete_version(destination: str, version: int) -> None:
 def left_over(destination: Path) -> list[Path]:
     """Lists the versions in a local folder whose deletion was killed."""
     return sorted(destination.glob(f".*{_SUFFIX}"))
+
+
+def abandoned_uploads(destination: str) -> tuple[int, ...]:
+    """Lists versions in an object store that nobody sees, as their upload was killed a day ago.
+
+    Raises:
+        DeploymentError: the destination cannot be read.
+    """
+    if not is_url(destination):
+        return ()
+    deadline = datetime.datetime.now(datetime.timezone.utc) - _ABANDONED_AFTER
+    file_system, root = open_file_system(destination)
+    found = []
+    for version in sorted(version_numbers(destination)):
+        with store_errors(destination):
+            objects = file_system.find(f"{root}/{version}", detail=True)
+            is_visible = file_system.exists(f"{root}/{version}/{SAVED_MODEL_FILE}")
+            written = [file_system.modified(name) for name in objects]
+        if not is_visible and written and max(written) < deadline:
+            found.append(version)
+    return tuple(found)
 
 
 def finish_deletions(destination: str) -> None:

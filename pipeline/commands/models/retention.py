@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.contracts.rollbacks import keep_rollback
-from components.contracts.saved_models import check_files
 from components.support.errors import DeploymentError
-from components.support.file_systems import local_copy
-from pipeline.commands.models.deletion import delete_version, finish_deletions
+from pipeline.commands.models.deletion import abandoned_uploads, delete_version, finish_deletions
 from pipeline.commands.models.pins import pins_at
-from pipeline.commands.models.versions import Model, Models, read_models
+from pipeline.commands.models.versions import Model, Models, read_models, with_checked_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +23,8 @@ class PrunedModels:
         deleted: the versions, newest first.
         kept: version -> why it is kept, newest first.
         damaged: version -> what is damaged, of those that are kept.
+        abandoned: versions of which only a part was uploaded, a day ago or earlier, and which
+            nobody sees; deleted as well.
         dry_run: whether nothing was deleted.
     """
 
@@ -32,6 +32,7 @@ class PrunedModels:
     deleted: tuple[Model, ...]
     kept: dict[int, str]
     damaged: dict[int, str]
+    abandoned: tuple[int, ...]
     dry_run: bool
 
     @property
@@ -47,6 +48,7 @@ class PrunedModels:
             "deleted": [model.version for model in self.deleted],
             "kept": {str(version): why for version, why in self.kept.items()},
             "damaged": {str(version): damage for version, damage in self.damaged.items()},
+            "abandoned": list(self.abandoned),
             "freed_bytes": self.freed,
         }
 
@@ -67,6 +69,10 @@ def prune_models(destination: str, keep: int, *, dry_run: bool = False) -> Prune
     """
     if not dry_run:
         finish_deletions(destination)
+    abandoned = abandoned_uploads(destination)
+    if not dry_run:
+        for version in abandoned:
+            delete_version(destination, version)
     found = read_models(destination)
     kept = dict(_kept(found, keep))
     deleted = [model for model in found.models if model.version not in kept]
@@ -81,7 +87,7 @@ def prune_models(destination: str, keep: int, *, dry_run: bool = False) -> Prune
         for model in found.models
         if model.damage and model not in deleted
     }
-    return PrunedModels(destination, tuple(deleted), kept, damaged, dry_run)
+    return PrunedModels(destination, tuple(deleted), kept, damaged, abandoned, dry_run)
 
 
 def _kept(found: Models, keep: int) -> Iterator[tuple[int, str]]:
@@ -101,14 +107,10 @@ def _kept(found: Models, keep: int) -> Iterator[tuple[int, str]]:
 
 
 def _has_its_files(model: Model) -> bool:
-    if model.description is None:
-        return False
     try:
-        with local_copy(model.location) as files:
-            check_files(files, model.description.files)
+        return model.description is not None and not with_checked_files(model).damage
     except DeploymentError:
         return False
-    return True
 
 
 def _delete(destination: str, model: Model) -> bool:

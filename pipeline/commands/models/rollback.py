@@ -84,11 +84,20 @@ def roll_back(destination: str, version: int | None, *, by: str, reason: str) ->
         check_files(files, restored.description.files)
         model = Path(scratch) / "model"
         # Links take no room: the push copies what they lead to.
-        shutil.copytree(files.resolve(), model, copy_function=_link)
-        for name in (ROLLBACK_FILE, CLAIM_FILE):  # those of the restored version stay there
-            (model / name).unlink(missing_ok=True)
-        write_rollback(model, rollback)
-        push_model(model, destination, location, check=check)
+        try:
+            shutil.copytree(files.resolve(), model, copy_function=_link)
+            for name in (ROLLBACK_FILE, CLAIM_FILE):  # those of the restored version stay there
+                (model / name).unlink(missing_ok=True)
+            write_rollback(model, rollback)
+            push_model(model, destination, location, check=check)
+        except (OSError, DeploymentError) as error:
+            if files.exists():
+                raise
+            raise DeploymentError(
+                f"Expected version {restored.version} at {destination} until it was restored. "
+                "Received: somebody deleted it meanwhile. Nothing was rolled back. See what there "
+                "is with: covers models list"
+            ) from error
     return rollback
 
 

@@ -112,6 +112,9 @@ def describe_pruned_models(pruned: PrunedModels) -> Iterator[str]:
         damage = f"; damaged: {model.damage}" if model.damage else ""
         state = "delete" if pruned.dry_run else "deleted"
         yield f"  {state:<8}{model.version:<15}{_size(model.bytes)}, {_pushed(model)}{damage}"
+    for version in pruned.abandoned:
+        state = "delete" if pruned.dry_run else "deleted"
+        yield f"  {state:<8}{version:<15}the upload was never finished"
     for version, why in pruned.kept.items():
         damage = f"; damaged: {pruned.damaged[version]}" if version in pruned.damaged else ""
         yield f"  {'keep' if pruned.dry_run else 'kept':<8}{version:<15}{why}{damage}"

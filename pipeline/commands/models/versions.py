@@ -16,9 +16,10 @@ from components.contracts.notes import read_bytes
 from components.contracts.pushed_models import DamagedVersion, PushedVersion, all_versions
 from components.contracts.records import UNREADABLE
 from components.contracts.rollbacks import Rollback, previous_version, rollbacks_at, withdrawal_of
+from components.contracts.saved_models import find_damage
 from components.contracts.signatures import ModelDescription
 from components.support.errors import DeploymentError
-from components.support.file_systems import open_file_system, store_errors
+from components.support.file_systems import local_copy, open_file_system, store_errors
 from pipeline.commands.models.pins import Pin, missing, pins_at
 
 _LARGEST_CARD = 32 << 20
@@ -213,6 +214,18 @@ def read_models(destination: str) -> Models:
     return Models(
         destination, tuple(models), tuple(rollbacks), previous.version if previous else None
     )
+
+
+def with_checked_files(model: Model) -> Model:
+    """Returns a version whose files were compared with what was exported; they are all read.
+
+    Raises:
+        DeploymentError: the destination cannot be read.
+    """
+    if model.description is None or model.damage:
+        return model
+    with local_copy(model.location) as files:
+        return dataclasses.replace(model, damage=find_damage(files, model.description.files))
 
 
 def _files(location: str) -> dict[str, int]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ from components.trainer.model import build_model
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 from pipeline.cli import main
-from pipeline.commands.export import formats
+from pipeline.commands.export import command, formats
 from pipeline.commands.export.parity import Parity
 
 ROOT = Path(__file__).parents[3]
@@ -218,9 +219,9 @@ def test_models_that_cannot_be_converted_are_refused(
         (1, "not the file that was exported"): ("--model", damaged),
         (1, "Received: 8, 7"): ("--pipeline-root", root, "--version", "9"),
         (1, "Received: no version"): ("--destination", tmp_path, "--version", "9"),
-        (1, "Expected a pushed model at"): ("--destination", tmp_path),
-        (1, "Expected a pushed model below"): ("--pipeline-root", tmp_path),
-        (2, "Give --model, or --version"): ("--model", model, "--version", "7"),
+        (1, "Expected a pushed model in"): ("--destination", tmp_path),
+        (1, "Expected pushed models below"): ("--pipeline-root", tmp_path),
+        (2, "Give --model or --version"): ("--model", model, "--version", "7"),
         (2, "without a key, password"): ("--destination", "s3://key:secret@bucket/serving"),
         (2, "Expected at least 8 covers"): ("--destination", serving, "--covers", older),
     }
@@ -252,3 +253,21 @@ def test_missing_packages_are_named_with_what_brings_them(
     code, _, stderr = _export("--format", "onnx", "--pipeline-root", root)
     assert code == 2
     assert "Received: no tf2onnx. Install them: pip install 'covers[onnx]'." in stderr
+
+
+def test_what_killed_exports_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    output = tmp_path / "covers.onnx"
+    old, new, other = (
+        tmp_path / name
+        for name in (".covers.onnx.1.partial", ".covers.onnx.2.partial", ".x.onnx.1.partial")
+    )
+    for folder in (old, new, other):
+        folder.mkdir()
+        (folder / "covers.onnx").write_bytes(b"half")
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    with command._written_aside(output) as (file, beside):
+        file.write_bytes(b"model")
+        beside.write_bytes(b"{}")
+    assert sorted(tmp_path.glob(".*")) == [new, other]
+    assert output.read_bytes() == b"model"

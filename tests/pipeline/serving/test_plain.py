@@ -47,6 +47,7 @@ def test_what_cannot_be_read_is_said(client: TestClient, cover: Cover) -> None:
         headers = {"content-type": form["content-type"] + more}
         answer = client.post("/predict", content=body, headers=headers)
         assert answer.status_code == 400 and "error" in answer.json()
+        assert ".." not in answer.json()["error"]
     many = [("file", ("a.jpg", b"x"))] * 65
     for _ in range(2):
         answer = client.post("/predict", files=many)
@@ -57,3 +58,11 @@ def test_what_cannot_be_read_is_said(client: TestClient, cover: Cover) -> None:
 def test_a_file_of_more_than_ingests_limit_has_that_reason(client: TestClient) -> None:
     answer = client.post("/predict", content=b"\xff\xd8\xff" + b"\0" * (32 << 20))
     assert answer.json()["images"][0]["reason"] == "file_too_large"
+
+
+def test_head_is_answered_as_get_is_without_the_body(client: TestClient) -> None:
+    for path in ("/", "/docs", "/healthz", "/readyz", "/metrics", "/v1/models/covers", "/none"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert client.head("/predict").status_code == 405

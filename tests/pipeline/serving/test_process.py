@@ -12,9 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from components.contracts.request_log.files import read_log
+from pipeline.cli import main
+from pipeline.commands.predict import accept_with_facts
+from pipeline.serving.answers import Answered
 
 
 def _lines(process: subprocess.Popen[str], said: list[str]) -> None:
@@ -102,3 +107,29 @@ def test_two_models_at_once_and_a_busy_port_are_refused(tiny_model: Path) -> Non
     assert refused.exit_code == 2 and "--host and --port" in refused.output
     none = CliRunner().invoke(main, ["serve", "--pipeline-root", str(tiny_model)])
     assert none.exit_code == 1 and "covers run" in none.output
+
+
+def test_an_end_while_a_model_is_loaded_leaves_the_request_log_whole(
+    push: Callable[[int], Path],
+    cover: Callable[..., bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = tmp_path / "log"
+    seen: list[object] = []
+
+    def stopped_while_loading(*_: object, on_answers: Callable[..., None], **__: object) -> bool:
+        image, facts = accept_with_facts(cover(1), "#ffffff")
+        probabilities = np.full(3, 0.5, np.float32)
+        on_answers([Answered(image, facts, probabilities, np.ones(3, np.int64), 1)])
+        return True
+
+    def end(code: int) -> None:
+        seen.extend([code, [answer.version for answer in read_log(log)]])
+        seen.append(list(log.glob("*partial*")))
+
+    monkeypatch.setattr("pipeline.serving.server.run_server", stopped_while_loading)
+    monkeypatch.setattr("os._exit", end)
+    options = ["--destination", str(push(1).parent), "--log-requests", str(log), "--log-share", "1"]
+    assert CliRunner().invoke(main, ["serve", *options]).exit_code == 0
+    assert seen == [0, ["1"], []]

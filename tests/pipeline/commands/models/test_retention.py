@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +144,22 @@ def test_a_run_removes_what_a_killed_deletion_left(tmp_path: Path) -> None:
     left.mkdir(parents=True)
     (tmp_path / "root" / ".lock").touch()
     assert unfinished_files(tmp_path / "root") == [left]
+
+
+def test_an_upload_that_was_killed_is_removed_once_it_is_old(
+    push: Push, destination: str, covers: Covers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = push("a")
+    if not destination.startswith("s3:"):
+        pytest.skip("in a folder versions appear whole")
+    store, path = fsspec.core.url_to_fs(destination)
+    store.pipe_file(f"{path}/7/variables/variables.index", b"half")
+    command = ("models", "prune", "--keep", 1, "--destination", destination, "--json")
+    assert json.loads(covers(*command)[1])["abandoned"] == []
+    monkeypatch.setattr(deletion, "_ABANDONED_AFTER", datetime.timedelta(seconds=-60))
+    assert json.loads(covers(*command, "--dry-run")[1])["abandoned"] == [7]
+    assert "7/variables/variables.index" in _entries(destination)
+    code, seen = covers(*command[:-1])
+    assert code == 0
+    assert "deleted 7              the upload was never finished" in seen
+    assert version_numbers(destination) == {whole}

@@ -29,6 +29,7 @@ from components.contracts.saved_models import check_files
 from components.support.errors import DeploymentError, ModelNotBlessed
 from components.support.file_systems import local_copy
 from pipeline.commands.models import rollback as module
+from pipeline.commands.models.deletion import delete_version
 from pipeline.commands.models.rollback import roll_back
 from tests.pipeline.commands.models.conftest import write_model
 
@@ -278,3 +279,25 @@ def test_the_command_says_what_it_did(push: Push, destination: str, covers: Cove
 def _remove(location: str) -> None:
     file_system, path = fsspec.core.url_to_fs(location)
     file_system.rm_file(path)
+
+
+def test_a_version_that_is_deleted_while_it_is_restored_is_never_half_restored(
+    push: Push, destination: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = push("a"), push("b")
+    really_check = module.check_files
+
+    def check_and_delete(*arguments: object) -> None:
+        really_check(*arguments)  # type: ignore[arg-type]
+        delete_version(destination, first)
+
+    monkeypatch.setattr(module, "check_files", check_and_delete)
+    if destination.startswith("s3:"):  # the files were copied before
+        assert _roll_back(destination) == _served(destination).version
+        assert _served(destination).description.recipe == "a"
+        return
+    with pytest.raises(DeploymentError, match=rf"version {first} at .* deleted it meanwhile"):
+        _roll_back(destination)
+    assert _served(destination).version == second
+    assert version_numbers(destination) == {second}
+    assert [path.name for path in Path(destination).glob(".*.partial")] == []

@@ -189,3 +189,15 @@ def test_a_root_without_pushed_models(tmp_path: Path, covers: Covers) -> None:
     assert (code, "secret@" in seen) == (2, False)
     code, seen = covers("models", "--destination", tmp_path / "none")
     assert (code, "no pushed models in" in seen) == (0, True)
+
+
+def test_what_is_shown_of_a_version_is_compared_with_what_was_exported(
+    push: Push, models: Callable[..., tuple[int, str]], destination: str
+) -> None:
+    version = push("a")
+    store, path = fsspec.core.url_to_fs(f"{destination}/{version}/variables/variables.index")
+    store.pipe_file(path, b"other weights")
+    code, seen = models("show")
+    assert code == 0
+    assert f"version {version}: damaged" in seen
+    assert "variables/variables.index is not the file that was exported" in seen
