@@ -102,7 +102,7 @@ def store_errors(location: str) -> Iterator[None]:
         refused = None if is_url(location) else machine_error(error, Path(location))
         if refused:
             raise refused from error
-        received = shortened(f"{type(error).__name__}: {error}")
+        received = shortened(f"{type(error).__name__}: {error}".rstrip("."))
         raise DeploymentError(
             f"Expected access to {location}. Received: {received}. "
             "Check the address, the network and the credentials in the environment."

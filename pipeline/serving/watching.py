@@ -37,7 +37,7 @@ class Watch:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin = time.perf_counter()
+        begin, method = time.perf_counter(), scope["method"]
         status = 0
 
         async def note(message: Message) -> None:
@@ -55,18 +55,16 @@ class Watch:
                 await unforeseen()(scope, receive, note)
         finally:
             self._metrics.in_flight.dec()
-            self._count(scope, status, time.perf_counter() - begin)
+            self._count(scope, method, status, time.perf_counter() - begin)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         # The route's template, not what a client wrote, which could be anything.
         path = getattr(scope.get("route"), "path", _OTHER)
         self._metrics.requests.labels(path, str(status or NO_CODE)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         if self._log:
             client = (scope.get("client") or ["-"])[0]
-            self._log(
-                f"{client} {scope['method']} {scope['path']} {status} {1000 * seconds:.0f} ms"
-            )
+            self._log(f"{client} {method} {scope['path']} {status} {1000 * seconds:.0f} ms")
 
 
 class HeadAnswers:
@@ -88,7 +86,8 @@ class HeadAnswers:
             is_body = message["type"] == "http.response.body"
             await send({**message, "body": b""} if is_body else message)
 
-        await self._app({**scope, "method": "GET"}, receive, without_body)
+        scope["method"] = "GET"  # in place: the router adds the route to it, which is counted
+        await self._app(scope, receive, without_body)
 
 
 def refusal(error: Refused, metrics: Metrics) -> Response:

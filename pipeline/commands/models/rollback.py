@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from components.contracts.pushed_models import (
@@ -77,6 +77,27 @@ def roll_back(destination: str, version: int | None, *, by: str, reason: str) ->
                 "back. See what is served with `covers models list`, then decide again."
             )
 
+    try:
+        _publish(restored, rollback, destination, location, check)
+    except (OSError, DeploymentError) as error:
+        if restored.version in version_numbers(destination):
+            raise
+        raise DeploymentError(
+            f"Expected version {restored.version} at {destination} until it was restored. "
+            "Received: somebody deleted it meanwhile. Nothing was rolled back. See what there is "
+            "with: covers models list"
+        ) from error
+    return rollback
+
+
+def _publish(
+    restored: PushedVersion,
+    rollback: Rollback,
+    destination: str,
+    location: str,
+    check: Callable[[str], None],
+) -> None:
+    """Pushes the files of a version again, with the record of the rollback."""
     with (
         local_copy(restored.location) as files,
         tempfile.TemporaryDirectory(prefix="covers-") as scratch,
@@ -84,21 +105,11 @@ def roll_back(destination: str, version: int | None, *, by: str, reason: str) ->
         check_files(files, restored.description.files)
         model = Path(scratch) / "model"
         # Links take no room: the push copies what they lead to.
-        try:
-            shutil.copytree(files.resolve(), model, copy_function=_link)
-            for name in (ROLLBACK_FILE, CLAIM_FILE):  # those of the restored version stay there
-                (model / name).unlink(missing_ok=True)
-            write_rollback(model, rollback)
-            push_model(model, destination, location, check=check)
-        except (OSError, DeploymentError) as error:
-            if files.exists():
-                raise
-            raise DeploymentError(
-                f"Expected version {restored.version} at {destination} until it was restored. "
-                "Received: somebody deleted it meanwhile. Nothing was rolled back. See what there "
-                "is with: covers models list"
-            ) from error
-    return rollback
+        shutil.copytree(files.resolve(), model, copy_function=_link)
+        for name in (ROLLBACK_FILE, CLAIM_FILE):  # those of the restored version stay there
+            (model / name).unlink(missing_ok=True)
+        write_rollback(model, rollback)
+        push_model(model, destination, location, check=check)
 
 
 def utc_now() -> str:

@@ -120,6 +120,7 @@ def test_a_kept_connection_may_be_silent_but_not_for_half_a_head(
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000,
         b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
         b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     ],
 )

@@ -66,3 +66,4 @@ def test_head_is_answered_as_get_is_without_the_body(client: TestClient) -> None
         assert (head.status_code, head.content) == (get.status_code, b"")
         assert head.headers["content-type"] == get.headers["content-type"]
     assert client.head("/predict").status_code == 405
+    assert 'path="/healthz"' in client.get("/metrics").text
