@@ -157,8 +157,10 @@ def _below(
                 manifests.append(file)
         yield from _unlistable(root, unreadable)
     yield from _unlistable(root, unreadable)
-    if not found:
-        passed_over[MANIFESTS] -= len(manifests)
+    if manifests and not found:
+        passed_over.subtract({MANIFESTS: len(manifests)})
+        if not passed_over[MANIFESTS]:
+            del passed_over[MANIFESTS]
         for manifest in manifests:
             yield from _local_rows(manifest, column, scratch)
 

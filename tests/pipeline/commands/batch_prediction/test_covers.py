@@ -135,3 +135,18 @@ def test_covers_in_an_object_store(folder: Path, s3: object) -> None:
         with pytest.raises(RowRejected) as caught:
             cover.read(BACKGROUND)
         assert caught.value.reason.value == reason
+
+
+def test_a_folder_of_manifests_alone_gives_what_they_name(folder: Path, tmp_path: Path) -> None:
+    encoded = (folder / "b.jpg").read_bytes()
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for name in ("a-0.parquet", "a-1.parquet"):
+        parquet.write_table(pa.table({"image": [{"bytes": encoded, "path": name}]}), shards / name)
+    passed_over: Counter[str] = Counter()
+    assert _names(shards, passed_over=passed_over) == ["a-0.parquet", "a-1.parquet"]
+    assert _names(shards / "*.parquet") == ["a-0.parquet", "a-1.parquet"]
+    (tmp_path / "empty").mkdir()
+    assert _names(tmp_path / "empty", passed_over=passed_over) == []
+    assert passed_over == Counter()
+    assert not passed_over
