@@ -93,18 +93,16 @@ def choose_columns(
     try:
         return _choose(table.columns, options, slices)
     except _Missing as missing:
-        received = ", ".join(table.columns[:_MOST_COLUMNS_NAMED])[:200] or "none"
         raise DataError(
-            f"Expected {manifest} {missing}. Received the columns: {received}."
-            f"{did_you_mean(missing.name, table.columns)} Name them in ingest.columns, let "
-            f"`covers init` propose them, or give {expected_manifests()}."
+            f"Expected {manifest} {missing}. {_received(table.columns, missing)} Name them in "
+            f"ingest.columns, let `covers init` propose them, or give {expected_manifests()}."
         ) from None
 
 
 def names_an_image_column(column: str | None, names: Sequence[str]) -> bool:
     """Tells whether there is a column of images; see `image_column`."""
     try:
-        _position([_normal(name) for name in names], *([column] if column else IMAGE_COLUMNS))
+        _image_position(names, column)
     except _Missing:
         return False
     return True
@@ -121,15 +119,13 @@ def image_column(manifest: str, names: Sequence[str], column: str | None) -> int
     Raises:
         DataError: there is no such column, or there are two.
     """
-    wanted = [column] if column else list(IMAGE_COLUMNS)
     try:
-        return _position([_normal(name) for name in names], *wanted)
+        return _image_position(names, column)
     except _Missing as missing:
-        received = ", ".join(names[:_MOST_COLUMNS_NAMED])[:200] or "none"
+        wanted = " or ".join(map(repr, [column] if column else IMAGE_COLUMNS))
         raise DataError(
-            f"Expected {manifest} to have one column {' or '.join(map(repr, wanted))}. Received "
-            f"the columns: {received}.{did_you_mean(missing.name, names)} Name the images' column "
-            "with --image-column."
+            f"Expected {manifest} to have one column {wanted}. {_received(names, missing)} Name "
+            "the images' column with --image-column."
         ) from None
 
 
@@ -153,7 +149,7 @@ def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str])
     def position(*wanted: str) -> int:
         return _position(known, *wanted)
 
-    image = position(*([options.image] if options.image else IMAGE_COLUMNS))
+    image = _image_position(names, options.image)
     one_hot: tuple[str, ...] = ()
     if isinstance(options.genres, tuple):
         one_hot = options.genres
@@ -166,6 +162,16 @@ def _choose(names: Sequence[str], options: ColumnsConfig, slices: Sequence[str])
     elif options.split is None and known.count(SPLIT_COLUMN) == 1:
         split = known.index(SPLIT_COLUMN)
     return Columns(image, genres, one_hot, split, tuple((name, position(name)) for name in slices))
+
+
+def _received(names: Sequence[str], missing: _Missing) -> str:
+    received = ", ".join(names[:_MOST_COLUMNS_NAMED])[:200] or "none"
+    return f"Received the columns: {received}.{did_you_mean(missing.name, names)}"
+
+
+def _image_position(names: Sequence[str], column: str | None) -> int:
+    known = [_normal(name) for name in names]
+    return _position(known, *([column] if column else IMAGE_COLUMNS))
 
 
 def _position(known: Sequence[str], *wanted: str) -> int:

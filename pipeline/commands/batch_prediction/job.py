@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -122,7 +122,8 @@ def predict_to_file(
         with _locked(folder, output):
             account, parts = _do_parts(given, column, part_size, asked, folder, console)
             whole = folder / f"whole{output.suffix}"
-            write_table(_answers(parts), description.genres, whole, output.suffix)
+            answers = _counted(_answers(parts), account.unreadable)
+            write_table(answers, description.genres, whole, output.suffix)
             _publish(whole, output)
             shutil.rmtree(folder)
     except CoversError:
@@ -164,7 +165,12 @@ def _do_parts(
     folder: Path,
     console: TextIO,
 ) -> tuple[Account, list[Path]]:
-    """Does what is not done, and returns the parts in their order."""
+    """Does what is not done.
+
+    Returns:
+        The account, to which the unreadable covers are added when the parts are read, and the
+        parts in their order.
+    """
     from pipeline.commands.batch_prediction.answers import STAGE
 
     total, taken = _look_ahead(given, column, part_size, asked, folder)
@@ -185,8 +191,7 @@ def _do_parts(
                 _do(part, asked, header, parts[-1])
     for left_over in set(folder.glob(f"*{_PART}")) - set(parts):
         left_over.unlink()
-    unreadable = Counter(each["reason"] for each in _answers(parts) if "reason" in each)
-    return Account(total, taken, unreadable, passed_over), parts
+    return Account(total, taken, Counter(), passed_over), parts
 
 
 def _look_ahead(
@@ -248,6 +253,15 @@ def _answers(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
         with part.open(encoding="utf-8") as file:
             next(file)
             yield from map(json.loads, file)
+
+
+def _counted(
+    answers: Iterable[dict[str, Any]], unreadable: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    for answer in answers:
+        if "reason" in answer:
+            unreadable[answer["reason"]] += 1
+        yield answer
 
 
 def _publish(partial: Path, target: Path) -> None:

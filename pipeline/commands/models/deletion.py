@@ -62,10 +62,10 @@ def abandoned_uploads(destination: str) -> tuple[int, ...]:
     found = []
     for version in sorted(version_numbers(destination)):
         with store_errors(destination):
-            objects = file_system.find(f"{root}/{version}", detail=True)
-            is_visible = file_system.exists(f"{root}/{version}/{SAVED_MODEL_FILE}")
-            written = [file_system.modified(name) for name in objects]
-        if not is_visible and written and max(written) < deadline:
+            if file_system.exists(f"{root}/{version}/{SAVED_MODEL_FILE}"):
+                continue
+            written = [file_system.modified(name) for name in file_system.find(f"{root}/{version}")]
+        if written and max(written) < deadline:
             found.append(version)
     return tuple(found)
 

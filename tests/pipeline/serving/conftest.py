@@ -7,36 +7,23 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from components.trainer.export import export_model
-from components.trainer.thresholds import DecisionRule
 from pipeline.serving.app import create_app
 from pipeline.serving.model import ModelHolder, ServedModel, load_model
 from pipeline.serving.settings import ServingSettings
+from tests.pipeline.tiny_models import export_tiny_model
 
 GENRE_NAMES = ("electronic", "jazz", "<b>pop</b>")
 VERSION = 7
-RULE = DecisionRule(np.full(3, 0.5, np.float32), at_least_one_genre=True)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel whose answers depend on a cover's mean colour."""
-    keras.utils.set_random_seed(0)
-    layers = [
-        keras.Input((16, 16, 3), dtype="uint8"),
-        keras.layers.Rescaling(1 / 255),
-        keras.layers.GlobalAveragePooling2D(),
-        keras.layers.Dense(3, "sigmoid"),
-    ]
-    folder = tmp_path_factory.mktemp("served") / "model"
-    export_model(keras.Sequential(layers), GENRE_NAMES, RULE, "recipe", folder)
-    return folder
+    return export_tiny_model(tmp_path_factory.mktemp("served") / "model", GENRE_NAMES)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
@@ -20,11 +18,10 @@ from pyarrow import parquet
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING_SIGNATURE
 from components.support.errors import ConfigError, DeploymentError
-from components.trainer.export import export_model
-from components.trainer.thresholds import DecisionRule
 from pipeline.cli import main
 from pipeline.commands.batch_prediction import answers, job
 from pipeline.commands.batch_prediction.job import predict_to_file
+from tests.pipeline.tiny_models import export_tiny_model
 
 Write = Callable[..., Path]
 GENRES = ("electronic", "jazz", "pop")
@@ -33,17 +30,7 @@ GOOD = 20
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    keras.utils.set_random_seed(0)
-    layers = [
-        keras.Input((16, 16, 3), dtype="uint8"),
-        keras.layers.Rescaling(1 / 255),
-        keras.layers.GlobalAveragePooling2D(),
-        keras.layers.Dense(3, "sigmoid"),
-    ]
-    folder = tmp_path_factory.mktemp("model") / "model"
-    rule = DecisionRule(np.full(3, 0.5, np.float32), at_least_one_genre=True)
-    export_model(keras.Sequential(layers), GENRES, rule, "recipe", folder)
-    return folder
+    return export_tiny_model(tmp_path_factory.mktemp("model") / "model", GENRES)
 
 
 @pytest.fixture
