@@ -2,6 +2,7 @@
 #
 #   make image                                   or: docker build --tag covers .
 #   BASE: any image with apt, glibc 2.38 or newer and Python 3.11 to 3.13 (Debian 13, Ubuntu 24.04)
+#   WITH_CUDA: if not empty, NVIDIA's libraries for TensorFlow are installed as well
 ARG BASE=debian:13-slim
 
 FROM ${BASE} AS builder
@@ -21,6 +22,11 @@ RUN /opt/uv/bin/uv pip sync --quiet --no-cache --link-mode=copy --python /opt/co
         --require-hashes --build-constraints requirements.txt requirements.txt \
     && find /opt/covers/lib -type d -name tests -prune -exec rm -rf {} + \
     && rm -rf /opt/covers/lib/python3.*/site-packages/tensorflow/include
+ARG WITH_CUDA
+COPY requirements/cuda.txt ./
+# TensorFlow itself is there already, in the version of both locks.
+RUN [ -z "$WITH_CUDA" ] || /opt/uv/bin/uv pip install --quiet --no-cache --link-mode=copy \
+        --python /opt/covers/bin/python --require-hashes --requirement cuda.txt
 COPY setup.py README.md ./
 COPY schema schema
 COPY components components

@@ -1,7 +1,8 @@
 # Every target works from a fresh checkout: those that need .venv create it first.
 #   ARGS="..."      passes arguments on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
 #   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
-#   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image
+#   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image;
+#                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-kills check image compile submit kfp test-containers test-machines lock clean
@@ -13,7 +14,10 @@ PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --extra serve --
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
 FOR_DEVELOPERS = --extra onnx --extra kubeflow --extra test --extra dev
 IMAGE ?= covers:latest
+# The image of the configuration counts unless one is given: `file` is the default above.
+GIVEN_IMAGE = $(if $(filter file,$(origin IMAGE)),,--image $(IMAGE))
 BASE ?= debian:13-slim
+WITH_CUDA ?=
 ENGINE ?= $(or $(shell command -v podman),$(shell command -v docker))
 WITH_KFP = $(or $(wildcard .venv-kfp/bin/covers),.venv/bin/covers)
 
@@ -52,11 +56,11 @@ check: setup ## lint, formatting and types
 
 image: ## build IMAGE, the image of the tasks on Kubeflow Pipelines
 	@[ -n "$(ENGINE)" ] || { echo "make image needs podman or docker" >&2; exit 2; }
-	$(ENGINE) build --build-arg BASE=$(BASE) $(ARGS) --tag $(IMAGE) .
+	$(ENGINE) build --build-arg BASE=$(BASE) --build-arg WITH_CUDA=$(WITH_CUDA) $(ARGS) --tag $(IMAGE) .
 
 compile: setup ## compile the pipeline for Kubeflow Pipelines into build/pipeline.yaml
 	@mkdir -p build
-	.venv/bin/covers compile --image $(IMAGE) --output build/pipeline.yaml $(ARGS)
+	.venv/bin/covers compile $(GIVEN_IMAGE) --output build/pipeline.yaml $(ARGS)
 
 submit: ## run build/pipeline.yaml once: make submit ARGS="--host URL -p data=s3://..."
 	$(WITH_KFP) submit build/pipeline.yaml $(ARGS)
@@ -81,6 +85,9 @@ lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=-
 		--output-file requirements/tfx-1.21.txt --python-version 3.10 --universal
 	$(PIP_COMPILE) --constraints requirements/tfx-1.21.txt requirements/tfx-1.21.in \
 		--output-file requirements/tfx-1.21-image.txt --python-version 3.11 --universal
+	"$(UV)" pip compile requirements/cuda.in --constraints requirements/tfx-1.21-image.txt \
+		--generate-hashes --quiet --custom-compile-command "make lock" $(ARGS) \
+		--output-file requirements/cuda.txt --python-version 3.11 --universal
 	"$(UV)" pip compile requirements/kfp.in --generate-hashes --quiet \
 		--custom-compile-command "make lock" $(ARGS) --output-file requirements/kfp.txt \
 		--python-version 3.10 --universal

@@ -26,7 +26,13 @@ _PATH = click.Path(path_type=Path)
 @config_option
 @overrides_option
 @click.option("-o", "--output", type=_PATH, required=True, help="File to write: *.yaml or *.json.")
-@click.option("--cluster", type=_PATH, help="YAML file with the options of `kubeflow`.")
+@click.option(
+    "--cluster",
+    "clusters",
+    type=_PATH,
+    multiple=True,
+    help="YAML file with the options of `kubeflow`. May be repeated: later ones add and replace.",
+)
 @click.option("--image", help="Image of the tasks instead of kubeflow.image.")
 @click.option(
     "--target",
@@ -40,7 +46,7 @@ def compile_command(
     config: str,
     overrides: Sequence[str],
     output: Path,
-    cluster: Path | None,
+    clusters: Sequence[Path],
     image: str | None,
     target: Any,
     no_cache: bool,
@@ -48,10 +54,12 @@ def compile_command(
     """Compile the pipeline for Kubeflow Pipelines."""
     from pipeline.config import load_config, read_mapping
     from pipeline.kubeflow.compile import check_output, compile_pipeline
+    from pipeline.kubeflow.config import merged
 
     check_output(output, target)
-    if cluster:
-        overrides = [f"kubeflow={json.dumps(read_mapping(cluster))}", *overrides]
+    if clusters:
+        kubeflow = functools.reduce(merged, map(read_mapping, clusters))
+        overrides = [f"kubeflow={json.dumps(kubeflow)}", *overrides]
     if image:
         overrides = [*overrides, f"kubeflow.image={image}"]
     package = compile_pipeline(load_config(config, overrides), target, use_cache=not no_cache)

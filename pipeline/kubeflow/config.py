@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -29,6 +30,17 @@ def quantity(text: str) -> float:
             f"Expected a Kubernetes quantity, such as 500m, 2 or 4Gi. Received: {text}"
         )
     return float(match[1]) * unit
+
+
+def merged(options: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options with the others: mappings are merged, all else is replaced."""
+    both = ((name, options[name], others[name]) for name in options.keys() & others.keys())
+    inner = {
+        name: merged(ours, theirs)
+        for name, ours, theirs in both
+        if isinstance(ours, dict) and isinstance(theirs, dict)
+    }
+    return {**options, **others, **inner}
 
 
 def _check_quantity(text: str) -> str:

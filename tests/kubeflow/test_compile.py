@@ -15,7 +15,7 @@ from components.support.errors import ConfigError
 from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
-from pipeline.kubeflow.config import quantity
+from pipeline.kubeflow.config import merged, quantity
 from pipeline.kubeflow.rewrite import refuse_unsupported
 
 PLACED = [
@@ -180,6 +180,15 @@ def test_resources_and_environment(placed: tuple[dict[str, Any], dict[str, Any]]
 )
 def test_quantities(text: str, number: float) -> None:
     assert quantity(text) == number
+
+
+def test_a_later_cluster_file_adds_to_mappings_and_replaces_the_rest() -> None:
+    first = {"image": "a:1", "tasks": {"Trainer": {"cpu": 4, "volumes": [1]}, "Pusher": {}}}
+    second = {"image": "a:2", "tasks": {"Trainer": {"volumes": [2]}}}
+    assert merged(first, second) == {
+        "image": "a:2", "tasks": {"Trainer": {"cpu": 4, "volumes": [2]}, "Pusher": {}}
+    }  # fmt: skip
+    assert first["tasks"] == {"Trainer": {"cpu": 4, "volumes": [1]}, "Pusher": {}}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""The manifests of docs/kubernetes for TensorFlow Serving and KServe, as far as a test can tell."""
+"""What the servers themselves read in the manifests for TensorFlow Serving and KServe.
+
+That the manifests are of the API and fit together: tests/kubeflow/test_manifests.py.
+"""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,11 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,  # noqa: F401  # makes its types known
 )
-from kubernetes_types import faults
 from tensorflow_serving.config import model_server_config_pb2
 
 FOLDER = Path(__file__).parents[2] / "docs" / "kubernetes"
 PAGE = FOLDER.parent / "serving-platforms.md"
-FILES = ("tensorflow-serving.yaml", "kserve.yaml")
+FILES = ("tensorflow-serving.yaml", "kserve.yaml", "kserve-own-server.yaml")
 Manifest = dict[str, Any]
 
 
@@ -43,64 +44,6 @@ def _pods(manifest: Manifest) -> Iterator[Manifest]:
 
 def _containers(pod: Manifest) -> list[Manifest]:
     return [*pod.get("containers", []), *([pod["model"]] if "model" in pod else [])]
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_the_manifests_are_of_the_kubernetes_api(name: str) -> None:
-    assert [fault for manifest in _manifests(name) for fault in faults(manifest)] == []
-
-
-def test_the_check_finds_what_is_wrong() -> None:
-    deployment = _named("tensorflow-serving.yaml", "Deployment")
-    wrong = copy.deepcopy(deployment)
-    wrong["spec"]["replica"] = 2
-    container = wrong["spec"]["template"]["spec"]["containers"][0]
-    container["ports"][0]["containerPort"] = "8500"
-    del container["name"]
-    place = "Deployment.spec.template.spec.containers[0]"
-    found = "\n".join(faults(wrong))
-    assert "Deployment.spec.replica: unknown" in found
-    assert f"{place}.ports[0].containerPort: '8500' is no int" in found
-    assert f"{place}: Invalid value for `name`" in found
-    service = copy.deepcopy(_named("kserve.yaml", "ServiceAccount"))
-    service["secrets"] = {"name": "covers-kserve-s3"}
-    assert faults(service) == ["ServiceAccount.secrets: no list"]
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_what_a_manifest_refers_to_is_in_the_manifests(name: str) -> None:
-    shipped = [*_manifests(name), *_manifests("object-store-secret.yaml")]
-    known = {(each["kind"], each["metadata"]["name"]): each for each in shipped}
-
-    def keys(kind: str, reference: Manifest) -> set[str]:
-        each = known[kind, reference["name"]]
-        return set(each.get("data", {})) | set(each.get("stringData", {}))
-
-    for manifest in _manifests(name):
-        for secret in manifest.get("secrets", []):
-            assert ("Secret", secret["name"]) in known
-        for pod in _pods(manifest):
-            if "serviceAccountName" in pod:
-                assert ("ServiceAccount", pod["serviceAccountName"]) in known
-            volumes = {each["name"]: each for each in pod.get("volumes", [])}
-            for volume in volumes.values():
-                if "configMap" in volume:
-                    assert ("ConfigMap", volume["configMap"]["name"]) in known
-                if "persistentVolumeClaim" in volume:
-                    claim = volume["persistentVolumeClaim"]["claimName"]
-                    assert ("PersistentVolumeClaim", claim) in known
-            for container in _containers(pod):
-                assert {each["name"] for each in container.get("volumeMounts", [])} <= set(volumes)
-                ports = {each["name"] for each in container.get("ports", [])}
-                ports |= {each["containerPort"] for each in container.get("ports", [])}
-                for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                    for check in ("httpGet", "tcpSocket"):
-                        if check in container.get(probe, {}):
-                            assert container[probe][check]["port"] in ports
-                for variable in container.get("env", []):
-                    for source, reference in variable["valueFrom"].items():
-                        kind = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}[source]
-                        assert reference["key"] in keys(kind, reference)
 
 
 def test_the_service_selects_the_pods_and_their_ports() -> None:
