@@ -26,6 +26,7 @@ from components.report_gen.pictures import thumbnails
 from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
+from components.report_gen.transfer import check_predictions_on_test
 from components.report_gen.verdict import describe_verdict
 
 JSON_FILE = "report.json"
@@ -88,6 +89,9 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         report["covers"] = covers
         shown = {c["id"] for kinds in covers.values() for kind in kinds.values() for c in kind}
         pictures = thumbnails(sources.examples, shown)
+        if sources.model_run:
+            findings = check_predictions_on_test(sources.model_run, predictions)
+            report["training"]["findings"] += [finding.to_dict() for finding in findings]
     contradictions = report["data"]["contradictions"]
     if sources.examples and contradictions:
         shown = {identity for pair in contradictions["first"] for identity in pair["ids"]}

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
+from components.contracts.decision_counts import count_decisions, write_counts
 from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
@@ -16,6 +17,7 @@ from components.support.errors import DataError
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split
+from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
@@ -67,10 +69,14 @@ def run_fn(fn_args: FnArgs) -> None:
         network = serving_network(trained.model, config)
         probabilities = evaluation_probabilities(network, data, config)
         rule = decision_rule(config, evaluation.labels, probabilities)
-        findings = check_predictions(schema.genres, evaluation.labels, probabilities, rule)
+        findings = [
+            *check_predictions(schema.genres, evaluation.labels, probabilities, rule),
+            *check_calibration(schema.genres, evaluation.labels, probabilities),
+        ]
         final = {finding.code for finding in findings}
         earlier = [finding for finding in trained.findings if finding.code not in final]
         write_diagnosis(run_dir, [*earlier, *findings])
+        write_counts(run_dir, count_decisions(evaluation.labels, rule.decide(probabilities)))
         network.save_weights(run_dir / WEIGHTS_FILE)
         background = fn_args.custom_config.get("background", DEFAULT_BACKGROUND)
         export_model(network, schema.genres, rule, recipe, fn_args.serving_model_dir, background)

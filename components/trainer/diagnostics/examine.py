@@ -36,6 +36,7 @@ from components.trainer.dataset import (
     train_dataset,
 )
 from components.trainer.diagnostics.augmentation import check_geometry, measure_geometry
+from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.callback import first_covers
 from components.trainer.diagnostics.history import check_fit, check_history
 from components.trainer.diagnostics.learning_rate import (
@@ -124,6 +125,7 @@ def examine_training(
         *check_history(history),
         *check_fit(history, config.epochs),
         *check_predictions(schema.genres, split.labels, probabilities, rule),
+        *check_calibration(schema.genres, split.labels, probabilities),
         *check_class_imbalance(schema.genres, train.labels),
         *_check_augmentation(config),
         *check_activity(layer_activity(network, inputs)),
@@ -164,6 +166,7 @@ def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diag
     rule = _rule(model)
     findings = [
         *check_predictions(genres, labels, probabilities, rule),
+        *check_calibration(genres, labels, probabilities),
         *check_class_imbalance(genres, labels),
         *check_saturation(probabilities),
     ]

@@ -15,6 +15,8 @@ _LARGEST_RISE = 0.01  # of the eval loss above its least, as a share
 _RISES_FOR = 2  # epochs
 _EPOCHS_TO_JUDGE = 4
 _STILL_RISING = 0.01  # of macro ROC AUC, over the last quarter of the epochs
+_WELL_FITTED = 0.65  # macro ROC AUC on train
+_SMALL_GAP = 0.03
 
 
 def check_history(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
@@ -57,7 +59,7 @@ def check_history(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
 
 
 def check_fit(epochs: Sequence[Mapping[str, float]], planned: int) -> list[Finding]:
-    """Finds a network that learns its covers by heart, or one that was not done learning.
+    """Finds a network that learns its covers by heart, too little, or that was not done learning.
 
     Args:
         epochs: the rows of `history.json`.
@@ -65,7 +67,8 @@ def check_fit(epochs: Sequence[Mapping[str, float]], planned: int) -> list[Findi
     """
     if len(epochs) < _EPOCHS:
         return []
-    return [*_check_overfitting(epochs), *_check_end(epochs, planned)]
+    end = _check_end(epochs, planned)
+    return [*_check_overfitting(epochs), *(end or _check_underfitting(epochs))]
 
 
 def _check_overfitting(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
@@ -95,6 +98,37 @@ def _check_overfitting(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
                 "last_loss": last["loss"],
                 "last_macro_roc_auc": last["macro_roc_auc"],
                 "last_val_macro_roc_auc": last["val_macro_roc_auc"],
+            },
+        )
+    ]
+
+
+def _check_underfitting(epochs: Sequence[Mapping[str, float]]) -> list[Finding]:
+    """Finds a network that cannot even rank the covers that it is trained on."""
+    if len(epochs) < _EPOCHS_TO_JUDGE:
+        return []
+    areas = np.array([row["macro_roc_auc"] for row in epochs])
+    best, last = int(areas.argmax()), epochs[-1]
+    gap = float(areas[best] - epochs[best]["val_macro_roc_auc"])
+    if areas[best] >= _WELL_FITTED or gap > _SMALL_GAP:
+        return []
+    return [
+        Finding(
+            "underfitting",
+            "warning",
+            f"After {len(epochs)} epochs macro ROC AUC is {areas[best]:.3f} even on train (best, "
+            f"epoch {best + 1}; {epochs[best]['val_macro_roc_auc']:.3f} on eval), and the loss "
+            f"there went from {epochs[0]['loss']:.3f} to {last['loss']:.3f}: the network does not "
+            "tell the covers apart that it is trained on, so more of them would not help.",
+            "Give it more to learn with: ImageNet-pretrained networks (--config covers), a larger "
+            "network with BatchNormalization, another learning rate, or less augmentation and "
+            "Dropout.",
+            {
+                "best_epoch": best + 1,
+                "best_macro_roc_auc": float(areas[best]),
+                "val_macro_roc_auc": epochs[best]["val_macro_roc_auc"],
+                "first_loss": epochs[0]["loss"],
+                "last_loss": last["loss"],
             },
         )
     ]

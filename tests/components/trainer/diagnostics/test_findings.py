@@ -13,6 +13,7 @@ from components.trainer.diagnostics.augmentation import (
     measure_geometry,
     write_picture,
 )
+from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.history import check_fit, check_history
 from components.trainer.diagnostics.learning_rate import check_learning_rate, range_test
 from components.trainer.diagnostics.network import (
@@ -274,3 +275,47 @@ def test_the_range_test_tells_a_rate_that_is_too_high(images, labels):
         assert 1e-6 <= found.steepest <= 1.0
         if np.isfinite(found.highest):
             assert codes(check_learning_rate(found)) == expected
+
+
+def test_a_network_that_does_not_fit_its_own_covers_underfits():
+    epochs = _epochs(
+        (0.52, 0.52, 0.53, 0.54),
+        (0.515, 0.516, 0.56, 0.56),
+        (0.513, 0.514, 0.57, 0.56),
+        (0.512, 0.514, 0.575, 0.565),
+        (0.512, 0.514, 0.57, 0.56),
+    )
+    (finding,) = check_fit(epochs, 5)
+    assert finding.code == "underfitting"
+    assert "0.575 even on train (best, epoch 4; 0.565 on eval)" in finding.sentence
+    assert finding.numbers["last_loss"] == 0.512
+    fitted = [{**row, "macro_roc_auc": row["macro_roc_auc"] + 0.2} for row in epochs]
+    assert check_fit(fitted, 5) == []
+    still_rising = [*epochs[:3], {**epochs[3], "val_macro_roc_auc": 0.6}]
+    assert [each.code for each in check_fit(still_rising, 4)] == ["training_ended_early"]
+    assert check_fit(epochs[:3], 5) == []
+
+
+def drawn(probabilities: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(5)
+    return (random.random(probabilities.shape) < probabilities).astype(np.float32)
+
+
+@pytest.mark.parametrize("covers", [20, 100, 400, 3000])
+@pytest.mark.parametrize("seed", range(5))
+def test_probabilities_that_come_true_are_not_mentioned(covers, seed):
+    probabilities = np.random.default_rng(seed).beta(1, 3, (covers, 3))
+    assert check_calibration(GENRES, drawn(probabilities), probabilities) == []
+
+
+def test_overconfident_probabilities_are_named_with_their_error():
+    right = np.random.default_rng(0).beta(1, 3, (1000, 3))
+    labels = drawn(right)
+    wrong = right.copy()
+    wrong[:, 1] = np.where(right[:, 1] > 0.3, right[:, 1] ** 0.3, right[:, 1] ** 2)
+    (finding,) = check_calibration(GENRES, labels, wrong)
+    assert finding.code == "miscalibrated"
+    assert "pop by 0." in finding.sentence and "rock by" not in finding.sentence
+    assert finding.numbers["error_pop"] > 2 * finding.numbers["explained_by_chance_pop"]
+    assert check_calibration(GENRES, labels[:0], wrong[:0]) == []
+    assert check_calibration(GENRES, labels, np.full_like(wrong, np.nan)) == []
