@@ -18,7 +18,12 @@ _API_TYPES = {
     ("v1", "Service"): "V1Service",
     ("v1", "ServiceAccount"): "V1ServiceAccount",
     ("apps/v1", "Deployment"): "V1Deployment",
+    ("batch/v1", "CronJob"): "V1CronJob",
+    ("rbac.authorization.k8s.io/v1", "Role"): "V1Role",
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
 }
+# Called otherwise by later releases of the client.
+_SUBJECT = "V1Subject" if hasattr(client, "V1Subject") else "RbacV1Subject"
 _PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
@@ -27,6 +32,8 @@ def faults(manifest: Mapping[str, Any]) -> list[str]:
     kind = (manifest["apiVersion"], manifest["kind"])
     if kind == ("serving.kserve.io/v1beta1", "InferenceService"):
         return [*_inference_service(manifest)]
+    if kind == ("kubeflow.org/v1", "Profile"):
+        return [*_profile(manifest)]
     return [*_check(manifest, _API_TYPES[kind], manifest["kind"])]
 
 
@@ -89,3 +96,22 @@ def _inference_service(manifest: Mapping[str, Any]) -> Iterator[str]:
         texts = ("protocolVersion", "runtime", "runtimeVersion", "storageUri")
         more = {**dict.fromkeys(texts, "str"), "modelFormat": "dict(str, str)"}
         yield from _fields(model, client.V1Container, f"{place}.model", more)
+
+
+def _profile(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of Kubeflow's profile controller, and all of Kubernetes' quotas."""
+    yield from _check(manifest["metadata"], "V1ObjectMeta", "Profile.metadata")
+    spec = manifest["spec"]
+    if unknown := set(spec) - {"owner", "plugins", "resourceQuotaSpec"}:
+        yield f"Profile.spec: {sorted(unknown)}"
+    yield from _check(spec["owner"], _SUBJECT, "Profile.spec.owner")
+    yield from _check(spec["resourceQuotaSpec"], "V1ResourceQuotaSpec", "Profile.spec.quota")
+    fields = {
+        "AwsIamForServiceAccount": {"awsIamRole": str, "annotateOnly": bool},
+        "WorkloadIdentity": {"gcpServiceAccount": str},
+    }
+    for plugin in spec["plugins"]:
+        types = fields[plugin["kind"]]
+        for name, value in plugin["spec"].items():
+            if not isinstance(value, types.get(name, ())):
+                yield f"Profile.spec.plugins.{plugin['kind']}.{name}: {value!r}"
