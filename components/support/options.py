@@ -78,7 +78,7 @@ class Options(BaseModel):
         """
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ConfigError(
                 f"{_wanted(cls, expected)} Received: Invalid JSON, {error}."
             ) from error

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.decision_counts import count_decisions, write_counts
 from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
 from components.support.errors import DataError
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
-from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
 from components.trainer.model import serving_network
+from components.trainer.parameter import TrainingParameter
 from components.trainer.recipe import make_recipe
 from components.trainer.thresholds import decision_rule
 from components.trainer.training import TrainingData, evaluation_probabilities, train_model
@@ -35,9 +34,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains on `train_files`, stops and tunes thresholds on `eval_files`, exports.
 
     Args:
-        fn_args: TFX's arguments. `custom_config` holds `config`, the fields of a TrainerConfig;
-            `code_fingerprint`, part of the recipe that the exported model records; and, if
-            checkpoints and features are to be kept, `checkpoint_folder` and `feature_folder`.
+        fn_args: TFX's arguments. `custom_config` holds the fields of a TrainingParameter;
             `hyperparameters` are a tuner's best. The model goes to `serving_model_dir`; history,
             diagnosis, Keras weights, configuration and TensorBoard logs to `model_run_dir`.
 
@@ -45,8 +42,8 @@ def run_fn(fn_args: FnArgs) -> None:
         ConfigError: the configuration or schema is wrong, or training diverged.
         DataError: a split has no examples, no labels, or covers that do not decode.
     """
-    config = TrainerConfig.from_fields(fn_args.custom_config["config"])
-    config = with_hyperparameters(config, fn_args.hyperparameters)
+    given = TrainingParameter.from_custom_config(fn_args.custom_config)
+    config = with_hyperparameters(given.config, fn_args.hyperparameters)
     schema = LabelSchema.from_file(fn_args.schema_path)
     train = read_split(fn_args.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(fn_args.eval_files, schema, EVAL_SPLIT)
@@ -57,12 +54,10 @@ def run_fn(fn_args: FnArgs) -> None:
         (train, evaluation),
         Path(fn_args.schema_path).read_text(encoding="utf-8"),
         config,
-        fn_args.custom_config["code_fingerprint"],
+        given.code_fingerprint,
     )
-    root = config.checkpoint_folder or fn_args.custom_config.get("checkpoint_folder", "")
-    checkpoints = checkpoint_folder(root, recipe)
-    root = config.feature_folder or fn_args.custom_config.get("feature_folder", "")
-    store = open_feature_store(root, config)
+    checkpoints = checkpoint_folder(config.checkpoint_folder or given.checkpoint_folder, recipe)
+    store = open_feature_store(config.feature_folder or given.feature_folder, config)
     try:
         data = TrainingData.load(schema, train, evaluation, config, store)
         trained = train_model(data, config, run_dir, checkpoints)
@@ -78,8 +73,9 @@ def run_fn(fn_args: FnArgs) -> None:
         write_diagnosis(run_dir, [*earlier, *findings])
         write_counts(run_dir, count_decisions(evaluation.labels, rule.decide(probabilities)))
         network.save_weights(run_dir / WEIGHTS_FILE)
-        background = fn_args.custom_config.get("background", DEFAULT_BACKGROUND)
-        export_model(network, schema.genres, rule, recipe, fn_args.serving_model_dir, background)
+        export_model(
+            network, schema.genres, rule, recipe, fn_args.serving_model_dir, given.background
+        )
         if checkpoints:
             remove_checkpoint(checkpoints)
     except tf.errors.InvalidArgumentError as error:

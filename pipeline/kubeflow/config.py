@@ -119,7 +119,7 @@ class TaskConfig(_KubernetesOptions):
     Attributes:
         cpu: CPUs requested.
         cpu_limit: most CPUs.
-        memory: memory requested.
+        memory: memory requested; the default is what the largest task of a small run takes.
         memory_limit: most memory.
         accelerator: accelerators, none by default.
         node_selector: labels that the node must have.
@@ -134,7 +134,7 @@ class TaskConfig(_KubernetesOptions):
 
     cpu: Quantity | None = None
     cpu_limit: Quantity | None = None
-    memory: Quantity | None = None
+    memory: Quantity | None = "3Gi"
     memory_limit: Quantity | None = None
     accelerator: Accelerator | None = None
     node_selector: dict[str, str] = Field(default={})

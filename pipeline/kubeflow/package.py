@@ -11,6 +11,7 @@ from typing import Any
 from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
+from components.trainer.parameter import TrainingParameter
 from pipeline.bounded_yaml import read_first_document
 from pipeline.config import apply_override
 from pipeline.kubeflow.parameters import TRAINING
@@ -74,6 +75,8 @@ def parameter_values(
     if overrides:
         training = values.get(TRAINING) or package.parameters[TRAINING].get("defaultValue", "")
         values[TRAINING] = _override_training(training, overrides)
+    elif TRAINING in values:
+        TrainingParameter.from_text(values[TRAINING])
     missing = [
         name
         for name, parameter in package.parameters.items()
@@ -99,7 +102,7 @@ def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
 
 
 def _override_training(training: str, overrides: Sequence[str]) -> str:
-    options = json.loads(training)
+    options = TrainingParameter.from_text(training).model_dump(mode="json")
     for override in overrides:
         if not override.startswith(_TRAINER_KEY):
             raise ConfigError(

@@ -18,7 +18,7 @@ from components.support.suggestions import did_you_mean
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.container.executor_output import PAGE_SUFFIX
 from pipeline.kubeflow.container.refusals import REFUSAL, REFUSAL_PAGE
-from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION
+from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION, TRAINING
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
 
 Spec = dict[str, Any]
@@ -171,7 +171,10 @@ def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
 
 
 def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
-    """Adds a task that fingerprints the data, so that what depends on it can be cached."""
+    """Adds the first task: it checks what the run was given, and fingerprints the data.
+
+    With the fingerprint, what depends on the data can be cached.
+    """
     tasks = spec["root"]["dag"]["tasks"]
     readers = [
         name
@@ -189,12 +192,14 @@ def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
             f"{{{{$.inputs.parameters['{DATA}']}}}}",
             f"{{{{$.inputs.parameters['{_INGEST_CONFIG}']}}}}",
             str(largest_file),
+            f"{{{{$.inputs.parameters['{TRAINING}']}}}}",
             f"{{{{$.outputs.parameters['{FINGERPRINT}'].output_file}}}}",
         ],
         parameters={
             DATA: {"componentInputParameter": DATA},
             # Which columns of a manifest name images: what the fingerprint must read.
             _INGEST_CONFIG: tasks[COVER_EXAMPLE_GEN]["inputs"]["parameters"][_INGEST_CONFIG],
+            TRAINING: {"componentInputParameter": TRAINING},
         },
         outputs={FINGERPRINT: _STRING},
     )
@@ -206,6 +211,9 @@ def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
             }
         }
         _depend(tasks[name], FINGERPRINT_TASK)
+    for name, task in tasks.items():
+        if name != FINGERPRINT_TASK and not task.get("dependentTasks"):
+            _depend(task, FINGERPRINT_TASK)
 
 
 def _add_stop(spec: Spec, gate: Gate, image: str) -> None:

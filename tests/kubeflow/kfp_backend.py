@@ -125,13 +125,12 @@ class _Run:
     def execute(self, only: set[str] | None) -> dict[str, TaskRun]:
         waiting = {name: set(task.get("dependentTasks", ())) for name, task in self.tasks.items()}
         if only is not None:
-            waiting = {name: upstream for name, upstream in waiting.items() if name in only}
+            waiting = {name: waiting[name] & only for name in waiting if name in only}
         running: dict[Future[TaskRun], str] = {}
         with ThreadPoolExecutor(max_workers=2) as pool:
             while waiting or running:
                 for name in [n for n, upstream in waiting.items() if upstream <= set(self.runs)]:
-                    del waiting[name]
-                    upstream = self.tasks[name].get("dependentTasks", ())
+                    upstream = waiting.pop(name)
                     if any(self.runs[one].state in ("failed", "omitted") for one in upstream):
                         self.runs[name] = TaskRun("omitted")
                     else:

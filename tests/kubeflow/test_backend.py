@@ -187,6 +187,26 @@ def test_refused_data_stop_the_run_before_training(
     assert not (tmp_path / "serving").exists()
 
 
+@pytest.mark.parametrize("training", ["{}", "{", '{"config": {"epochs": "many"}}'])
+def test_wrong_training_options_are_refused_before_anything_else_runs(
+    tiny_package: Spec, tmp_path: Path, covers: Path, training: str
+) -> None:
+    runs = Backend(tmp_path).run(
+        [tiny_package],
+        pipeline_root="minio://mlpipeline/v2",
+        parameters={
+            "data": str(covers),
+            "push_destination": str(tmp_path / "serving"),
+            "training": training,
+        },
+    )
+    states = {name: run.state for name, run in runs.items()}
+    assert states.pop("DataFingerprint") == "failed"
+    assert set(states.values()) == {"omitted"}
+    assert "ConfigError: Expected the parameter `training`" in runs["DataFingerprint"].log
+    assert "Traceback" not in runs["DataFingerprint"].log
+
+
 def test_the_stock_entrypoint_fails_in_the_first_task(tiny_package: Spec, tmp_path: Path) -> None:
     spec = copy.deepcopy(tiny_package)
     container = spec["deploymentSpec"]["executors"]["exec-LabelSchemaGen"]["container"]

@@ -32,6 +32,8 @@ PLACED = [
     "config_maps: [{name: options, path: /options}]}}",
 ]
 
+MEASURED_GIGABYTES = 2.75  # the most that a task took with 3,751 covers
+
 
 @pytest.fixture(scope="module")
 def placed(tiny_config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,6 +124,22 @@ def test_ingest_is_cached_by_the_content_of_the_data(tiny_package: dict[str, Any
         }
     }  # fmt: skip
     assert "DataFingerprint" in ingest["dependentTasks"]
+
+
+def test_nothing_runs_before_the_task_that_checks_what_the_run_was_given(
+    tiny_package: dict[str, Any],
+) -> None:
+    tasks = _tasks(tiny_package)
+    assert [name for name in tasks if not tasks[name].get("dependentTasks")] == ["DataFingerprint"]
+    given = tasks["DataFingerprint"]["inputs"]["parameters"]
+    assert given["training"] == {"componentInputParameter": "training"}
+
+
+def test_a_task_requests_at_least_the_memory_that_was_measured(
+    tiny_package: dict[str, Any],
+) -> None:
+    for name in _tasks(tiny_package):
+        assert _container(tiny_package, name)["resources"]["memoryRequest"] > MEASURED_GIGABYTES
 
 
 def test_the_report_is_a_page_of_the_user_interface(tiny_package: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ EXAMPLES = {
     "  split_names:\n    type: string\n"
 }
 MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
+TRAINING = '{"config": {}, "code_fingerprint": "1"}'
 SPEC = {
     "artifacts": {
         "examples": {"artifactType": EXAMPLES},
@@ -355,10 +356,11 @@ def test_the_fingerprint_task_writes_its_parameter(
 ) -> None:
     write_cover(tmp_path / "covers" / "rock" / "1.jpg", 1)
     target = tmp_path / "outputs" / "fingerprint"
-    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", "33554432", str(target)]) == 0
+    words = ["fingerprint", str(tmp_path / "covers"), "{}", "33554432", TRAINING, str(target)]
+    assert tasks.main(words) == 0
     first = target.read_text()
     write_cover(tmp_path / "covers" / "rock" / "1.jpg", 2)
-    assert tasks.main(["fingerprint", str(tmp_path / "covers"), "{}", "33554432", str(target)]) == 0
+    assert tasks.main(words) == 0
     assert len(first) == 64
     assert target.read_text() != first
 
@@ -366,10 +368,21 @@ def test_the_fingerprint_task_writes_its_parameter(
 def test_the_fingerprint_task_says_that_there_is_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        tasks.main(["fingerprint", str(tmp_path / "none"), "{}", "9", str(tmp_path / "out")]) == 2
-    )
+    words = ["fingerprint", str(tmp_path / "none"), "{}", "9", TRAINING, str(tmp_path / "out")]
+    assert tasks.main(words) == 2
     assert "ConfigError: Expected a file or folder at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("training", ["{}", "{", "null", '{"config": {}, "epochs": 1}'])
+def test_the_first_task_refuses_wrong_training_options(
+    tmp_path: Path, training: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fingerprint", str(tmp_path / "none"), "{}", "9", training, str(tmp_path / "out")]
+    assert tasks.main(words) == 2
+    said = capsys.readouterr().err
+    assert "ConfigError: Expected the parameter `training` to be what" in said
+    assert "Received:" in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"inputs": {}}'])

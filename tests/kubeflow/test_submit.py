@@ -230,6 +230,8 @@ def test_an_api_that_is_not_there(package_file: Path, tmp_path: Path, monkeypatc
             (*DATA, "--set", "ingest.span=1"),
             "only the training options of a compiled pipeline can be changed",
         ),
+        ((*DATA, "-p", "training={}"), "training.config: Expected a value. Received: none."),
+        ((*DATA, "-p", "training={", "--set", "trainer.epochs=1"), "Received: Invalid JSON"),
         ((*DATA, "--pipeline-root", "/tmp/here"), "Expected a pipeline root in an object store"),
     ],
 )

@@ -1,6 +1,6 @@
 """The small tasks that the compiler adds to the graph; they need no TensorFlow.
 
-python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE OUTPUT_FILE
+python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE TRAINING OUT
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
 """
 
@@ -26,10 +26,13 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _fingerprint(data: str, config: str, largest_file: str, output_file: str) -> int:
+def _fingerprint(data: str, config: str, largest_file: str, training: str, output_file: str) -> int:
     from components.cover_example_gen.config import IngestConfig
     from components.cover_example_gen.fingerprint import fingerprint_data
+    from components.trainer.parameter import TrainingParameter
 
+    # What the run was given is checked here, in its first task, not hours later in the Trainer.
+    TrainingParameter.from_text(training)
     options = IngestConfig.from_json(config).model_copy(update={"span": "all"})
     digest = fingerprint_data(data, options, largest_file=int(largest_file))
     target = Path(output_file)
