@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -25,27 +26,41 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kfp_values import (
+    Rejected,
+    as_json,
+    as_text,
+    output_parameter,
+    parameter_of_run,
+    parameter_of_task,
+    property_of_artifact,
+)
 
 from pipeline.kubeflow.container.staging import ROOT_VARIABLE
 
 Json = dict[str, Any]
 
 _STAGED = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
+_RETRY = 0
+"""Which attempt of a task it is: tasks are tried once."""
 _PLACEHOLDER = re.compile(
     r"\{\{\$\.(inputs|outputs)\.(parameters|artifacts)\['([^']+)'\](\.\w+)?\}\}"
 )
 
 
-class Rejected(Exception):
-    """The API server or the driver does not take it."""
-
-
 @dataclasses.dataclass
 class TaskRun:
-    """What became of one task: `succeeded`, `cached`, `failed` or `omitted`."""
+    """What became of one task.
+
+    Attributes:
+        state: `succeeded`, `cached`, `failed` or `omitted`.
+        log: of the pod: the command's, then the launcher's.
+        exit_code: of the pod, which is the launcher's: 1, whatever the command's was.
+    """
 
     state: str
     log: str = ""
+    exit_code: int = 0
     artifacts: dict[str, Json] = dataclasses.field(default_factory=dict)
     parameters: Json = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
@@ -103,12 +118,12 @@ class Backend:
     def register(self, uri: str, metadata: Json) -> Json:
         """Stores an artifact in ML Metadata; returns it as a RuntimeArtifact of an input."""
         identity = next(self._ids)
-        stored = {key: _to_mlmd(value) for key, value in metadata.items()}
+        stored = {key: property_of_artifact(value) for key, value in metadata.items()}
         stored.setdefault("display_name", "an output")
         stored.setdefault("store_session_info", '{"Provider":"minio"}')
         # The type's schema does not come back: only its name was stored.
         self._artifacts[identity] = {
-            "name": str(identity), "type": {}, "uri": uri, "metadata": stored,
+            "name": str(identity), "type": {"instanceSchema": ""}, "uri": uri, "metadata": stored,
         }  # fmt: skip
         return self._artifacts[identity]
 
@@ -148,35 +163,31 @@ class _Run:
         ]
         scratch = self.backend.root / "containers" / f"{name}-{uuid.uuid4().hex[:8]}"
         executor_input = {
-            "inputs": self._inputs(name, task),
+            "inputs": self._inputs(name, task, component.get("inputDefinitions", {})),
             "outputs": self._provision(name, component.get("outputDefinitions", {}), scratch),
         }
+        caching = task.get("cachingOptions", {}).get("enableCache", False)
         key = _cache_key(container, component, executor_input)
-        if task.get("cachingOptions", {}).get("enableCache") and key in self.backend._cache:
+        if caching and key in self.backend._cache:
             cached = self.backend._cache[key]
             return dataclasses.replace(cached, state="cached", log="")
         launched = _Launcher(self.backend, container, component, executor_input, scratch, self.env)
         finished = launched.launch()
-        if finished.state == "succeeded":
+        if caching and finished.state == "succeeded":
             self.backend._cache[key] = finished
         return finished
 
-    def _inputs(self, name: str, task: Json) -> Json:
+    def _inputs(self, name: str, task: Json, definitions: Json) -> Json:
         given = task.get("inputs", {})
-        parameters = {}
-        for key, source in given.get("parameters", {}).items():
-            if "componentInputParameter" in source:
-                value = self.values[source["componentInputParameter"]]
-            elif "taskOutputParameter" in source:
-                producer = source["taskOutputParameter"]
-                value = self.runs[producer["producerTask"]].parameters[
-                    producer["outputParameterKey"]
-                ]
-            else:
-                value = source["runtimeValue"]["constant"]
-            if value is None:
-                raise Rejected(f"{name}: parameter {key} is null")
-            parameters[key] = value
+        parameters = {key: self._value(one) for key, one in given.get("parameters", {}).items()}
+        for key, one in definitions.get("parameters", {}).items():
+            if key in parameters:
+                parameters[key] = parameter_of_task(key, parameters[key], one["parameterType"])
+            elif not one.get("isOptional") and "defaultValue" not in one:
+                raise Rejected(
+                    f"{name}: neither value nor default value provided for non-optional parameter "
+                    f"{key!r}"
+                )
         artifacts = {}
         for key, source in given.get("artifacts", {}).items():
             producer = source["taskOutputArtifact"]
@@ -185,6 +196,17 @@ class _Run:
                 raise Rejected(f"{name}: cannot find the artifact of input {key}")
             artifacts[key] = {"artifacts": [copy.deepcopy(outputs[producer["outputArtifactKey"]])]}
         return {"parameterValues": parameters, "artifacts": artifacts}
+
+    def _value(self, source: Json) -> Any:
+        if "componentInputParameter" in source:
+            value = self.values[source["componentInputParameter"]]
+            if value is None:
+                raise Rejected("the resolved input parameter is null")
+            return value
+        if "taskOutputParameter" in source:
+            producer = source["taskOutputParameter"]
+            return self.runs[producer["producerTask"]].parameters[producer["outputParameterKey"]]
+        return source["runtimeValue"]["constant"]
 
     def _provision(self, name: str, definitions: Json, scratch: Path) -> Json:
         task_root = f"{self.root}/{name}/{uuid.uuid4()}"
@@ -228,6 +250,8 @@ class _Launcher:
 
     def launch(self) -> TaskRun:
         outputs = self.executor_input["outputs"]
+        for one in _listed(outputs, "executor-logs"):
+            one["uri"] += f"-{_RETRY}"
         for one in _artifacts_of(self.executor_input["inputs"]):
             source, target = self.backend.stored(one["uri"]), _staged(one["uri"], self.scratch)
             if source.exists():
@@ -239,14 +263,14 @@ class _Launcher:
         code, log = self._execute()
         if code != 0:
             self._upload(only={"executor-logs"})
-            return TaskRun("failed", log)
+            return _failed(log, _ended(code))
         try:
             produced = _read_output(Path(outputs["outputFile"]))
             parameters = self._parameters(produced)
             artifacts = self._publish(produced)
         except Rejected as error:
-            return TaskRun("failed", f"{log}\n{error}")
-        return TaskRun("succeeded", log, artifacts, parameters)
+            return _failed(log, str(error))
+        return TaskRun("succeeded", log, artifacts=artifacts, parameters=parameters)
 
     def _execute(self) -> tuple[int, str]:
         words = [*self.container["command"], *self.container.get("args", ())]
@@ -259,22 +283,17 @@ class _Launcher:
             command, env=env, cwd=self.scratch, capture_output=True, text=True, check=False
         )
         log = done.stdout + done.stderr
-        for one in (
-            self.executor_input["outputs"]["artifacts"]
-            .get("executor-logs", {})
-            .get("artifacts", ())
-        ):
+        for one in _listed(self.executor_input["outputs"], "executor-logs"):
             _staged(one["uri"], self.scratch).write_text(log)
         return done.returncode, log
 
     def _substitute(self, word: str) -> str:
-        if word == "{{$}}":
-            return json.dumps(self.executor_input)
+        word = word.replace("{{$}}", json.dumps(self.executor_input))
 
         def value(match: re.Match[str]) -> str:
             side, kind, key, field = match.groups()
             if (side, kind) == ("inputs", "parameters"):
-                return _as_text(self.executor_input["inputs"]["parameterValues"][key])
+                return as_text(self.executor_input["inputs"]["parameterValues"][key])
             if (side, kind, field) == ("outputs", "parameters", ".output_file"):
                 return str(self.executor_input["outputs"]["parameters"][key]["outputFile"])
             if field in (".uri", ".path"):
@@ -285,13 +304,14 @@ class _Launcher:
         return _PLACEHOLDER.sub(value, word)
 
     def _parameters(self, produced: Json) -> Json:
-        values = dict(produced.get("parameterValues", {}))
+        values = as_json(produced.get("parameterValues", {}))
+        declared = self.component.get("outputDefinitions", {}).get("parameters", {})
         for key, parameter in self.executor_input["outputs"]["parameters"].items():
             if key not in values:
                 file = Path(parameter["outputFile"])
                 if not file.is_file():
                     raise Rejected(f"failed to read output parameter {key}")
-                values[key] = file.read_text()
+                values[key] = output_parameter(file.read_text(), declared[key]["parameterType"])
         return values
 
     def _publish(self, produced: Json) -> dict[str, Json]:
@@ -299,7 +319,7 @@ class _Launcher:
         published = {}
         for key, listed in self.executor_input["outputs"]["artifacts"].items():
             artifact = copy.deepcopy(listed["artifacts"][0])
-            for change in produced.get("artifacts", {}).get(key, {}).get("artifacts", ())[:1]:
+            for change in _listed(produced, key)[: key != "executor-logs"]:
                 artifact["uri"] = change.get("uri") or artifact["uri"]
                 artifact["metadata"] = {
                     **artifact.get("metadata", {}),
@@ -329,7 +349,7 @@ def _validated(spec: Json, pipeline_root: str, parameters: Mapping[str, Any]) ->
     values = {}
     for name, one in declared.items():
         if name in parameters:
-            values[name] = parameters[name]
+            values[name] = parameter_of_run(name, parameters[name], one["parameterType"])
         elif "defaultValue" in one:
             values[name] = one["defaultValue"]
         else:
@@ -373,22 +393,27 @@ def _cache_key(container: Json, component: Json, executor_input: Json) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _to_mlmd(value: Any) -> Any:
-    if value is None:
-        raise Rejected("unknown/unsupported value type *structpb.Value_NullValue")
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, int | float):
-        return float(value)
-    if isinstance(value, list):
-        return {"list": value}
-    if isinstance(value, dict):
-        return {"struct": value}
-    return value
+def _failed(log: str, reason: str) -> TaskRun:
+    last = f"failed to execute component: {reason}"
+    return TaskRun("failed", "\n".join([*log.splitlines(), last]), exit_code=1)
+
+
+def _ended(code: int) -> str:
+    return f"exit status {code}" if code > 0 else f"signal: {signal.strsignal(-code)}".lower()
 
 
 def _read_output(file: Path) -> Json:
-    return json.loads(file.read_text()) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+
+    def refuse(constant: str) -> None:
+        raise Rejected(f"failed to unmarshall ExecutorOutput in file {file}: {constant}")
+
+    return json.loads(file.read_text(), parse_constant=refuse)
+
+
+def _listed(side: Json, key: str) -> list[Json]:
+    return side.get("artifacts", {}).get(key, {}).get("artifacts", [])
 
 
 def _artifacts_of(side: Json) -> list[Json]:
@@ -412,10 +437,6 @@ def _copy(source: Path, target: Path) -> None:
         copy_of = target / file.relative_to(source)
         copy_of.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy_of)
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_package(path: Path) -> list[Json]:

@@ -137,7 +137,9 @@ def test_a_refused_model_fails_the_last_task_with_the_reasons(
     assert second["EvaluatorStop"].state == "failed"
     assert second["InfraValidatorStop"].state == "succeeded", "it was not loaded, nor refused again"
     assert second["InfraValidator"].artifacts["blessing"]["metadata"]["blessed"] == 0
-    assert "roc_auc" in second["EvaluatorStop"].log.strip().splitlines()[-1]
+    *_, reason, last = second["EvaluatorStop"].log.splitlines()
+    assert "roc_auc" in reason
+    assert last == "failed to execute component: exit status 4"
     assert "refused" in second["EvaluatorStop"].log
     page = backend.stored(second["Evaluator"].artifacts["refusal_page"]["uri"]).read_text()
     assert "Evaluator: refused" in page
@@ -177,6 +179,7 @@ def test_refused_data_stop_the_run_before_training(
     states = _states(runs)
     assert states["DataGate"] == "succeeded"
     assert states["DataGateStop"] == "failed"
+    assert runs["DataGateStop"].log.endswith("\nfailed to execute component: exit status 3")
     later = ("Trainer", "BaselineModel", "Evaluator", "InfraValidator", "Pusher", "EvaluatorStop")
     assert {states[name] for name in later} == {"omitted"}
     assert "DataGate refused." in runs["DataGateStop"].log
