@@ -73,10 +73,18 @@ class _KubernetesOptions(Options):
 
 
 class Accelerator(_KubernetesOptions):
-    """Accelerators of one task, such as `{type: nvidia.com/gpu, count: 1}`."""
+    """Accelerators of one task, such as `{type: nvidia.com/gpu, count: 1}`.
+
+    A task that requests GPUs, or slices of one, ends at once unless TensorFlow sees them.
+    """
 
     type: str = "nvidia.com/gpu"
     count: int = Field(default=1, ge=1)
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether TensorFlow calls it a GPU."""
+        return bool(re.search(r"/(gpu|mig-)", self.type))
 
 
 class Toleration(_KubernetesOptions):

@@ -328,6 +328,8 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
         task = kubeflow.task(name)
         if resources := container_resources(task):
             container["resources"] = resources
+        if task.accelerator and task.accelerator.is_gpu and ENTRYPOINT in container["command"]:
+            container["args"] += ["--gpus", str(task.accelerator.count)]
         if task.env:
             container["env"] = [{"name": key, "value": value} for key, value in task.env.items()]
         if config := kubernetes_config(kubeflow, task):

@@ -193,6 +193,23 @@ def test_resources_and_environment(placed: tuple[dict[str, Any], dict[str, Any]]
     }  # fmt: skip
 
 
+def test_a_task_with_gpus_checks_that_they_are_there(
+    tiny_config: Path, placed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    spec = placed[0]
+    checked = {name for name in _tasks(spec) if "--gpus" in _container(spec, name)["args"]}
+    assert checked == {"Trainer"}
+    args = _container(spec, "Trainer")["args"]
+    assert args[args.index("--gpus") + 1] == "2"
+    tpu = ["kubeflow.all_tasks={accelerator: {type: google.com/tpu}}"]
+    assert "--gpus" not in json.dumps(compile_pipeline(load_config(tiny_config, tpu)).documents)
+    slices = ["kubeflow.all_tasks={accelerator: {type: nvidia.com/mig-1g.5gb}}"]
+    spec = compile_pipeline(load_config(tiny_config, slices)).documents[0]
+    assert {name for name in _tasks(spec) if "--gpus" not in _container(spec, name)["args"]} == {
+        "DataFingerprint", "DataGateStop", "EvaluatorStop", "InfraValidatorStop"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "number"), [("500m", 0.5), ("2", 2.0), ("4Gi", 4 * 2**30), ("1.5G", 1.5e9)]
 )

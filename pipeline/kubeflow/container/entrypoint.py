@@ -2,7 +2,7 @@
 
     python -m pipeline.kubeflow.container.entrypoint --executor_class_path CLASS
         --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args JSON
-        [--gate NAME] [Beam arguments]
+        [--gate NAME] [--gpus NUMBER] [Beam arguments]
 
 It takes the arguments of TFX's own entrypoint (tfx.orchestration.kubeflow.v2.container), which does
 not run on the open-source back end, and runs the same unmodified executors. Only what the executor
@@ -30,6 +30,7 @@ from pipeline.kubeflow.container.executor_output import (
     page_output,
     write_executor_output,
 )
+from pipeline.kubeflow.container.gpus import check_gpus
 from pipeline.kubeflow.container.refusals import (
     REFUSAL,
     REFUSAL_PAGE,
@@ -53,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     _set_up_logging()
     task: TaskInput | None = None
     try:
+        if arguments.gpus:
+            check_gpus(arguments.gpus)
         executor_class = import_class(arguments.executor_class_path)
         task = read_task_input(
             arguments.json_serialized_invocation_args, arguments.json_serialized_inputs_spec_args
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     parser.add_argument("--gate", default="", help="name of the gate, if the task is one")
+    parser.add_argument("--gpus", type=int, default=0, help="how many the task requests")
     return parser
 
 
