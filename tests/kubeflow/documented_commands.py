@@ -25,6 +25,8 @@ def documented_commands(page: str) -> Iterator[list[str]]:
             except ValueError:  # prose or output, with an apostrophe
                 continue
             words = [word for word in words if word != "&"]
+            if "--" in words[:-1]:  # what kubectl executes in a pod
+                yield words[words.index("--") + 1 :]
             if words and words[0].rpartition("/")[2] in _PROGRAMS:
                 yield [words[0].rpartition("/")[2], *words[1:]]
 

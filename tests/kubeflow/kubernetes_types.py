@@ -14,10 +14,11 @@ from kubernetes import client
 _API_TYPES = {
     ("v1", "ConfigMap"): "V1ConfigMap",
     ("v1", "PersistentVolumeClaim"): "V1PersistentVolumeClaim",
-    ("v1", "Secret"): "V1Secret",
+    ("v1", "Pod"): "V1Pod",
     ("v1", "Service"): "V1Service",
     ("v1", "ServiceAccount"): "V1ServiceAccount",
     ("apps/v1", "Deployment"): "V1Deployment",
+    ("policy/v1", "PodDisruptionBudget"): "V1PodDisruptionBudget",
     ("batch/v1", "CronJob"): "V1CronJob",
     ("rbac.authorization.k8s.io/v1", "Role"): "V1Role",
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
@@ -90,7 +91,10 @@ def _inference_service(manifest: Mapping[str, Any]) -> Iterator[str]:
     model = predictor.pop("model", None)
     if (model is None) == ("containers" not in predictor):
         yield f"{place}: neither or both of model and containers"
-    more = {"minReplicas": "int", "maxReplicas": "int", "canaryTrafficPercent": "int"}
+    more = {
+        **dict.fromkeys(("minReplicas", "maxReplicas", "canaryTrafficPercent"), "int"),
+        "deploymentStrategy": "V1DeploymentStrategy",
+    }
     yield from _fields(predictor, client.V1PodSpec, place, more)
     if model is not None:
         texts = ("protocolVersion", "runtime", "runtimeVersion", "storageUri")

@@ -26,6 +26,7 @@ def pods(manifest: Document) -> list[Document]:
     return {
         "CronJob": lambda: [spec["jobTemplate"]["spec"]["template"]["spec"]],
         "Deployment": lambda: [spec["template"]["spec"]],
+        "Pod": lambda: [spec],
         "InferenceService": lambda: [spec["predictor"]],
     }.get(manifest["kind"], list)()
 

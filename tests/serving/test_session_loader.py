@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis import prediction_log_pb2
 
 from components.contracts.signatures import (
     DECISIONS,
@@ -24,6 +25,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.export import export_model
 from components.trainer.model import build_model
 from components.trainer.thresholds import DecisionRule
+from components.trainer.warmup import WARMUP_FILE
 from pipeline.config import SHIPPED_CONFIGS, load_config
 
 CONFIGS = sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml"))
@@ -78,3 +80,29 @@ def test_a_model_answers_through_the_session_loader_as_through_pythons(
     assert np.std(answer[PROBABILITIES]) > 0
     np.testing.assert_array_equal(answer[DECISIONS], expected[DECISIONS])
     assert answer[GENRES] == [list(GENRE_NAMES)] * len(files)
+
+
+def test_the_warm_up_requests_of_an_export_are_answered(exported: Path, tmp_path: Path) -> None:
+    asked = []
+    for record in tf.data.TFRecordDataset(str(exported / WARMUP_FILE)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        covers = tf.make_ndarray(log.inputs[IMAGE_BYTES])
+        files = [tmp_path / f"{len(covers)}-{number}.jpg" for number in range(len(covers))]
+        for file, cover in zip(files, covers, strict=True):
+            file.write_bytes(cover)
+        asked.append(
+            {
+                "name": str(len(covers)),
+                "signature": log.model_spec.signature_name,
+                "input": IMAGE_BYTES,
+                "files": [str(file) for file in files],
+            }
+        )
+    request = make_request(
+        SESSION, exported, read_signatures(exported), asked, timed=asked[0]["name"], again=()
+    )
+    found = examine(request, tmp_path / "process", None)
+    assert found.answer is not None, found.end
+    for name, each in found.answer["answers"].items():
+        assert np.shape(each["outputs"][PROBABILITIES]) == (int(name), len(GENRE_NAMES))
+    assert set(found.answer["answers"]) == {"1", "8"}
