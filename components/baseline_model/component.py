@@ -18,8 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.baseline_model.driver import EXPECTED_VERSION, BaselineModelDriver
-from components.baseline_model.find import baseline_of
+from components.baseline_model.driver import BaselineModelDriver
+from components.baseline_model.find import baseline_of, expected_baseline
 from components.contracts import nodes
 from components.contracts.saved_models import check_files
 from components.support.file_systems import local_copy
@@ -33,7 +33,7 @@ class BaselineModelSpec(ComponentSpec):
     PARAMETERS: ClassVar = {
         "push_destination": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
-        EXPECTED_VERSION: ExecutionParameter(type=str, optional=True),
+        nodes.EXPECTED_VERSION: ExecutionParameter(type=str, optional=True),
     }
 
 
@@ -51,8 +51,14 @@ class BaselineModelExecutor(BaseExecutor):
         Raises:
             DeploymentError: the push destination cannot be read, or the model there is damaged.
         """
-        candidate = artifact_utils.get_single_uri(input_dict[nodes.CANDIDATE])
-        found = baseline_of(candidate, exec_properties["push_destination"])
+        destination = exec_properties["push_destination"]
+        # Where there is a driver or a task before this one, caches know the version it found.
+        expected = exec_properties.get(nodes.EXPECTED_VERSION)
+        if expected is None:
+            candidate = artifact_utils.get_single_uri(input_dict[nodes.CANDIDATE])
+            found = baseline_of(candidate, destination)
+        else:
+            found = expected_baseline(expected, destination)
         model = artifact_utils.get_single_instance(output_dict[nodes.MODEL])
         if found is None:
             output_dict[nodes.MODEL] = []

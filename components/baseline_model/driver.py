@@ -11,13 +11,12 @@ from tfx.types import artifact_utils
 from components.baseline_model.find import baseline_of
 from components.contracts import nodes
 
-EXPECTED_VERSION = "expected_version"
-
 
 class BaselineModelDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
     """Makes the version, or an empty string, part of the cache key.
 
-    A runner without drivers must not cache the node; on Kubeflow Pipelines it is not cached.
+    A runner without drivers must not cache the node, unless it passes the version by itself: on
+    Kubeflow Pipelines the task `BaselineVersion` does.
     """
 
     def __init__(self, metadata_handle: object) -> None:
@@ -30,5 +29,5 @@ class BaselineModelDriver(base_driver.BaseDriver, portable_base_driver.BaseDrive
         found = baseline_of(candidate, execution_info.exec_properties["push_destination"])
         output = driver_output_pb2.DriverOutput()
         version = found.location if found else ""
-        output.exec_properties[EXPECTED_VERSION].string_value = version
+        output.exec_properties[nodes.EXPECTED_VERSION].string_value = version
         return output

@@ -38,6 +38,9 @@ INFRA_BLESSING = "infra_blessing"
 PUSHED_MODEL = "pushed_model"
 REPORT = "report"
 
+# Parameter of BaselineModel: the location of the version that it copies, or an empty text.
+EXPECTED_VERSION = "expected_version"
+
 # Custom property of the blessings of TFX's Evaluator and of InfraValidator.
 BLESSED = "blessed"
 

@@ -14,9 +14,11 @@ from components.contracts.label_schema import LabelSchema
 from components.support.errors import ConfigError, DataError, ModelNotBlessed
 from components.support.file_systems import is_url
 from pipeline.config import PipelineConfig
+from pipeline.kubeflow.baseline_version import BASELINE_VERSION_TASK
 from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.kubeflow.graph import PYTHON_MODULE
 from pipeline.kubeflow.parameters import default_parameters, run_inputs
-from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, PYTHON_MODULE, Gate, rewrite
+from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, Gate, rewrite
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -28,7 +30,7 @@ SUFFIXES: dict[Target, tuple[str, ...]] = {"kubeflow": (".yaml", ".yml"), "verte
 _BLESSING_TYPES = ("ModelBlessing", "InfraBlessing")
 _READ_BY = {
     "data": (FINGERPRINT_TASK, nodes.COVER_EXAMPLE_GEN),
-    "push_destination": (nodes.BASELINE_MODEL_NODE, nodes.PUSHER),
+    "push_destination": (BASELINE_VERSION_TASK, nodes.BASELINE_MODEL_NODE, nodes.PUSHER),
 }
 
 

@@ -10,33 +10,36 @@ import copy
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from components.contracts.nodes import COVER_EXAMPLE_GEN
+from components.contracts.nodes import COVER_EXAMPLE_GEN, EXPECTED_VERSION
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
+from pipeline.kubeflow.baseline_version import add_baseline_version
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.container.executor_output import PAGE_SUFFIX
 from pipeline.kubeflow.container.refusals import REFUSAL, REFUSAL_PAGE
+from pipeline.kubeflow.graph import (
+    COMPONENT,
+    EXECUTOR,
+    HTML,
+    STRING,
+    Spec,
+    add_task,
+    artifact_of,
+    component_of,
+    depend,
+    parameter_of,
+)
 from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION, TRAINING
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
 
-Spec = dict[str, Any]
-
-PYTHON_MODULE = ("python", "-m")
 ENTRYPOINT = "pipeline.kubeflow.container.entrypoint"
-TASKS = "pipeline.kubeflow.container.tasks"
 
 FINGERPRINT_TASK = "DataFingerprint"
 FINGERPRINT = "data_fingerprint"
 STOP_SUFFIX = "Stop"
 
 _INGEST_CONFIG = "config"  # parameter of CoverExampleGen
-
-_COMPONENT = "comp-"
-_EXECUTOR = "exec-"
-_HTML = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}}
-_STRING = {"parameterType": "STRING"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,7 @@ def rewrite(
     refuse_unsupported(spec)
     _name_as_kfp_does(spec)
     _set_defaults(spec, defaults)
+    add_baseline_version(spec, kubeflow.image)
     _cache_where_right(spec)
     for node, keys in pages.items():
         _add_pages(spec, node, keys)
@@ -131,22 +135,16 @@ def refuse_unsupported(spec: Spec) -> None:
 
 def _name_as_kfp_does(spec: Spec) -> None:
     # kfp's local runner relies on these prefixes.
-    names = {name: f"{_COMPONENT}{name}" for name in spec["components"]}
+    names = {name: f"{COMPONENT}{name}" for name in spec["components"]}
     spec["components"] = {names[name]: one for name, one in spec["components"].items()}
     executors = {}
     for name, component in spec["components"].items():
-        label = _EXECUTOR + name.removeprefix(_COMPONENT)
+        label = EXECUTOR + name.removeprefix(COMPONENT)
         executors[label] = spec["deploymentSpec"]["executors"][component["executorLabel"]]
         component["executorLabel"] = label
     spec["deploymentSpec"]["executors"] = executors
     for task in spec["root"]["dag"]["tasks"].values():
         task["componentRef"]["name"] = names[task["componentRef"]["name"]]
-
-
-def _component_of(spec: Spec, task: str) -> Spec:
-    name = spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]
-    component: Spec = spec["components"][name]
-    return component
 
 
 def _set_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
@@ -158,16 +156,18 @@ def _set_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
 
 
 def _cache_where_right(spec: Spec) -> None:
-    # A task that reads or changes the push destination depends on more than its inputs.
+    # A task that reads or changes the push destination depends on more than its inputs, unless one
+    # of them says which version it reads.
     for task in spec["root"]["dag"]["tasks"].values():
-        if PUSH_DESTINATION in task.get("inputs", {}).get("parameters", {}):
+        parameters = task.get("inputs", {}).get("parameters", {})
+        if PUSH_DESTINATION in parameters and EXPECTED_VERSION not in parameters:
             task["cachingOptions"] = {}
 
 
 def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
-    outputs = _component_of(spec, node).setdefault("outputDefinitions", {})
+    outputs = component_of(spec, node).setdefault("outputDefinitions", {})
     for key in keys:
-        outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(_HTML)
+        outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(HTML)
 
 
 def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
@@ -183,7 +183,7 @@ def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
     ]
     if not readers:
         return
-    _add_task(
+    add_task(
         spec,
         FINGERPRINT_TASK,
         image,
@@ -201,34 +201,30 @@ def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:
             _INGEST_CONFIG: tasks[COVER_EXAMPLE_GEN]["inputs"]["parameters"][_INGEST_CONFIG],
             TRAINING: {"componentInputParameter": TRAINING},
         },
-        outputs={FINGERPRINT: _STRING},
+        outputs={FINGERPRINT: STRING},
     )
     for name in readers:
-        tasks[name]["inputs"]["parameters"][FINGERPRINT] = {
-            "taskOutputParameter": {
-                "producerTask": FINGERPRINT_TASK,
-                "outputParameterKey": FINGERPRINT,
-            }
-        }
-        _depend(tasks[name], FINGERPRINT_TASK)
+        source = parameter_of(FINGERPRINT_TASK, FINGERPRINT)
+        tasks[name]["inputs"]["parameters"][FINGERPRINT] = source
+        depend(tasks[name], FINGERPRINT_TASK)
     for name, task in tasks.items():
         if name != FINGERPRINT_TASK and not task.get("dependentTasks"):
-            _depend(task, FINGERPRINT_TASK)
+            depend(task, FINGERPRINT_TASK)
 
 
 def _add_stop(spec: Spec, gate: Gate, image: str) -> None:
     """Lets a gate publish its decision, and adds the task that fails if it is a refusal."""
-    component = _component_of(spec, gate.node)
+    component = component_of(spec, gate.node)
     outputs = component.setdefault("outputDefinitions", {})
-    outputs.setdefault("parameters", {})[REFUSAL] = dict(_STRING)
-    outputs.setdefault("artifacts", {})[REFUSAL_PAGE] = copy.deepcopy(_HTML)
+    outputs.setdefault("parameters", {})[REFUSAL] = dict(STRING)
+    outputs.setdefault("artifacts", {})[REFUSAL_PAGE] = copy.deepcopy(HTML)
     container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
     container["args"] += ["--gate", gate.node]
 
     stop = gate.node + STOP_SUFFIX
     tasks = spec["root"]["dag"]["tasks"]
     others = [name for name in tasks if not name.endswith(STOP_SUFFIX)]
-    _add_task(
+    add_task(
         spec,
         stop,
         image,
@@ -238,72 +234,19 @@ def _add_stop(spec: Spec, gate: Gate, image: str) -> None:
             str(gate.exit_code),
             f"{{{{$.inputs.parameters['{REFUSAL}']}}}}",
         ],
-        parameters={
-            REFUSAL: {
-                "taskOutputParameter": {
-                    "producerTask": gate.node,
-                    "outputParameterKey": REFUSAL,
-                }
-            }
-        },
+        parameters={REFUSAL: parameter_of(gate.node, REFUSAL)},
         # So that the page can be found from the failed task.
-        artifacts={
-            REFUSAL_PAGE: {
-                "taskOutputArtifact": {
-                    "producerTask": gate.node,
-                    "outputArtifactKey": REFUSAL_PAGE,
-                }
-            }
-        },
+        artifacts={REFUSAL_PAGE: artifact_of(gate.node, REFUSAL_PAGE)},
+        artifact_types={REFUSAL_PAGE: HTML},
     )
-    _depend(tasks[stop], gate.node)
+    depend(tasks[stop], gate.node)
     if gate.at_once:
         for name in others:
             if gate.node in tasks[name].get("dependentTasks", ()):
-                _depend(tasks[name], stop)
+                depend(tasks[name], stop)
     else:
         for name in others:
-            _depend(tasks[stop], name)
-
-
-def _add_task(
-    spec: Spec,
-    name: str,
-    image: str,
-    *,
-    args: list[str],
-    parameters: Spec,
-    artifacts: Spec | None = None,
-    outputs: Spec | None = None,
-) -> None:
-    label = _EXECUTOR + name
-    component: Spec = {
-        "executorLabel": label,
-        "inputDefinitions": {"parameters": {key: dict(_STRING) for key in parameters}},
-    }
-    if artifacts:
-        component["inputDefinitions"]["artifacts"] = {
-            key: copy.deepcopy(_HTML) for key in artifacts
-        }
-    if outputs:
-        component["outputDefinitions"] = {"parameters": copy.deepcopy(outputs)}
-    spec["components"][_COMPONENT + name] = component
-    spec["deploymentSpec"]["executors"][label] = {
-        "container": {"image": image, "command": [*PYTHON_MODULE, TASKS], "args": args}
-    }
-    spec["root"]["dag"]["tasks"][name] = {
-        "taskInfo": {"name": name},
-        "componentRef": {"name": _COMPONENT + name},
-        "cachingOptions": {},
-        "inputs": {"parameters": parameters, **({"artifacts": artifacts} if artifacts else {})},
-    }
-
-
-def _depend(task: Spec, upstream: str) -> None:
-    dependencies = task.setdefault("dependentTasks", [])
-    if upstream not in dependencies:
-        dependencies.append(upstream)
-        dependencies.sort()
+            depend(tasks[stop], name)
 
 
 def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
@@ -321,7 +264,7 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
     executors = spec["deploymentSpec"]["executors"]
     placed = {}
     for name in spec["root"]["dag"]["tasks"]:
-        label = _component_of(spec, name)["executorLabel"]
+        label = component_of(spec, name)["executorLabel"]
         container = executors[label].get("container")
         if container is None:  # an importer runs in the launcher only
             continue

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ import tensorflow as tf
 from kfp_backend import Backend, Rejected, TaskRun
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KUBEFLOW_TFX_CMD
 
-from components.contracts.pushed_models import pushed_versions
+from components.contracts.pushed_models import PushedVersion, push_model, pushed_versions
+from components.contracts.signatures import write_model_description
+from components.support.file_systems import local_copy
+from pipeline.commands.models.rollback import roll_back
 from pipeline.commands.sample import write_sample
 
 pytestmark = pytest.mark.slow
@@ -26,6 +31,9 @@ COVERS = 160
 DATA = "s3://bucket/covers"
 SERVING = "s3://bucket/serving"
 CACHED = {"LabelSchemaGen", "CoverExampleGen", "StatisticsGen", "ExampleValidator", "DataGate"}
+COMPARING = {"BaselineModel", "BatchInference", "Evaluator", "InfraValidator"}
+LOOKING = {"DataFingerprint", "DataGateStop", "BaselineVersion"}
+ENDING = {"Pusher", "ReportGen", "EvaluatorStop", "InfraValidatorStop"}
 
 
 def _states(runs: Runs) -> dict[str, str]:
@@ -35,10 +43,22 @@ def _states(runs: Runs) -> dict[str, str]:
     return {name: run.state for name, run in runs.items()}
 
 
-def _run(backend: Backend, spec: Spec, s3: dict[str, str], **changes: Any) -> Runs:
+def _executed(runs: Runs) -> set[str]:
+    states = _states(runs)
+    assert set(states.values()) <= {"succeeded", "cached"}
+    return {name for name, state in states.items() if state == "succeeded"}
+
+
+def _run(
+    backend: Backend, spec: Spec, s3: dict[str, str], only: set[str] | None = None, **changes: Any
+) -> Runs:
     parameters = {"data": DATA, "push_destination": SERVING, **changes}
     return backend.run(
-        [spec], pipeline_root="minio://mlpipeline/v2/artifacts", parameters=parameters, env=s3
+        [spec],
+        pipeline_root="minio://mlpipeline/v2/artifacts",
+        parameters=parameters,
+        env=s3,
+        only=only,
     )
 
 
@@ -148,15 +168,63 @@ def test_a_refused_model_fails_the_last_task_with_the_reasons(
     assert len(list(pushed_versions(SERVING))) == 1
 
 
-def test_the_same_run_again_pushes_nothing_new(
+@pytest.fixture(scope="module")
+def again(
     backend: Backend, first: Runs, second: Runs, tiny_package: Spec, s3: dict[str, str]
-) -> None:
-    again = _run(backend, tiny_package, s3)
-    states = _states(again)
-    assert {name for name, state in states.items() if state == "cached"} == {*CACHED, "Trainer"}
+) -> Runs:
+    """What the first run did, once more."""
+    return _run(backend, tiny_package, s3)
+
+
+def test_the_same_run_again_only_looks_and_reports(again: Runs) -> None:
+    """Its own model is there meanwhile, which is not the one that it is compared with."""
+    assert _executed(again) == LOOKING | ENDING
+    assert again["BaselineVersion"].parameters == {"expected_version": ""}
+
+
+def test_the_same_run_again_pushes_nothing_new(again: Runs) -> None:
     (version,) = pushed_versions(SERVING)
     pushed = again["Pusher"].artifacts["pushed_model"]["metadata"]
     assert pushed["pushed_destination"] == version.location
+
+
+def test_comparing_follows_the_version_to_compare_with(
+    backend: Backend, again: Runs, tiny_package: Spec, s3: dict[str, str], tmp_path: Path
+) -> None:
+    """Other models are pushed, the last of them is taken back, then all of them are deleted."""
+    only = set(tiny_package["root"]["dag"]["tasks"]) - ENDING
+    (served,) = pushed_versions(SERVING)
+    others = [_push_another(served, tmp_path / recipe) for recipe in ("other", "bad")]
+    runs = _run(backend, tiny_package, s3, only)
+    assert _executed(runs) == LOOKING | COMPARING
+    assert _baseline(runs) == str(others[1].version)
+
+    assert _executed(_run(backend, tiny_package, s3, only)) == LOOKING
+
+    restored = roll_back(SERVING, None, reason="worse", by="test").version
+    runs = _run(backend, tiny_package, s3, only)
+    assert _executed(runs) == LOOKING | COMPARING
+    assert _baseline(runs) == str(restored)
+
+    for version in (others[0].version, others[1].version, restored):
+        fsspec.filesystem("s3").rm(f"{SERVING}/{version}", recursive=True)
+    runs = _run(backend, tiny_package, s3, only)
+    assert _executed(runs) == LOOKING
+    assert runs["BaselineModel"].artifacts == again["BaselineModel"].artifacts
+
+
+def _push_another(version: PushedVersion, folder: Path) -> PushedVersion:
+    """Pushes a model once more, as if another recipe had made it."""
+    with local_copy(version.location) as copy:
+        shutil.copytree(copy, folder)
+    description = dataclasses.replace(version.description, recipe=folder.name)
+    write_model_description(folder, description)
+    return push_model(folder, SERVING)
+
+
+def _baseline(runs: Runs) -> str:
+    version: str = runs["BaselineModel"].artifacts["model"]["metadata"]["pushed_version"]
+    return version
 
 
 def test_refused_data_stop_the_run_before_training(

@@ -70,7 +70,9 @@ def test_the_specification_is_one_of_pipeline_spec_2_1(
 def test_all_nodes_of_the_pipeline_are_tasks_with_our_entrypoint(
     tiny_package: dict[str, Any],
 ) -> None:
-    ours = {"DataFingerprint", "DataGateStop", "EvaluatorStop", "InfraValidatorStop"}
+    ours = {
+        "DataFingerprint", "DataGateStop", "BaselineVersion", "EvaluatorStop", "InfraValidatorStop"
+    }  # fmt: skip
     assert ours < set(_tasks(tiny_package))
     for name in _tasks(tiny_package):
         container = _container(tiny_package, name)
@@ -106,8 +108,8 @@ def test_only_what_depends_on_its_inputs_alone_is_cached(tiny_package: dict[str,
         if not task.get("cachingOptions", {}).get("enableCache")
     }
     assert uncached == {
-        "DataFingerprint", "DataGateStop", "BaselineModel", "Pusher", "ReportGen", "EvaluatorStop",
-        "InfraValidatorStop",
+        "DataFingerprint", "DataGateStop", "BaselineVersion", "Pusher", "ReportGen",
+        "EvaluatorStop", "InfraValidatorStop",
     }  # fmt: skip
 
 
@@ -140,6 +142,24 @@ def test_a_task_requests_at_least_the_memory_that_was_measured(
 ) -> None:
     for name in _tasks(tiny_package):
         assert _container(tiny_package, name)["resources"]["memoryRequest"] > MEASURED_GIGABYTES
+
+
+def test_the_baseline_is_cached_by_the_version_of_the_candidate(
+    tiny_package: dict[str, Any],
+) -> None:
+    tasks = _tasks(tiny_package)
+    baseline, version = tasks["BaselineModel"], tasks["BaselineVersion"]
+    assert baseline["inputs"]["parameters"]["expected_version"] == {
+        "taskOutputParameter": {
+            "producerTask": "BaselineVersion", "outputParameterKey": "expected_version"
+        }
+    }  # fmt: skip
+    assert "BaselineVersion" in baseline["dependentTasks"]
+    assert version["inputs"] == {
+        "parameters": {"push_destination": {"componentInputParameter": "push_destination"}},
+        "artifacts": {"candidate": baseline["inputs"]["artifacts"]["candidate"]},
+    }
+    assert version["dependentTasks"] == ["Trainer"]
 
 
 def test_the_report_is_a_page_of_the_user_interface(tiny_package: dict[str, Any]) -> None:

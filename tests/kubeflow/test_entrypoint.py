@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from components.contracts.decisions import DataRefused, Decision, Refusal, write_decision
+from components.contracts.pushed_models import push_model
+from components.contracts.signatures import ModelDescription, write_model_description
 from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from pipeline.kubeflow.container import entrypoint, tasks
 from pipeline.kubeflow.container.executor_input import import_class, read_task_input
@@ -383,6 +386,26 @@ def test_the_first_task_refuses_wrong_training_options(
     assert "ConfigError: Expected the parameter `training` to be what" in said
     assert "Received:" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_the_task_that_looks_for_the_baseline_writes_where_it_is(tmp_path: Path) -> None:
+    """By the rule of BaselineModel: a version of the candidate's own recipe is none."""
+    candidate = tmp_path / "candidate" / "Format-Serving"
+    description = ModelDescription(("pop", "rock"), (0.5, 0.5), 48, "mine", {})
+    write_model_description(candidate, description)
+    serving, target = tmp_path / "serving", tmp_path / "outputs" / "version"
+    found = []
+    for recipe in ("mine", "other"):
+        pushed = tmp_path / recipe
+        write_model_description(pushed, dataclasses.replace(description, recipe=recipe))
+        (pushed / "saved_model.pb").touch()
+        version = push_model(pushed, str(serving))
+        arguments = ["baseline_version", str(candidate.parent), f"{serving}/", str(target)]
+        assert tasks.main(arguments) == 0
+        found.append(target.read_text())
+    assert found == ["", version.location]
+    (Path(version.location) / "saved_model.pb").unlink()
+    assert tasks.main(arguments) == DeploymentError.exit_code
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"inputs": {}}'])

@@ -1,6 +1,7 @@
 """The small tasks that the compiler adds to the graph; they need no TensorFlow.
 
 python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE TRAINING OUT
+python -m pipeline.kubeflow.container.tasks baseline_version CANDIDATE PUSH_DESTINATION OUTPUT_FILE
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
 """
 
@@ -20,6 +21,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if command == "fingerprint":
             return _fingerprint(*arguments)
+        if command == "baseline_version":
+            return _baseline_version(*arguments)
         return _stop(*arguments)
     except CoversError as error:
         print(message_for_people(f"{type(error).__name__}: {error}"), file=sys.stderr)
@@ -35,11 +38,25 @@ def _fingerprint(data: str, config: str, largest_file: str, training: str, outpu
     TrainingParameter.from_text(training)
     options = IngestConfig.from_json(config).model_copy(update={"span": "all"})
     digest = fingerprint_data(data, options, largest_file=int(largest_file))
-    target = Path(output_file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(digest, encoding="utf-8")
+    _write(output_file, digest)
     print(line_for_people(f"{data}: {digest}"))
     return 0
+
+
+def _baseline_version(candidate: str, push_destination: str, output_file: str) -> int:
+    from components.baseline_model.find import baseline_of
+
+    found = baseline_of(candidate, push_destination)
+    location = found.location if found else ""
+    _write(output_file, location)
+    print(line_for_people(f"Baseline: {location or 'none'}"))
+    return 0
+
+
+def _write(output_file: str, value: str) -> None:
+    target = Path(output_file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(value, encoding="utf-8")
 
 
 def _stop(gate: str, exit_code: str, reason: str) -> int:
