@@ -45,7 +45,12 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the finding ready for JSON."""
-        numbers = {name: value for name, value in self.numbers.items() if math.isfinite(value)}
+        # NumPy's own scalars are no JSON.
+        numbers = {
+            name: value if isinstance(value, int) else float(value)
+            for name, value in self.numbers.items()
+            if math.isfinite(value)
+        }
         return {**dataclasses.asdict(self), "numbers": numbers}
 
 

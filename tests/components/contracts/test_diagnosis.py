@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from components.contracts.diagnosis import DIAGNOSIS_FILE, Finding, read_diagnosis, write_diagnosis
@@ -46,3 +49,9 @@ def test_another_file_is_an_error_that_names_it(tmp_path: Path, text: str) -> No
     (tmp_path / DIAGNOSIS_FILE).write_text(text)
     with pytest.raises(DeploymentError, match=DIAGNOSIS_FILE):
         read_diagnosis(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [int, float, np.float32, np.float64, np.int64])
+def test_numbers_of_every_kind_are_written(tmp_path: Path, kind: Callable[[int], Any]) -> None:
+    write_diagnosis(tmp_path, [Finding("x", "info", "s", "r", {"one": kind(1)})])
+    assert read_diagnosis(tmp_path)[0].numbers == {"one": 1}
