@@ -226,7 +226,7 @@ def test_a_task_with_gpus_checks_that_they_are_there(
     slices = ["kubeflow.all_tasks={accelerator: {type: nvidia.com/mig-1g.5gb}}"]
     spec = compile_pipeline(load_config(tiny_config, slices)).documents[0]
     assert {name for name in _tasks(spec) if "--gpus" not in _container(spec, name)["args"]} == {
-        "DataFingerprint", "DataGateStop", "EvaluatorStop", "InfraValidatorStop"
+        "DataFingerprint", "DataGateStop", "BaselineVersion", "EvaluatorStop", "InfraValidatorStop"
     }  # fmt: skip
 
 
