@@ -39,4 +39,7 @@ def serving_model(artifact: Path | str) -> Path:
 
 
 REPORT_PAGE = "report.html"
-"""The page in ReportGen's artifact; `report.json` lies beside it."""
+"""The page in ReportGen's artifact."""
+
+REPORT_DATA = "report.json"
+"""Its machine-readable twin, beside it."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from components.contracts.decisions import read_decision
 from components.contracts.evaluation_record import read_evaluation
-from components.contracts.files import REPORT_PAGE
+from components.contracts.files import REPORT_DATA, REPORT_PAGE
 from components.contracts.label_schema import SPLITS
 from components.contracts.model_card import make_model_card
 from components.contracts.predictions import read_predictions
@@ -29,7 +29,6 @@ from components.report_gen.training import describe_training
 from components.report_gen.transfer import check_predictions_on_test
 from components.report_gen.verdict import describe_verdict
 
-JSON_FILE = "report.json"
 FORMAT_VERSION = 1
 
 Report = dict[str, Any]
@@ -51,7 +50,7 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
     report, pictures = build_report(sources, facts)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, allow_nan=False)
-    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / REPORT_DATA).write_text(text + "\n", encoding="utf-8")
     page = folder / REPORT_PAGE
     page.write_text(render_page(report, pictures), encoding="utf-8")
     return page

@@ -117,6 +117,7 @@ def compile_pipeline(
         defaults=defaults,
         gates=_gates(tfx_pipeline),
         pages=_pages(tfx_pipeline),
+        genres=labels.genres,
         largest_file=labels.largest_file,
     )
     return Package((spec, platform_spec) if platform_spec else (spec,), target)

@@ -13,6 +13,10 @@ TASKS = "pipeline.kubeflow.container.tasks"
 COMPONENT = "comp-"
 EXECUTOR = "exec-"
 HTML = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}}
+METRICS_TYPE = {"artifactType": {"schemaTitle": "system.Metrics", "schemaVersion": "0.0.1"}}
+CLASSIFICATION_TYPE = {
+    "artifactType": {"schemaTitle": "system.ClassificationMetrics", "schemaVersion": "0.0.1"}
+}
 STRING = {"parameterType": "STRING"}
 
 

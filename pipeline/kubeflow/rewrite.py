@@ -11,17 +11,20 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-from components.contracts.nodes import COVER_EXAMPLE_GEN, EXPECTED_VERSION
+from components.contracts.nodes import COVER_EXAMPLE_GEN, EXPECTED_VERSION, REPORT_GEN
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from pipeline.kubeflow.baseline_version import add_baseline_version
 from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.kubeflow.container.compare_view import ALL_GENRES, METRICS, genre_outputs
 from pipeline.kubeflow.container.executor_output import PAGE_SUFFIX
 from pipeline.kubeflow.container.refusals import REFUSAL, REFUSAL_PAGE
 from pipeline.kubeflow.graph import (
+    CLASSIFICATION_TYPE,
     COMPONENT,
     EXECUTOR,
     HTML,
+    METRICS_TYPE,
     STRING,
     Spec,
     add_task,
@@ -65,6 +68,7 @@ def rewrite(
     defaults: Mapping[str, str],
     gates: Sequence[Gate],
     pages: Mapping[str, Sequence[str]],
+    genres: Sequence[str],
     largest_file: int,
 ) -> tuple[Spec, Spec]:
     """Returns the PipelineSpec and the PlatformSpec for the open-source back end.
@@ -75,6 +79,7 @@ def rewrite(
         defaults: parameter -> default.
         gates: the tasks that can refuse.
         pages: task -> keys of the outputs that hold a page.
+        genres: of the label schema.
         largest_file: greatest size of an image's file, bytes, that the fingerprint reads.
 
     Raises:
@@ -89,6 +94,7 @@ def rewrite(
     _cache_where_right(spec)
     for node, keys in pages.items():
         _add_pages(spec, node, keys)
+    _add_compare_view(spec, genres)
     _add_fingerprint(spec, kubeflow.image, largest_file)
     for gate in gates:
         _add_stop(spec, gate, kubeflow.image)
@@ -168,6 +174,13 @@ def _add_pages(spec: Spec, node: str, keys: Sequence[str]) -> None:
     outputs = component_of(spec, node).setdefault("outputDefinitions", {})
     for key in keys:
         outputs.setdefault("artifacts", {})[key + PAGE_SUFFIX] = copy.deepcopy(HTML)
+
+
+def _add_compare_view(spec: Spec, genres: Sequence[str]) -> None:
+    outputs = component_of(spec, REPORT_GEN)["outputDefinitions"]["artifacts"]
+    outputs[METRICS] = copy.deepcopy(METRICS_TYPE)
+    for key in (ALL_GENRES, *genre_outputs(genres).values()):
+        outputs[key] = copy.deepcopy(CLASSIFICATION_TYPE)
 
 
 def _add_fingerprint(spec: Spec, image: str, largest_file: int) -> None:

@@ -114,6 +114,20 @@ def test_a_first_run_pushes_a_model(
     assert ingest["source"] == "labels.csv"
 
 
+def test_the_user_interface_compares_by_the_numbers_of_the_report(
+    first: Runs, backend: Backend
+) -> None:
+    shown = first["ReportGen"].artifacts
+    report = json.loads((backend.stored(shown["report"]["uri"]) / "report.json").read_text())
+    overall = report["evaluation"]["overall"]
+    assert shown["metrics"]["metadata"]["macro_roc_auc"] == overall["macro_roc_auc"]
+    matrix = shown["all_genres"]["metadata"]["confusionMatrix"]["struct"]
+    rows = [row["row"] for row in matrix["rows"]]
+    assert rows == report["evaluation"]["confusion"]
+    (curve,) = shown["genre_rock"]["metadata"]["confidenceMetrics"].values()
+    assert len(curve) == len(report["genres"]["rock"]["thresholds"])
+
+
 def test_the_pushed_model_answers(first: Runs, covers: Path, tmp_path: Path) -> None:
     (version,) = pushed_versions(SERVING)
     fsspec.filesystem("s3").get(f"{version.location}/", f"{tmp_path}/model/", recursive=True)

@@ -24,6 +24,7 @@ from components.contracts.decisions import DataRefused, decision_text
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from components.support.texts import message_for_people
+from pipeline.kubeflow.container.compare_view import compare_view
 from pipeline.kubeflow.container.executor_input import TaskInput, import_class, read_task_input
 from pipeline.kubeflow.container.executor_output import (
     PAGE_SUFFIX,
@@ -114,7 +115,7 @@ def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: 
         if page:
             page.write_text(render_page(gate, reason), encoding="utf-8")
     _show_pages(task, outputs)
-    write_executor_output(task, outputs, parameters)
+    write_executor_output(task, outputs, parameters, compare_view(outputs))
 
 
 def _context(executor_class: Any, beam_arguments: list[str], scratch: str) -> Any:

@@ -29,6 +29,7 @@ ABSENT = "covers_absent"
 """Metadata of an output that its executor chose not to write: nothing downstream must see it."""
 
 _OF_THE_BACK_END = {"display_name", "store_session_info", "_kfp_workspace", ABSENT}
+_SHOWN = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 _LARGEST_ID = 2**63 - 1
 
 
@@ -186,17 +187,17 @@ def tfx_outputs(given: Json) -> Iterator[tuple[str, Json]]:
     """Yields the outputs that a TFX executor knows about.
 
     The others are of `system.` types: `executor-logs`, which the back end adds to every task, and
-    the pages that `covers compile` adds.
+    the pages and metrics that `covers compile` adds.
     """
     for key, raw in _each(given):
         if not _title(raw["type"]).startswith("system."):
             yield key, raw
 
 
-def page_outputs(given: Json) -> Iterator[tuple[str, Json]]:
-    """Yields the pages that `covers compile` added to the outputs."""
+def shown_outputs(given: Json) -> Iterator[tuple[str, Json]]:
+    """Yields what `covers compile` added to the outputs for the user interface."""
     for key, raw in _each(given):
-        if _title(raw["type"]) == "system.HTML":
+        if _title(raw["type"]) in _SHOWN:
             yield key, raw
 
 

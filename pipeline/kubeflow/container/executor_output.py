@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.kubeflow.container.executor_input import ABSENT, TaskInput, page_outputs, tfx_outputs
+from pipeline.kubeflow.container.executor_input import ABSENT, TaskInput, shown_outputs, tfx_outputs
 from pipeline.kubeflow.container.staging import local_path
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def write_executor_output(
     task: TaskInput,
     outputs: Mapping[str, list[Artifact]],
     parameters: Mapping[str, Any] | None = None,
+    shown: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Writes the file.
 
@@ -28,6 +29,7 @@ def write_executor_output(
         task: what was asked.
         outputs: key -> the artifacts that the executor left; an empty list marks an absent output.
         parameters: output parameter -> value.
+        shown: output for the user interface -> its metadata.
     """
     artifacts = {}
     for key, raw in tfx_outputs(task.raw_outputs.get("artifacts", {})):
@@ -38,8 +40,10 @@ def write_executor_output(
                 {"name": raw.get("name", key), "uri": raw["uri"], "metadata": metadata},
             ]
         }
-    for key, raw in page_outputs(task.raw_outputs.get("artifacts", {})):
-        artifacts[key] = {"artifacts": [{"name": raw.get("name", key), "uri": raw["uri"]}]}
+    for key, raw in shown_outputs(task.raw_outputs.get("artifacts", {})):
+        metadata = dict((shown or {}).get(key, {}))
+        one = {"name": raw.get("name", key), "uri": raw["uri"]}
+        artifacts[key] = {"artifacts": [{**one, "metadata": metadata} if metadata else one]}
     output = {"artifacts": artifacts, "parameterValues": dict(parameters or {})}
     task.output_file.parent.mkdir(parents=True, exist_ok=True)
     task.output_file.write_text(json.dumps(output), encoding="utf-8")
