@@ -323,6 +323,12 @@ def init(data: Path | str, output: Path | None, overrides: Sequence[str]) -> Non
 @click.option("--model", type=_PATH, help="The model, if not the latest pushed one.")
 @click.option("--run", help="The run to compare with, if not the newest that made the model.")
 @click.option(
+    "--artifacts",
+    metavar="PATH_OR_URL",
+    help="Where Kubeflow Pipelines keeps the artifacts of its runs, such as s3://bucket/artifacts, "
+    "if it made the model.",
+)
+@click.option(
     "--min-covers",
     type=click.IntRange(min=1),
     default=50,
@@ -337,6 +343,7 @@ def drift(
     data: Path | str | None,
     model: Path | None,
     run: str | None,
+    artifacts: str | None,
     min_covers: int,
     output: Path | None,
     where: Where,
@@ -357,6 +364,7 @@ def drift(
         data=data,
         model=model,
         run=run,
+        artifacts=artifacts,
         output=output,
         least_covers=min_covers,
     )

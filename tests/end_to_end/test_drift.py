@@ -23,6 +23,8 @@ from tests.end_to_end.tiny import Runs, TinyPipeline
 
 pytestmark = pytest.mark.slow
 
+_OF_ONE_CHECK = dict.fromkeys(("model", "run_id", "created", "report"))
+
 
 @pytest.fixture(scope="module")
 def pushed(
@@ -88,6 +90,55 @@ def test_neither_a_folder_nor_a_manifest_needs_genres(
     code, seen = tiny.command("drift", "--data", str(manifest))
     assert code == 3, seen
     assert "image/saturation" in seen
+
+
+def _move_to_a_cluster(tiny: TinyPipeline, bucket: str) -> None:
+    """Puts what a run made where a run on Kubeflow has it, of which nothing is known here."""
+    import fsspec
+
+    report = json.loads(tiny.report().with_suffix(".json").read_text(encoding="utf-8"))
+    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    known = report["provenance"]["artifacts"]
+    for scheme, key in (("s3://", "schema"), ("/s3/", "examples"), ("s3://", "predictions")):
+        target = f"{bucket}/artifacts/tiny/run-1/{key}-task/7/{key}"
+        store.put(known[key]["uri"], target, recursive=True)
+        known[key]["uri"] = scheme + target
+    folder = f"{bucket}/artifacts/tiny/run-1/ReportGen/7/report"
+    store.pipe_file(f"{folder}/report.json", json.dumps(report).encode())
+    other = {"provenance": {**report["provenance"], "recipe": "of another model"}}
+    store.pipe_file(
+        f"{bucket}/artifacts/tiny/run-2/ReportGen/8/report/report.json", json.dumps(other).encode()
+    )
+    store.pipe_file(f"{bucket}/artifacts/tiny/run-3/ReportGen/9/report/report.json", b'{"prov')
+    store.put(str(tiny.serving), f"{bucket}/serving", recursive=True)
+
+
+def test_a_model_of_a_cluster_is_compared_with_the_artifacts_in_its_store(
+    pushed: tuple[TinyPipeline, list[Path]], s3: dict[str, str], tmp_path: Path
+) -> None:
+    tiny, covers = pushed
+    bucket = f"bucket/{tmp_path.name}"
+    _move_to_a_cluster(tiny, bucket)
+    log = tmp_path / "log"
+    _answer(tiny, [path.read_bytes() for path in covers[::2]], log)
+    arguments = [
+        "drift", "--log", str(log), "--destination", f"s3://{bucket}/serving",
+        "--output", str(tmp_path / "drift"), "--json",
+    ]  # fmt: skip
+    code, seen = tiny.command(*arguments, "--artifacts", f"s3://{bucket}/artifacts", **s3)
+    assert code == 0, seen
+    found = json.loads(seen)
+    assert found["run_id"] == "run-1"
+    assert found["shifts"]
+    code, seen = tiny.command("drift", "--log", str(log), "--json")
+    assert {**found, **_OF_ONE_CHECK} == {**json.loads(seen), **_OF_ONE_CHECK}
+
+    code, seen = tiny.command(
+        *arguments, "--artifacts", f"s3://{bucket}/artifacts/tiny/run-2", **s3
+    )
+    assert code == 2, seen
+    assert "Expected the report of a run that made the model" in seen
+    assert "Received: 1 reports, none of them." in seen
 
 
 @pytest.mark.parametrize(

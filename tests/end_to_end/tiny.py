@@ -125,11 +125,12 @@ class TinyPipeline:
         assert "Traceback" not in seen
         return code, seen
 
-    def command(self, *arguments: str) -> tuple[int, str]:
+    def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """Runs another command of `covers` on the pipeline root."""
         self._number += 1
         output = self.config.with_name(f"output-{self._number}")
-        return self.finish(self._runs.start([*arguments, *self._place()], output), output)
+        pid = self._runs.start([*arguments, *self._place()], output, **environment)
+        return self.finish(pid, output)
 
     def past(self) -> list[dict[str, Any]]:
         """Returns what `covers runs` lists, newest first."""

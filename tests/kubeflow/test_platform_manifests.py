@@ -51,11 +51,21 @@ def _push(folder: Path, recipe: str, destination: str) -> int:
     return push_model(folder, destination).version
 
 
+def _make_bucket(destination: str) -> None:
+    """Makes the bucket of a destination, with nothing at the destination."""
+    import fsspec
+
+    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    bucket = urlparse(destination).netloc
+    if not store.exists(bucket):
+        store.mkdir(bucket)
+    if store.exists(destination):
+        store.rm(destination, recursive=True)
+
+
 def test_the_pruning_job_keeps_ten_versions_of_the_destination_that_the_pipeline_pushes_to(
     s3: dict[str, str], tmp_path: Path
 ) -> None:
-    import fsspec
-
     arguments = _arguments("models-prune.yaml")
     destination = arguments[arguments.index("--destination") + 1]
     (cluster,) = _documents("cluster.yaml")
@@ -63,27 +73,32 @@ def test_the_pruning_job_keeps_ten_versions_of_the_destination_that_the_pipeline
     environment = {each["name"] for each in _container("models-prune.yaml")["env"]}
     assert environment == set(s3)
 
-    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-    bucket = urlparse(destination).netloc
-    if not store.exists(bucket):
-        store.mkdir(bucket)
+    _make_bucket(destination)
     versions = [_push(tmp_path / str(n), f"recipe {n}", destination) for n in range(12)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert version_numbers(destination) == set(versions[2:])
-    store.rm(destination, recursive=True)
 
 
-def test_the_drift_job_looks_where_its_volumes_are(tmp_path: Path) -> None:
-    mounts = {each["name"]: each["mountPath"] for each in _container("drift.yaml")["volumeMounts"]}
+def test_the_drift_job_asks_for_the_model_that_is_served_and_its_run(
+    s3: dict[str, str], tmp_path: Path
+) -> None:
     arguments = _arguments("drift.yaml")
-    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
-    assert given == {"--log": mounts["requests"], "--pipeline-root": mounts["runs"]}
-    for folder in mounts.values():
-        arguments[arguments.index(folder)] = str(tmp_path / folder.strip("/"))
+    given = dict(each.removeprefix("--").split("=", 1) for each in arguments[1:])
+    (cluster,) = _documents("cluster.yaml")
+    assert given["destination"] == cluster["push_destination"]
+    assert given["artifacts"] == cluster["pipeline_root"]
+    (mount,) = _container("drift.yaml")["volumeMounts"]
+    assert {str(Path(given[option]).parent) for option in ("log", "output")} == {mount["mountPath"]}
+    assert {each["name"] for each in _container("drift.yaml")["env"]} == set(s3)
+
+    _make_bucket(given["destination"])
+    _push(tmp_path / "model", "a recipe", given["destination"])
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code in (1, 2), result.output
-    assert f"Expected pushed models below {tmp_path}/pipeline_root" in result.output
+    assert result.exit_code == 2, result.output
+    assert f"that made the model (recipe a recip) below {given['artifacts']}" in " ".join(
+        result.output.split()
+    )
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -16,7 +16,7 @@ from components.support.file_systems import local_copy
 from pipeline.commands.drift.answered import read_answered
 from pipeline.commands.drift.comparison import Compared, compare
 from pipeline.commands.drift.covers import FACTS, Covers, read_covers
-from pipeline.commands.drift.reference import Reference, read_reference
+from pipeline.commands.drift.reference import Reference, read_reference, read_stored_reference
 from pipeline.commands.drift.result import CONFIDENCE, DECIDED, PROBABILITY, DriftResult
 from pipeline.commands.models.places import Where
 from pipeline.runner.history import past_runs
@@ -32,6 +32,7 @@ def check_drift(
     data: Path | str | None = None,
     model: Path | None = None,
     run: str | None = None,
+    artifacts: str | None = None,
     output: Path | None = None,
     least_covers: int,
 ) -> tuple[DriftResult, Path]:
@@ -43,6 +44,8 @@ def check_drift(
         data: covers, of which the model is asked.
         model: folder of the model; None is the one that the run pushed, or that was pushed last.
         run: a run's id, or the beginning of it; None is the newest that made the model.
+        artifacts: where Kubeflow Pipelines keeps the artifacts of its runs, if one of these made
+            the model; None looks for a run in the pipeline root.
         output: folder for the page and its machine-readable twin; None is the pipeline's.
         least_covers: with fewer covers, nothing is compared.
 
@@ -54,14 +57,17 @@ def check_drift(
             contradict each other.
         DeploymentError: there is no such model, or it is damaged.
     """
-    if model is None and run is not None and where.destination is None:
+    if model is None and run is not None and where.destination is None and artifacts is None:
         location = _pushed_by(where.pipeline_root, run)
     else:
         location = where.model(model)
     with local_copy(location) as folder:
         folder = folder.resolve()
         version = str(served_version(folder))
-        reference = read_reference(where.pipeline_root, folder, run)
+        if artifacts is None:
+            reference = read_reference(where.pipeline_root, folder, run)
+        else:
+            reference = read_stored_reference(artifacts, folder, run)
         if log is not None:
             genres = read_model_description(folder).genres
             covers = read_answered(log, version, len(genres))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from components.contracts.signatures import ModelDescription, read_model_descrip
 from components.support.compat import input_options
 from components.support.errors import ConfigError, CoversError
 from pipeline.commands.drift.covers import columns_of, facts_of
+from pipeline.commands.drift.stored_runs import find_stored_run
 from pipeline.runner.history import RunHistory, open_history
 
 MOST_COVERS = 5_000
@@ -78,22 +79,45 @@ def read_reference(pipeline_root: Path, model: Path, run: str | None) -> Referen
         found = {key: history.outputs(each.run_id, node).get(key) for node, key in wanted.items()}
         if any(artifact is None for artifact in found.values()):
             continue
-        schema, examples, predictions = (
-            Path(artifact.uri) for artifact in found.values() if artifact
-        )
-        check_split(examples, TRAIN_SPLIT)
-        return Reference(
-            each.run_id,
-            each.pipeline,
-            columns_of(list(itertools.islice(_facts(examples), MOST_COVERS))),
-            read_predictions(predictions, description),
-            _thresholds(schema / SCHEMA_FILE_NAME),
-        )
+        folders = {key: Path(artifact.uri) for key, artifact in found.items() if artifact}
+        return _reference(each.run_id, each.pipeline, folders, description)
     known = f"run {run!r}" if run else "a run"
     raise ConfigError(
         f"Expected {known} in {pipeline_root} that made the model in {model} and still has its "
         f"examples and predictions. Received: {_none_of(len(candidates))}. Name the pipeline root "
         "of that run with --pipeline-root, or its model with --model."
+    )
+
+
+def read_stored_reference(artifacts: str, model: Path, run: str | None) -> Reference:
+    """Finds the run of a cluster that made a model, and reads what it trained and tested it on.
+
+    Args:
+        artifacts: where Kubeflow Pipelines keeps the artifacts of its runs.
+        model: folder of the model, perhaps a copy.
+        run: a run's id, or the beginning of it; None is the newest that made this model.
+
+    Raises:
+        ConfigError: there is no report of such a run, or its artifacts were deleted.
+        CoversError: what it wrote is damaged, or cannot be read.
+    """
+    description = read_model_description(model)
+    found = find_stored_run(artifacts, description.recipe, run)
+    with found.local() as folders:
+        return _reference(found.run_id, found.pipeline, folders, description)
+
+
+def _reference(
+    run_id: str, pipeline: str, folders: Mapping[str, Path], description: ModelDescription
+) -> Reference:
+    examples = folders[nodes.EXAMPLES]
+    check_split(examples, TRAIN_SPLIT)
+    return Reference(
+        run_id,
+        pipeline,
+        columns_of(list(itertools.islice(_facts(examples), MOST_COVERS))),
+        read_predictions(folders[nodes.PREDICTIONS], description),
+        _thresholds(folders[nodes.SCHEMA] / SCHEMA_FILE_NAME),
     )
 
 
