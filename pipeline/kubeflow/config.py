@@ -6,30 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from components.support.credentials import without_credentials
-from components.support.options import Options
+from pipeline.kubeflow.lifetimes import KeepWorkflow, Retries
+from pipeline.kubeflow.pods import KubernetesOptions, PodOptions
+from pipeline.kubeflow.quantities import Duration, Quantity
 
-_UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "m": 1e-3}
-_BINARY_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-zA-Z]*)")
 _STORES = ("s3://", "gs://", "minio://")
-
-
-def quantity(text: str) -> float:
-    """Returns the number that a Kubernetes quantity such as `500m`, `2` or `4Gi` stands for.
-
-    Raises:
-        ValueError: it is not a quantity.
-    """
-    match = _QUANTITY.fullmatch(text)
-    unit = {**_UNITS, **_BINARY_UNITS}.get(match[2]) if match else None
-    if match is None or unit is None:
-        raise ValueError(
-            f"Expected a Kubernetes quantity, such as 500m, 2 or 4Gi. Received: {text}"
-        )
-    return float(match[1]) * unit
+_REACHED_BY_TASKS = ("s3://", "gs://")  # minio:// is known to the launcher alone
 
 
 def merged(options: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +26,6 @@ def merged(options: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, A
         if isinstance(ours, dict) and isinstance(theirs, dict)
     }
     return {**options, **others, **inner}
-
-
-def _check_quantity(text: str) -> str:
-    quantity(text)
-    return text
 
 
 def check_pipeline_root(root: str) -> str:
@@ -63,16 +43,22 @@ def check_pipeline_root(root: str) -> str:
     return root
 
 
-Quantity = Annotated[str, AfterValidator(_check_quantity)]
+def _check_state(location: str) -> str:
+    without_credentials(location)
+    if not location.startswith(_REACHED_BY_TASKS):
+        raise ValueError(
+            f"Expected a folder in an object store ({', '.join(_REACHED_BY_TASKS)}), which "
+            f"outlives a task's pod. Received: {location}"
+        )
+    return location.rstrip("/")
+
+
 Location = Annotated[str, AfterValidator(without_credentials)]
 PipelineRoot = Annotated[str, AfterValidator(check_pipeline_root)]
+State = Annotated[str, AfterValidator(_check_state)]
 
 
-class _KubernetesOptions(Options):
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-
-
-class Accelerator(_KubernetesOptions):
+class Accelerator(KubernetesOptions):
     """Accelerators of one task, such as `{type: nvidia.com/gpu, count: 1}`.
 
     A task that requests GPUs, or slices of one, ends at once unless TensorFlow sees them.
@@ -87,7 +73,7 @@ class Accelerator(_KubernetesOptions):
         return bool(re.search(r"/(gpu|mig-)", self.type))
 
 
-class Toleration(_KubernetesOptions):
+class Toleration(KubernetesOptions):
     """A toleration, as in a pod's specification."""
 
     key: str = ""
@@ -97,7 +83,7 @@ class Toleration(_KubernetesOptions):
     seconds: int | None = None
 
 
-class KeysAsEnv(_KubernetesOptions):
+class KeysAsEnv(KubernetesOptions):
     """Environment variables from the keys of a Secret or ConfigMap.
 
     Attributes:
@@ -109,7 +95,7 @@ class KeysAsEnv(_KubernetesOptions):
     keys: dict[str, str] = Field(min_length=1)
 
 
-class Mount(_KubernetesOptions):
+class Mount(KubernetesOptions):
     """A Secret, ConfigMap or PersistentVolumeClaim as a folder.
 
     Attributes:
@@ -121,10 +107,12 @@ class Mount(_KubernetesOptions):
     path: str = Field(pattern="^/")
 
 
-class TaskConfig(_KubernetesOptions):
+class TaskConfig(PodOptions):
     """Where a task runs, and with which resources. Quantities are Kubernetes': `500m`, `2`, `4Gi`.
 
     Attributes:
+        image: the task's own image instead of `kubeflow.image`.
+        retries: when it is tried again, never by default.
         cpu: CPUs requested.
         cpu_limit: most CPUs.
         memory: memory requested; the default is what the largest task of a small run takes.
@@ -140,6 +128,8 @@ class TaskConfig(_KubernetesOptions):
         volumes: PersistentVolumeClaims mounted as folders.
     """
 
+    image: str | None = None
+    retries: Retries | None = None
     cpu: Quantity | None = None
     cpu_limit: Quantity | None = None
     memory: Quantity | None = "3Gi"
@@ -168,7 +158,7 @@ class TaskConfig(_KubernetesOptions):
         return self.model_copy(update=changes)
 
 
-class KubeflowConfig(_KubernetesOptions):
+class KubeflowConfig(KubernetesOptions):
     """Kubeflow Pipelines options.
 
     Attributes:
@@ -180,6 +170,10 @@ class KubeflowConfig(_KubernetesOptions):
         pipeline_root: default place for artifacts; if empty, the installation's own.
         all_tasks: where every task runs, and with which resources.
         tasks: node -> what is different for it.
+        active_deadline: longest time that a run may take.
+        keep_workflow: how long a finished run's workflow stays on the cluster.
+        state: where a task that is tried again finds what it left, a folder
+            in an object store that the tasks can write to; unless given, the pipeline root.
     """
 
     SECTION = "kubeflow"
@@ -192,6 +186,9 @@ class KubeflowConfig(_KubernetesOptions):
     pipeline_root: PipelineRoot | None = None
     all_tasks: TaskConfig = TaskConfig()
     tasks: dict[str, TaskConfig] = Field(default={})
+    active_deadline: Duration | None = None
+    keep_workflow: KeepWorkflow | None = None
+    state: State | None = None
 
     def task(self, node: str) -> TaskConfig:
         """Returns what holds for one node."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.kubeflow.config import KeysAsEnv, KubeflowConfig, Mount, TaskConfig, quantity
+from pipeline.kubeflow.config import KeysAsEnv, KubeflowConfig, Mount, TaskConfig
+from pipeline.kubeflow.pods import pod_config
+from pipeline.kubeflow.quantities import quantity
 
 _GIGABYTE = 1e9
 
@@ -54,6 +56,7 @@ def kubernetes_config(kubeflow: KubeflowConfig, task: TaskConfig) -> dict[str, A
         "secretAsVolume": [_mount(one, "secretName") for one in task.secrets],
         "configMapAsVolume": [_mount(one, "configMapName") for one in task.config_maps],
         "pvcMount": [_mount(one, "constant") for one in task.volumes],
+        **pod_config(task),
     }
     return {key: value for key, value in config.items() if value}
 

@@ -33,8 +33,10 @@ from pipeline.kubeflow.graph import (
     depend,
     parameter_of,
 )
+from pipeline.kubeflow.lifetimes import pipeline_config, retry_policy
 from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION, TRAINING
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
+from pipeline.kubeflow.quantities import quantity, seconds
 
 ENTRYPOINT = "pipeline.kubeflow.container.entrypoint"
 
@@ -270,18 +272,44 @@ def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
             f"Expected kubeflow.tasks to name tasks of the pipeline: {', '.join(sorted(tasks))}. "
             f"Received: {', '.join(unknown)}.{did_you_mean(unknown[0], tasks)}"
         )
+    for name in tasks:
+        task = kubeflow.task(name)
+        memory, limit = task.memory, task.memory_limit
+        if memory and limit and quantity(limit) < quantity(memory):
+            raise ConfigError(
+                f"Expected the memory_limit of {name} to be at least memory, {memory} unless "
+                f"given. Received: {limit}. Lower its memory as well, or raise the limit."
+            )
+    for name, task in kubeflow.tasks.items():
+        if task.retries and name.endswith(STOP_SUFFIX):
+            raise ConfigError(
+                f"Expected no retries of {name}, which fails for a refusal alone. "
+                "Received: kubeflow.tasks with retries for it."
+            )
 
 
 def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
     """Sets resources and environment in the spec; returns the PlatformSpec with the rest."""
-    executors = spec["deploymentSpec"]["executors"]
+    executors, tasks = spec["deploymentSpec"]["executors"], spec["root"]["dag"]["tasks"]
     placed = {}
-    for name in spec["root"]["dag"]["tasks"]:
+    for name in tasks:
         label = component_of(spec, name)["executorLabel"]
         container = executors[label].get("container")
         if container is None:  # an importer runs in the launcher only
             continue
         task = kubeflow.task(name)
+        if task.image:
+            container["image"] = task.image
+        if task.retries and not name.endswith(STOP_SUFFIX):
+            tasks[name]["retryPolicy"] = retry_policy(task.retries)
+            retry_for = str(seconds(task.retries.give_up_after))
+            if ENTRYPOINT in container["command"]:
+                container["args"] += ["--retry_for", retry_for]
+            else:
+                attempts = ["--attempts", kubeflow.state or "", retry_for, "{{$}}"]
+                container["args"] = [*attempts, *container["args"]]
+        if kubeflow.state and ENTRYPOINT in container["command"]:
+            container["args"] += ["--state", kubeflow.state]
         if resources := container_resources(task):
             container["resources"] = resources
         if task.accelerator and task.accelerator.is_gpu and ENTRYPOINT in container["command"]:
@@ -290,6 +318,7 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
             container["env"] = [{"name": key, "value": value} for key, value in task.env.items()]
         if config := kubernetes_config(kubeflow, task):
             placed[label] = config
-    if not placed:
-        return {}
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": placed}}}}
+    platform: Spec = {"deploymentSpec": {"executors": placed}} if placed else {}
+    if config := pipeline_config(kubeflow.active_deadline, kubeflow.keep_workflow):
+        platform["pipelineConfig"] = config
+    return {"platforms": {"kubernetes": platform}} if platform else {}

@@ -41,8 +41,6 @@ from pipeline.kubeflow.container.staging import ROOT_VARIABLE
 Json = dict[str, Any]
 
 _STAGED = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
-_RETRY = 0
-"""Which attempt of a task it is: tasks are tried once."""
 _PLACEHOLDER = re.compile(
     r"\{\{\$\.(inputs|outputs)\.(parameters|artifacts)\['([^']+)'\](\.\w+)?\}\}"
 )
@@ -56,6 +54,7 @@ class TaskRun:
         state: `succeeded`, `cached`, `failed` or `omitted`.
         log: of the pod: the command's, then the launcher's.
         exit_code: of the pod, which is the launcher's: 1, whatever the command's was.
+        attempts: how often it was tried; all but the log is that of the last.
     """
 
     state: str
@@ -64,6 +63,7 @@ class TaskRun:
     artifacts: dict[str, Json] = dataclasses.field(default_factory=dict)
     parameters: Json = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    attempts: int = 1
 
 
 class Backend:
@@ -81,6 +81,7 @@ class Backend:
         self._artifacts: dict[int, Json] = {}
         self._ids = itertools.count(1)
         self._cache: dict[str, TaskRun] = {}
+        self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def stored(self, uri: str) -> Path:
         """Returns where the object store keeps a URI."""
@@ -171,8 +172,17 @@ class _Run:
         if caching and key in self.backend._cache:
             cached = self.backend._cache[key]
             return dataclasses.replace(cached, state="cached", log="")
-        launched = _Launcher(self.backend, container, component, executor_input, scratch, self.env)
-        finished = launched.launch()
+        retries = task.get("retryPolicy", {}).get("maxRetryCount", 0)
+        for attempt in range(retries + 1):
+            env = {**self.env, **({"KFP_RETRY_INDEX": str(attempt)} if retries else {})}
+            # A pod of its own: the same ExecutorInput, and nothing that the last one left.
+            shutil.rmtree(scratch, ignore_errors=True)
+            given = copy.deepcopy(executor_input)
+            launched = _Launcher(self.backend, container, component, given, scratch, env, attempt)
+            finished = launched.launch()
+            finished.attempts = attempt + 1
+            if finished.state == "succeeded":
+                break
         if caching and finished.state == "succeeded":
             self.backend._cache[key] = finished
         return finished
@@ -244,14 +254,16 @@ class _Launcher:
         executor_input: Json,
         scratch: Path,
         env: Mapping[str, str],
+        attempt: int = 0,
     ) -> None:
+        self.attempt = attempt
         self.backend, self.container, self.component = backend, container, component
         self.executor_input, self.scratch, self.env = executor_input, scratch, env
 
     def launch(self) -> TaskRun:
         outputs = self.executor_input["outputs"]
         for one in _listed(outputs, "executor-logs"):
-            one["uri"] += f"-{_RETRY}"
+            one["uri"] += f"-{self.attempt}"
         for one in _artifacts_of(self.executor_input["inputs"]):
             source, target = self.backend.stored(one["uri"]), _staged(one["uri"], self.scratch)
             if source.exists():
@@ -279,13 +291,19 @@ class _Launcher:
         declared = {one["name"]: one["value"] for one in self.container.get("env", ())}
         env = {**os.environ, "PATH": path, ROOT_VARIABLE: str(self.scratch), **declared, **self.env}
         self.scratch.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            command, env=env, cwd=self.scratch, capture_output=True, text=True, check=False
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=self.scratch,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        log = done.stdout + done.stderr
+        self.backend.processes[self.scratch.name.partition("-")[0]] = process
+        log, _ = process.communicate()
         for one in _listed(self.executor_input["outputs"], "executor-logs"):
             _staged(one["uri"], self.scratch).write_text(log)
-        return done.returncode, log
+        return process.returncode, log
 
     def _substitute(self, word: str) -> str:
         word = word.replace("{{$}}", json.dumps(self.executor_input))

@@ -15,7 +15,8 @@ from components.support.errors import ConfigError
 from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
-from pipeline.kubeflow.config import merged, quantity
+from pipeline.kubeflow.config import merged
+from pipeline.kubeflow.quantities import quantity, seconds
 from pipeline.kubeflow.rewrite import refuse_unsupported
 
 PLACED = [
@@ -247,6 +248,13 @@ def test_a_later_cluster_file_adds_to_mappings_and_replaces_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "count"), [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)]
+)
+def test_lengths_of_time(text: str, count: int) -> None:
+    assert seconds(text) == count
+
+
+@pytest.mark.parametrize(
     ("override", "expected"),
     [
         ("kubeflow.all_tasks={memory: lots}", "Expected a Kubernetes quantity"),
@@ -256,6 +264,17 @@ def test_a_later_cluster_file_adds_to_mappings_and_replaces_the_rest() -> None:
         ("name=tiny_one", "Expected a pipeline name of lower-case letters"),
         ("kubeflow.data=/data/covers", "below a volume of DataFingerprint.* volumes at no path"),
         ("schema=/nowhere.pbtxt", "Expected a schema file at /nowhere.pbtxt"),
+        ("kubeflow.all_tasks={memory_limit: 2Gi}", "memory_limit of .* at least memory, 3Gi"),
+        ("kubeflow.tasks={DataGateStop: {retries: {max: 1}}}", "Expected no retries of DataGate"),
+        ("kubeflow.all_tasks={timeout: 90}", "Expected a length of time, such as 90s"),
+        ("kubeflow.active_deadline=99999d", "Expected a length of time, such as 90s"),
+        ("kubeflow.state=/mnt/state", "Expected a folder in an object store"),
+        ("kubeflow.state=minio://b/state", "Expected a folder in an object store"),
+        ("kubeflow.all_tasks={priority_class: high}", "Received: priority_class, which a package"),
+        ("kubeflow.all_tasks={security_context: {fs_group: 1}}", "Received: fs_group, which a"),
+        ("kubeflow.all_tasks={service_account: me}", "covers submit --service-account"),
+        ("kubeflow.workspace={size: 1Gi}", "volumes mounts a claim"),
+        ("kubeflow.all_tasks={node_affinity: [{labels: [{key: a}]}]}", "Expected values with In"),
         ("trainer.layers=[{Conv2D: {filters: 8, kernel_size: 99}}]", "Expected "),
     ],
 )

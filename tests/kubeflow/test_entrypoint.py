@@ -17,7 +17,13 @@ from tfx.types import standard_artifacts
 from components.contracts.decisions import DataRefused, Decision, Refusal, write_decision
 from components.contracts.pushed_models import push_model
 from components.contracts.signatures import ModelDescription, write_model_description
-from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
+from components.support.errors import (
+    ConfigError,
+    CoversError,
+    DataError,
+    DeploymentError,
+    ModelNotBlessed,
+)
 from pipeline.kubeflow.container import entrypoint, tasks
 from pipeline.kubeflow.container.executor_input import import_class, read_task_input
 from pipeline.kubeflow.container.refusals import gate_decision
@@ -406,6 +412,22 @@ def test_the_task_that_looks_for_the_baseline_writes_where_it_is(tmp_path: Path)
     assert found == ["", version.location]
     (Path(version.location) / "saved_model.pb").unlink()
     assert tasks.main(arguments) == DeploymentError.exit_code
+
+
+def test_a_wrong_configuration_is_not_executed_again(
+    recorded: Json, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executed = []
+
+    def refuse(*_: Any) -> None:
+        executed.append(1)
+        raise ConfigError("Expected more. Received: less.")
+
+    retried = ("--retry_for", "60", "--state", "s3://bucket/state")
+    for _ in range(3):
+        assert _run(recorded, refuse, *retried) == ConfigError.exit_code
+        assert "ConfigError: Expected more. Received: less." in capsys.readouterr().err
+    assert len(executed) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"inputs": {}}'])

@@ -2,7 +2,7 @@
 
     python -m pipeline.kubeflow.container.entrypoint --executor_class_path CLASS
         --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args JSON
-        [--gate NAME] [--gpus NUMBER] [Beam arguments]
+        [--gate NAME] [--gpus NUMBER] [--state URL] [--retry_for SECONDS] [Beam arguments]
 
 It takes the arguments of TFX's own entrypoint (tfx.orchestration.kubeflow.v2.container), which does
 not run on the open-source back end, and runs the same unmodified executors. Only what the executor
@@ -24,8 +24,14 @@ from components.contracts.decisions import DataRefused, decision_text
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from components.support.texts import message_for_people
+from pipeline.kubeflow.container.attempts import Attempts, task_folder
 from pipeline.kubeflow.container.compare_view import compare_view
-from pipeline.kubeflow.container.executor_input import TaskInput, import_class, read_task_input
+from pipeline.kubeflow.container.executor_input import (
+    TaskInput,
+    import_class,
+    parse_object,
+    read_task_input,
+)
 from pipeline.kubeflow.container.executor_output import (
     PAGE_SUFFIX,
     page_output,
@@ -54,7 +60,12 @@ def main(argv: Sequence[str]) -> int:
     sys.argv = sys.argv[:1]
     _set_up_logging()
     task: TaskInput | None = None
+    attempts = Attempts("", 0)
     try:
+        if arguments.retry_for:
+            folder = task_folder(parse_object(arguments.json_serialized_invocation_args))
+            attempts = Attempts.at(arguments.state, folder, arguments.retry_for)
+            attempts.refuse_another()
         if arguments.gpus:
             check_gpus(arguments.gpus)
         executor_class = import_class(arguments.executor_class_path)
@@ -64,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
         _run(executor_class, task, beam_arguments, arguments.gate)
     except CoversError as error:
         text = task.names.restore(str(error)) if task else str(error)
+        attempts.remember(error, text)
         _say_last(f"{type(error).__name__}: {text}")
         return error.exit_code
     return 0
@@ -78,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     parser.add_argument("--gate", default="", help="name of the gate, if the task is one")
     parser.add_argument("--gpus", type=int, default=0, help="how many the task requests")
+    parser.add_argument("--state", default="", help="URL of a folder that outlives the pod")
+    parser.add_argument("--retry_for", type=float, default=0, help="how long there are attempts")
     return parser
 
 

@@ -64,7 +64,7 @@ def read_task_input(executor_input: str, inputs_spec: str) -> TaskInput:
     Raises:
         DeploymentError: one of them is not what Kubeflow Pipelines supplies.
     """
-    given, spec = _parse(executor_input, "ExecutorInput"), _parse(inputs_spec, "inputs spec")
+    given, spec = parse_object(executor_input), parse_object(inputs_spec, "inputs spec")
     try:
         names = Names()
         raw_outputs = given.get("outputs", {})
@@ -83,7 +83,12 @@ def read_task_input(executor_input: str, inputs_spec: str) -> TaskInput:
         ) from error
 
 
-def _parse(text: str, what: str) -> Json:
+def parse_object(text: str, what: str = "ExecutorInput") -> Json:
+    """Returns the JSON object that a text holds.
+
+    Raises:
+        DeploymentError: it holds none.
+    """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

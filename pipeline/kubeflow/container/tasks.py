@@ -3,30 +3,45 @@
 python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE TRAINING OUT
 python -m pipeline.kubeflow.container.tasks baseline_version CANDIDATE PUSH_DESTINATION OUTPUT_FILE
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
+
+What is tried again has `--attempts STATE RETRY_FOR EXECUTOR_INPUT` before the name of the task.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.support.errors import CoversError
 from components.support.texts import line_for_people, message_for_people
+from pipeline.kubeflow.container.attempts import Attempts, task_folder
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one of the tasks; returns the exit code."""
-    command, *arguments = argv
+    attempts, (command, *arguments) = _attempts(argv)
     try:
+        attempts.refuse_another()
         if command == "fingerprint":
             return _fingerprint(*arguments)
         if command == "baseline_version":
             return _baseline_version(*arguments)
         return _stop(*arguments)
     except CoversError as error:
+        attempts.remember(error, str(error))
         print(message_for_people(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return error.exit_code
+
+
+def _attempts(argv: Sequence[str]) -> tuple[Attempts, Sequence[str]]:
+    """Returns the attempts at the task, and the words without them."""
+    if argv[0] != "--attempts":
+        return Attempts("", 0), argv
+    _, state, retry_for, executor_input, *words = argv
+    task = task_folder(json.loads(executor_input))
+    return Attempts.at(state, task, float(retry_for)), words
 
 
 def _fingerprint(data: str, config: str, largest_file: str, training: str, output_file: str) -> int:
