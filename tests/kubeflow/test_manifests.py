@@ -217,6 +217,19 @@ def test_the_documented_covers_commands_are_understood() -> None:
     assert _parses(["compile", "--clusters", "x", "-o", "p.yaml"]).startswith("No such option")
 
 
+def test_the_pods_start_covers_with_arguments_that_it_knows() -> None:
+    started = [
+        [*container["command"][1:], *container["args"]]
+        for found in MANIFESTS_BY_FILE.values()
+        for manifest in found
+        for pod in pods(manifest)
+        for container in containers(pod)
+        if container.get("command", [""])[0] == "covers"
+    ]
+    assert {words[0] for words in started} == {"serve", "models", "drift"}
+    assert [said for words in started if (said := _parses(words))] == []
+
+
 def test_commands_are_read_as_a_shell_does() -> None:
     page = 'Text:\n\n    kubectl create secret \\\n        --from-literal=a="$B"  # why\n\nIt\'s\n'
     assert [*documented_commands(page)] == [["kubectl", "create", "secret", "--from-literal=a=$B"]]
