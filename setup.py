@@ -42,6 +42,9 @@ INSTALL_REQUIRES = [
     "pydantic>=2",
     "PyYAML",
     "rich",
+    # Notifications by web hook; the TFX family brings both as well.
+    "requests",
+    "urllib3",
     # The report: templates, charts.
     "jinja2",
     "vl-convert-python",

@@ -16,6 +16,7 @@ from components.contracts.label_schema import (
     read_schema,
     set_genres,
 )
+from components.contracts.notifications import NotificationsConfig
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
@@ -69,6 +70,7 @@ class PipelineConfig(Options):
         evaluation: see `EvaluationConfig`.
         infra_validator: see `InfraValidatorConfig`.
         beam_pipeline_args: arguments of every Beam pipeline.
+        notifications: who is told how a run ended; see `NotificationsConfig`.
         metadata: where runs on this machine are recorded; see `MetadataConfig`.
         kubeflow: see `KubeflowConfig`.
     """
@@ -85,6 +87,7 @@ class PipelineConfig(Options):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     infra_validator: InfraValidatorConfig = Field(default_factory=InfraValidatorConfig)
     beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+    notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 

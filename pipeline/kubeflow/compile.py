@@ -17,8 +17,9 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.baseline_version import BASELINE_VERSION_TASK
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.graph import PYTHON_MODULE
+from pipeline.kubeflow.notifications import add_notifications
 from pipeline.kubeflow.parameters import default_parameters, run_inputs
-from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, Gate, rewrite
+from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, STOP_SUFFIX, Gate, rewrite
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -111,15 +112,18 @@ def compile_pipeline(
     if target == "vertex":
         job.setdefault("runtimeConfig", {})["parameterValues"] = dict(defaults)
         return Package((job,), target)
+    gates = _gates(tfx_pipeline)
     spec, platform_spec = rewrite(
         job["pipelineSpec"],
         kubeflow=config.kubeflow,
         defaults=defaults,
-        gates=_gates(tfx_pipeline),
+        gates=gates,
         pages=_pages(tfx_pipeline),
         genres=labels.genres,
         largest_file=labels.largest_file,
     )
+    stops = [gate.node + STOP_SUFFIX for gate in gates if gate.at_once]
+    add_notifications(spec, config.name, config.notifications, stops)
     return Package((spec, platform_spec) if platform_spec else (spec,), target)
 
 

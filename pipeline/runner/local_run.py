@@ -34,6 +34,7 @@ from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
 from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
+from pipeline.runner.notifying import notify_of
 from pipeline.runner.result import RunResult
 from pipeline.runner.signals import interruptible
 from pipeline.runner.stages import StageWatcher
@@ -121,6 +122,8 @@ class _Run:
         result = self._close(data, error)
         for line, style in describe_result(result):
             self._console.say(line, style)
+        if told := notify_of(self._config.notifications, result):
+            self._console.say(f"  {told}", "dim")
         return result
 
     def _close(self, data: Path | str, error: BaseException | None) -> RunResult:

@@ -41,6 +41,7 @@ from pipeline.kubeflow.container.staging import ROOT_VARIABLE
 Json = dict[str, Any]
 
 _STAGED = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
+_RUN_ID = "{{$.pipeline_job_uuid}}"  # a whole constant: driver/resolve.go
 _PLACEHOLDER = re.compile(
     r"\{\{\$\.(inputs|outputs)\.(parameters|artifacts)\['([^']+)'\](\.\w+)?\}\}"
 )
@@ -216,7 +217,8 @@ class _Run:
         if "taskOutputParameter" in source:
             producer = source["taskOutputParameter"]
             return self.runs[producer["producerTask"]].parameters[producer["outputParameterKey"]]
-        return source["runtimeValue"]["constant"]
+        constant = source["runtimeValue"]["constant"]
+        return self.root.rpartition("/")[2] if constant == _RUN_ID else constant
 
     def _provision(self, name: str, definitions: Json, scratch: Path) -> Json:
         task_root = f"{self.root}/{name}/{uuid.uuid4()}"

@@ -38,6 +38,7 @@ from pipeline.kubeflow.container.executor_output import (
     write_executor_output,
 )
 from pipeline.kubeflow.container.gpus import check_gpus
+from pipeline.kubeflow.container.notifying import run_id_of, tell_error, tell_verdict
 from pipeline.kubeflow.container.refusals import (
     REFUSAL,
     REFUSAL_PAGE,
@@ -60,12 +61,13 @@ def main(argv: Sequence[str]) -> int:
     sys.argv = sys.argv[:1]
     _set_up_logging()
     task: TaskInput | None = None
-    attempts = Attempts("", 0)
+    attempts, begun = Attempts("", 0), False
     try:
         if arguments.retry_for:
             folder = task_folder(parse_object(arguments.json_serialized_invocation_args))
             attempts = Attempts.at(arguments.state, folder, arguments.retry_for)
             attempts.refuse_another()
+        begun = True
         if arguments.gpus:
             check_gpus(arguments.gpus)
         executor_class = import_class(arguments.executor_class_path)
@@ -76,8 +78,13 @@ def main(argv: Sequence[str]) -> int:
     except CoversError as error:
         text = task.names.restore(str(error)) if task else str(error)
         attempts.remember(error, text)
+        if begun:  # else an earlier attempt has told it
+            tell_error(run_id_of(task), error, text)
         _say_last(f"{type(error).__name__}: {text}")
         return error.exit_code
+    except Exception as error:
+        tell_error(run_id_of(task), error, f"Unexpected {type(error).__name__}; see the log.")
+        raise
     return 0
 
 
@@ -130,6 +137,7 @@ def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: 
             page.write_text(render_page(gate, reason), encoding="utf-8")
     _show_pages(task, outputs)
     write_executor_output(task, outputs, parameters, compare_view(outputs))
+    tell_verdict(task, outputs)
 
 
 def _context(executor_class: Any, beam_arguments: list[str], scratch: str) -> Any:

@@ -3,7 +3,9 @@
 python -m pipeline.kubeflow.container.tasks fingerprint DATA INGEST_CONFIG LARGEST_FILE TRAINING OUT
 python -m pipeline.kubeflow.container.tasks baseline_version CANDIDATE PUSH_DESTINATION OUTPUT_FILE
 python -m pipeline.kubeflow.container.tasks stop GATE EXIT_CODE REASON
+python -m pipeline.kubeflow.container.tasks notify RUN_ID PAGE ...
 
+The last is any of the others, told whom a web hook's message is about.
 What is tried again has `--attempts STATE RETRY_FOR EXECUTOR_INPUT` before the name of the task.
 """
 
@@ -17,20 +19,28 @@ from pathlib import Path
 from components.support.errors import CoversError
 from components.support.texts import line_for_people, message_for_people
 from pipeline.kubeflow.container.attempts import Attempts, task_folder
+from pipeline.kubeflow.container.notifying import tell_data_refused, tell_error
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one of the tasks; returns the exit code."""
+    run_id = page = ""
+    begun = False
+    if argv[0] == "notify":
+        _, run_id, page, *argv = argv
     attempts, (command, *arguments) = _attempts(argv)
     try:
         attempts.refuse_another()
+        begun = True
         if command == "fingerprint":
             return _fingerprint(*arguments)
         if command == "baseline_version":
             return _baseline_version(*arguments)
-        return _stop(*arguments)
+        return _stop(*arguments, run_id=run_id, page=page)
     except CoversError as error:
         attempts.remember(error, str(error))
+        if begun:  # else an earlier attempt has told it
+            tell_error(run_id, error, str(error))
         print(message_for_people(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return error.exit_code
 
@@ -74,10 +84,12 @@ def _write(output_file: str, value: str) -> None:
     target.write_text(value, encoding="utf-8")
 
 
-def _stop(gate: str, exit_code: str, reason: str) -> int:
+def _stop(gate: str, exit_code: str, reason: str, *, run_id: str, page: str) -> int:
     if not reason:
         print(f"{gate} passed.")
         return 0
+    if page:
+        tell_data_refused(run_id, reason, page)
     print(message_for_people(f"{gate} refused. {reason}"), file=sys.stderr)
     return int(exit_code)
 
