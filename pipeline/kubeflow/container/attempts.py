@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.support.errors import ConfigError, CoversError, DataError, ModelNotBlessed
-from components.support.file_systems import open_file_system, store_errors
+from components.support.file_systems import is_url, open_file_system, store_errors
 
 RETRY_INDEX = "KFP_RETRY_INDEX"
 """Set by the launcher of 2.17 and later: the number of earlier attempts."""
@@ -105,6 +105,8 @@ class Attempts:
         try:
             file_system, path = open_file_system(self.file)
             with store_errors(self.file):
+                if not is_url(self.file):  # a volume has folders
+                    file_system.makedirs(path.rpartition("/")[0], exist_ok=True)
                 file_system.pipe_file(path, kept.encode())
         except CoversError as error_of_store:
             _logger.warning("The next attempt will not know of this one: %s", error_of_store)
