@@ -16,13 +16,16 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from components.trainer.lasting import lasting_folder
 from components.trainer.state import TrainingState
+
+if TYPE_CHECKING:
+    from components.trainer.checkpoint_mirror import CheckpointMirror
 
 CHECKPOINT_FILE = "checkpoint.npz"
 _FORMAT = 1
@@ -118,10 +121,18 @@ class Checkpointer(keras.callbacks.Callback):
         folder: where to write.
         state: the training's state.
         seconds: time between checkpoints within an epoch.
+        mirror: copies each checkpoint elsewhere, if the folder does not outlive the process.
     """
 
-    def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainingState,
+        seconds: float,
+        mirror: CheckpointMirror | None = None,
+    ) -> None:
         super().__init__()
+        self.mirror = mirror
         self.folder = folder
         self.state = state
         self.seconds = seconds
@@ -137,6 +148,8 @@ class Checkpointer(keras.callbacks.Callback):
     def _write(self) -> None:
         try:
             write_checkpoint(self.folder, self.model, self.state)
+            if self.mirror:
+                self.mirror.push()
         except OSError as error:  # A full disk must not end training.
             _logger.warning("No checkpoint could be written: %s", error)
         self.written = time.monotonic()

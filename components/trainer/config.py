@@ -227,12 +227,13 @@ class TrainerConfig(Options):
         cache: keep decoded covers in memory when they fit.
         checkpoint_seconds: time between checkpoints within an epoch; there is one after every
             epoch too. A killed training run resumes from the last one. Null writes none.
-        checkpoint_folder: a folder that outlives the process, such as a mounted volume; null
-            uses the pipeline root where that is a folder, and otherwise keeps no checkpoints.
+        checkpoint_folder: a folder that outlives the process, such as a mounted volume, or the
+            URL of one in an object store; null uses the pipeline root.
         feature_gigabytes: disk space for the features of frozen backbones. A training run with the
             same backbone reads them; the least recently used ones are removed first. Null keeps
             none.
-        feature_folder: where they are kept; as for `checkpoint_folder`.
+        feature_folder: a folder where they are kept; null uses the pipeline root where that is a
+            folder, and otherwise keeps none.
     """
 
     SECTION = "trainer"

@@ -13,6 +13,7 @@ from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
 from components.support.errors import DataError
+from components.trainer.checkpoint_mirror import open_mirror
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
@@ -56,11 +57,13 @@ def run_fn(fn_args: FnArgs) -> None:
         config,
         given.code_fingerprint,
     )
-    checkpoints = checkpoint_folder(config.checkpoint_folder or given.checkpoint_folder, recipe)
+    root = config.checkpoint_folder or given.checkpoint_folder
+    mirror = open_mirror(root, recipe)
+    checkpoints = mirror.folder if mirror else checkpoint_folder(root, recipe)
     store = open_feature_store(config.feature_folder or given.feature_folder, config)
     try:
         data = TrainingData.load(schema, train, evaluation, config, store)
-        trained = train_model(data, config, run_dir, checkpoints)
+        trained = train_model(data, config, run_dir, checkpoints, mirror)
         network = serving_network(trained.model, config)
         probabilities = evaluation_probabilities(network, data, config)
         rule = decision_rule(config, evaluation.labels, probabilities)
@@ -78,6 +81,8 @@ def run_fn(fn_args: FnArgs) -> None:
         )
         if checkpoints:
             remove_checkpoint(checkpoints)
+        if mirror:
+            mirror.remove()
     except tf.errors.InvalidArgumentError as error:
         if "IteratorGetNext" not in error.message:  # Not raised by the input.
             raise

@@ -19,6 +19,7 @@ from components.trainer.callbacks import (
     ProgressReport,
     StateKeeper,
 )
+from components.trainer.checkpoint_mirror import CheckpointMirror
 from components.trainer.checkpoints import Checkpointer, Resume, read_checkpoint
 from components.trainer.config import TrainerConfig, name_and_kwargs
 from components.trainer.dataset import (
@@ -136,7 +137,11 @@ class Trained:
 
 
 def train_model(
-    data: TrainingData, config: TrainerConfig, run_dir: Path, checkpoints: Path | None = None
+    data: TrainingData,
+    config: TrainerConfig,
+    run_dir: Path,
+    checkpoints: Path | None = None,
+    mirror: CheckpointMirror | None = None,
 ) -> Trained:
     """Builds and trains a model; a killed training run resumes from its last checkpoint.
 
@@ -145,6 +150,7 @@ def train_model(
         config: everything that shapes the training.
         run_dir: where history, diagnosis and TensorBoard logs go; exists.
         checkpoints: folder of this training run's checkpoint; None writes none.
+        mirror: copies it to an object store; None if the folder itself outlives the process.
 
     Returns:
         The model with the weights of the best epoch, and what the diagnosis found along the way.
@@ -175,7 +181,7 @@ def train_model(
     state = TrainingState(config.early_stopping)
     callbacks = _callbacks(data, config, state, run_dir)
     if checkpoints and config.checkpoint_seconds:
-        callbacks.append(Checkpointer(checkpoints, state, config.checkpoint_seconds))
+        callbacks.append(Checkpointer(checkpoints, state, config.checkpoint_seconds, mirror))
     if checkpoint:
         checkpoint.restore_state(state)
         checkpoint.restore_variables(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from components.support.errors import (
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.container.attempts import RETRY_INDEX, Attempts, state_folder, task_folder
+from pipeline.kubeflow.container.checkpoints import with_checkpoints
 
 RUN = "01234567-89ab-cdef-0123-456789abcdef"
 TASK = f"s3://bucket/root/tiny/{RUN}/Trainer/11111111-1111-1111-1111-111111111111"
@@ -102,6 +104,28 @@ def test_without_a_store_every_attempt_counts(caplog: Any) -> None:
 def _retried(tiny_config: Path) -> dict[str, Any]:
     overrides = ["kubeflow.all_tasks={retries: {max: 2, wait: 1s}}"]
     return compile_pipeline(load_config(tiny_config, overrides)).documents[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "expected"),
+    [
+        ({"checkpoint_folder": ""}, "s3://b/state", "s3://b/state/checkpoints"),
+        ({"checkpoint_folder": "/mounted"}, "s3://b/state", "/mounted"),
+        ({"checkpoint_folder": ""}, "", ""),
+        ({"other": 1}, "s3://b/state", None),
+    ],
+)
+def test_a_trainer_keeps_its_checkpoints_in_the_store(
+    given: dict[str, Any], state: str, expected: str | None
+) -> None:
+    changed = with_checkpoints({"custom_config": json.dumps(given), "x": 1}, state)
+    assert json.loads(changed["custom_config"]).get("checkpoint_folder") == expected
+    assert changed["x"] == 1
+
+
+@pytest.mark.parametrize("given", [None, "", "{", "[]", 3])
+def test_what_has_no_checkpoints_is_left_as_it_is(given: Any) -> None:
+    assert with_checkpoints({"custom_config": given}, "s3://b/s") == {"custom_config": given}
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ needs is imported.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import shutil
 import sys
@@ -24,7 +25,8 @@ from components.contracts.decisions import DataRefused, decision_text
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from components.support.texts import message_for_people
-from pipeline.kubeflow.container.attempts import Attempts, task_folder
+from pipeline.kubeflow.container.attempts import Attempts, state_folder, task_folder
+from pipeline.kubeflow.container.checkpoints import with_checkpoints
 from pipeline.kubeflow.container.compare_view import compare_view
 from pipeline.kubeflow.container.executor_input import (
     TaskInput,
@@ -73,6 +75,11 @@ def main(argv: Sequence[str]) -> int:
         executor_class = import_class(arguments.executor_class_path)
         task = read_task_input(
             arguments.json_serialized_invocation_args, arguments.json_serialized_inputs_spec_args
+        )
+        folder = task_folder(parse_object(arguments.json_serialized_invocation_args))
+        state = state_folder(arguments.state, folder)
+        task = dataclasses.replace(
+            task, exec_properties=with_checkpoints(task.exec_properties, state)
         )
         _run(executor_class, task, beam_arguments, arguments.gate)
     except CoversError as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -58,9 +59,9 @@ def train(covers, config: TrainerConfig, tmp_path: Path) -> Callable[..., int]:
     """Returns a function that trains in a process of its own; it returns the exit code."""
     shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
 
-    def start(name: str, kill_after: int = 0) -> int:
+    def start(name: str, kill_after: int = 0, checkpoints: str = "") -> int:
         command = [sys.executable, str(_PROGRAM), str(covers.root), str(tmp_path / name)]
-        command += [config.model_dump_json(), str(kill_after)]
+        command += [config.model_dump_json(), str(kill_after), "1", "0", checkpoints]
         root = str(Path(__file__).parents[3])
         environment = {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"}
         return subprocess.run(command, env=environment, check=False).returncode
@@ -101,6 +102,30 @@ def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
         assert resumed == row
     expected = weights(tmp_path / "whole", config)
     for array, again in zip(expected, weights(tmp_path / "killed", config), strict=True):
+        np.testing.assert_array_equal(again, array)
+
+
+@pytest.mark.slow
+def test_killed_with_nothing_left_but_an_object_store_it_ends_as_if_never_killed(
+    train, config, tmp_path, s3
+):
+    root = "s3://bucket/killed/checkpoints"
+    assert train("undisturbed") == 0
+    assert train("first", 2 * _STEPS_PER_EPOCH + 4, root) == -signal.SIGKILL
+    assert not (tmp_path / "first" / "checkpoints").exists()
+    # The newest copy is damaged: the one before it, a step earlier, is as good.
+    store = fsspec.filesystem("s3")
+    store.invalidate_cache()
+    copies = sorted(store.find(root))
+    assert len(copies) == 2
+    store.pipe_file(copies[-1], b"damaged")
+    assert train("second", checkpoints=root) == 0
+    store.invalidate_cache()
+    assert store.find(root) == []
+
+    assert history(tmp_path / "second")["resumed_epochs"] == [3]
+    expected = weights(tmp_path / "undisturbed", config)
+    for array, again in zip(expected, weights(tmp_path / "second", config), strict=True):
         np.testing.assert_array_equal(again, array)
 
 
@@ -148,11 +173,6 @@ def test_a_broken_checkpoint_starts_over_and_says_so(content, tmp_path, caplog):
     (tmp_path / CHECKPOINT_FILE).write_bytes(content)
     assert read_checkpoint(tmp_path) is None
     assert "starting over" in caplog.text
-
-
-def test_an_object_store_keeps_none_and_says_so(caplog):
-    assert checkpoint_folder("s3://bucket/checkpoints", "recipe") is None
-    assert "A killed training run will start over" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_keeps_none_and_says_so(tmp_path, caplog):

@@ -26,6 +26,7 @@ def main(
     kill_after: str = "0",
     devices: str = "1",
     kill_after_covers: str = "0",
+    checkpoints: str = "",
 ) -> None:
     """Runs `run_fn` on the covers below `root`.
 
@@ -35,6 +36,7 @@ def main(
         config: a `TrainerConfig` as JSON.
         kill_after: the process kills itself after so many steps, unless 0.
         kill_after_covers: it does so after so many covers went through a frozen backbone.
+        checkpoints: where they are kept; below `folder` unless given.
         devices: parts of this machine's processor that take the place of so many GPUs.
     """
     if devices != "1":
@@ -67,7 +69,7 @@ def main(
                 custom_config={
                     "config": json.loads(config),
                     "code_fingerprint": "code-1",
-                    "checkpoint_folder": f"{folder}/checkpoints",
+                    "checkpoint_folder": checkpoints or f"{folder}/checkpoints",
                     "feature_folder": f"{folder}/features",
                 },
             )
