@@ -105,6 +105,27 @@ def test_a_field_that_the_api_does_not_know_and_a_wrong_type_are_found() -> None
     assert faults(service) == ["ServiceAccount.secrets: no list"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "place", "value", "found"),
+    [
+        ("profile.yaml", "Profile", ("spec", "quota"), {}, "Profile.spec: ['quota']"),
+        ("profile.yaml", "Profile", ("spec", "owner", "kinds"), "User", "owner.kinds: unknown"),
+        ("kserve.yaml", "InferenceService", ("spec", "predictor", "model", "uri"), "", "uri: unk"),
+        ("models-prune.yaml", "CronJob", ("spec", "schedule"), 5, "schedule: 5 is no str"),
+        ("service-account.yaml", "RoleBinding", ("roleRef", "names"), "", "names: unknown"),
+    ],
+)
+def test_the_other_kinds_are_checked_as_strictly(
+    name: str, kind: str, place: tuple[str, ...], value: object, found: str
+) -> None:
+    wrong = copy.deepcopy(_the(name, kind))
+    target = wrong
+    for part in place[:-1]:
+        target = target[part]
+    target[place[-1]] = value
+    assert any(found in fault for fault in faults(wrong)), faults(wrong)
+
+
 @pytest.mark.parametrize("name", MANIFESTS_BY_FILE)
 def test_what_a_manifest_names_exists(name: str) -> None:
     assert _missing(each for found in MANIFESTS_BY_FILE[name] for each in references(found)) == []
@@ -188,9 +209,11 @@ def test_what_the_tasks_of_the_compiled_package_need_exists(
     assert (Reference("Secret", "covers-s3", "accesskey") in named) == by_keys
     assert _missing(named) == []
     assert images_of_package(spec) <= built_images()
-    trainer = spec["deploymentSpec"]["executors"]["exec-Trainer"]["container"]["resources"]
-    assert ("accelerator" in trainer) == (more == ["gpu.yaml"])
-    assert trainer["cpuRequest"] == 4
+    trainer = spec["deploymentSpec"]["executors"]["exec-Trainer"]["container"]
+    on_gpu = more == ["gpu.yaml"]
+    assert ("accelerator" in trainer["resources"]) == on_gpu
+    assert trainer["image"].endswith("-cuda") == on_gpu
+    assert trainer["resources"]["cpuRequest"] == 4
 
 
 def _parses(arguments: list[str]) -> str:
