@@ -37,6 +37,7 @@ def test_the_nodes_that_the_contract_names_are_there(components: list[Any]) -> N
     assert {node.id for node in components} >= NODES
 
 
-def test_artifacts_have_the_keys_that_the_contract_names(components: list[Any]) -> None:
+def test_nodes_have_the_keys_that_the_contract_names(components: list[Any]) -> None:
     keys = {key for node in components for key in [*node.inputs, *node.outputs]}
+    keys |= {key for node in components for key in node.spec.PARAMETERS}
     assert keys >= NAMES - NODES - PROPERTIES
