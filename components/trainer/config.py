@@ -19,6 +19,7 @@ Monitor = Literal[
 ]
 _FALLING_MONITORS = ("val_loss", "val_hamming_loss")
 ThresholdRule = Literal["best_f1", "label_share"]
+CalibrationMethod = Literal["none", "temperature", "platt"]
 DEFAULT_THRESHOLD = 0.5
 
 _NATIVE_IMAGE_SIZES: Mapping[str, int] = MappingProxyType(
@@ -216,6 +217,9 @@ class TrainerConfig(Options):
         early_stopping: `{monitor, patience}`, or null to train all epochs and keep the last.
         output_bias: `zeros`; or `prior`: the logit of each genre's share of the train split, with
             a kernel of zeros, so that the model starts by predicting exactly that share.
+        calibration: what makes probabilities as high as covers of the genre are frequent, fitted
+            on the eval split before thresholds are tuned: `none`; `temperature`, one scale of all
+            logits; or `platt`, a scale and a shift per genre. It is part of the exported model.
         decision_thresholds: one number for all genres, or a rule that finds each genre's on the
             eval split: `best_f1`, the highest F1; `label_share`, the genre is decided for the
             share of covers that have it.
@@ -252,6 +256,7 @@ class TrainerConfig(Options):
     learning_rate_schedule: LearningRateSchedule = LearningRateSchedule()
     early_stopping: EarlyStopping | None = EarlyStopping()
     output_bias: Literal["zeros", "prior"] = "zeros"
+    calibration: CalibrationMethod = "none"
     decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = DEFAULT_THRESHOLD
     at_least_one_genre: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"

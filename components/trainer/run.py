@@ -13,6 +13,7 @@ from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
 from components.support.errors import DataError
+from components.trainer.calibration import cross_fitted, fit_calibration, record_calibration
 from components.trainer.checkpoint_mirror import open_mirror
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.dataset import read_split
@@ -66,10 +67,19 @@ def run_fn(fn_args: FnArgs) -> None:
         trained = train_model(data, config, run_dir, checkpoints, mirror)
         network = serving_network(trained.model, config)
         probabilities = evaluation_probabilities(network, data, config)
+        judged = probabilities
+        if config.calibration != "none":
+            calibration = fit_calibration(config.calibration, evaluation.labels, probabilities)
+            judged = cross_fitted(config.calibration, evaluation.labels, probabilities)
+            record_calibration(
+                run_dir, config.calibration, schema.genres, evaluation.labels, probabilities, judged
+            )
+            calibration.fold_into(network)
+            probabilities = calibration.apply(probabilities)
         rule = decision_rule(config, evaluation.labels, probabilities)
         findings = [
             *check_predictions(schema.genres, evaluation.labels, probabilities, rule),
-            *check_calibration(schema.genres, evaluation.labels, probabilities),
+            *check_calibration(schema.genres, evaluation.labels, judged),
         ]
         final = {finding.code for finding in findings}
         earlier = [finding for finding in trained.findings if finding.code not in final]
