@@ -27,7 +27,8 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", _PAGE.read_text(), flags=re.M | re
 def messages() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     for file in json.loads(Path(__file__).with_name("messages.json").read_text())["files"]:
-        pool.Add(json_format.ParseDict(file, descriptor_pb2.FileDescriptorProto()))
+        message = json_format.ParseDict(file, descriptor_pb2.FileDescriptorProto())
+        pool.AddSerializedFile(message.SerializeToString())
     return pool
 
 
