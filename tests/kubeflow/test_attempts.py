@@ -116,11 +116,12 @@ def _retried(tiny_config: Path) -> dict[str, Any]:
     ],
 )
 def test_a_trainer_keeps_its_checkpoints_in_the_store(
-    given: dict[str, Any], state: str, expected: str | None
+    given: dict[str, Any], state: str, expected: str | None, caplog: Any
 ) -> None:
     changed = with_checkpoints({"custom_config": json.dumps(given), "x": 1}, state)
     assert json.loads(changed["custom_config"]).get("checkpoint_folder") == expected
     assert changed["x"] == 1
+    assert ("kubeflow.state" in caplog.text) == (expected == "")
 
 
 @pytest.mark.parametrize("given", [None, "", "{", "[]", 3])
