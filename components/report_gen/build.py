@@ -22,12 +22,14 @@ from components.contracts.signatures import read_model_description
 from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
 from components.report_gen.gallery import choose_covers
+from components.report_gen.label_errors import LABEL_ERRORS_FILE, suspected_labels, to_csv
 from components.report_gen.pictures import thumbnails
 from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
 from components.report_gen.transfer import check_predictions_on_test
 from components.report_gen.verdict import describe_verdict
+from components.report_gen.views import SHOWN_LABEL_ERRORS
 
 FORMAT_VERSION = 1
 
@@ -51,6 +53,9 @@ def write_report(folder: Path, sources: Sources, facts: RunFacts) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, allow_nan=False)
     (folder / REPORT_DATA).write_text(text + "\n", encoding="utf-8")
+    if report["label_errors"]:
+        table = to_csv(report["label_errors"])
+        (folder / LABEL_ERRORS_FILE).write_text(table, encoding="utf-8")
     page = folder / REPORT_PAGE
     page.write_text(render_page(report, pictures), encoding="utf-8")
     return page
@@ -69,6 +74,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         "genres": None,
         "co_occurrence": None,
         "covers": None,
+        "label_errors": None,
         "data": describe_data(sources),
         "training": describe_training(sources.model_run),
         "model_card": None,
@@ -91,6 +97,9 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         if sources.model_run:
             findings = check_predictions_on_test(sources.model_run, predictions)
             report["training"]["findings"] += [finding.to_dict() for finding in findings]
+        report["label_errors"] = suspected_labels(sources, predictions)
+        shown = {error["id"] for error in report["label_errors"][:SHOWN_LABEL_ERRORS]}
+        pictures |= thumbnails(sources.examples, shown - pictures.keys(), SPLITS)
     contradictions = report["data"]["contradictions"]
     if sources.examples and contradictions:
         shown = {identity for pair in contradictions["first"] for identity in pair["ids"]}

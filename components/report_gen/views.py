@@ -24,6 +24,7 @@ SLICES = {
 SPLIT_COLOURS = {"train": "var(--accent)", "eval": "var(--second)", "test": "var(--third)"}
 MANY_GENRES = 20
 """From this number of genres on, the page lists less of each, and folds away more."""
+SHOWN_LABEL_ERRORS = 40
 _SHADES = 10
 _PAIRS = 40
 _DRAWN_POINTS = 120
@@ -47,6 +48,7 @@ def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
             for feature in (evaluation["slices"] if evaluation else ())
             if feature.startswith(SLICE_PREFIX)
         },
+        "shown_label_errors": SHOWN_LABEL_ERRORS,
         "column_slice_columns": COLUMN_SLICE_COLUMNS,
         "split_colours": SPLIT_COLOURS,
         "intervals": _intervals(evaluation) if evaluation and evaluation["per_genre"] else None,

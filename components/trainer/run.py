@@ -18,6 +18,7 @@ from components.trainer.checkpoint_mirror import open_mirror
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
 from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
+from components.trainer.diagnostics.covers import examine_covers
 from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
@@ -80,6 +81,7 @@ def run_fn(fn_args: FnArgs) -> None:
         findings = [
             *check_predictions(schema.genres, evaluation.labels, probabilities, rule),
             *check_calibration(schema.genres, evaluation.labels, judged),
+            *examine_covers(trained.model, data, config, run_dir),
         ]
         final = {finding.code for finding in findings}
         earlier = [finding for finding in trained.findings if finding.code not in final]
