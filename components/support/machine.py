@@ -26,7 +26,9 @@ _TEXTS = {
     errno.EROFS: "Read-only file system|attempt to write a readonly database",
     errno.EACCES: "Permission denied|errno = 13|unable to open database file",
     errno.EIO: "Input/output error|disk I/O error",
-    errno.ENOMEM: "OOM when allocating|Cannot allocate memory|bad_alloc|can't start new thread",
+    # A thread, a fork or a shared library for which there is no address space is not called memory.
+    errno.ENOMEM: "OOM when allocating|Cannot allocate memory|bad_alloc|can't start new thread"
+    "|Resource temporarily unavailable|failed to map segment|Unable to allocate",
     errno.EMFILE: "Too many open files",
 }
 _PATH = re.compile(r"(?<![\w:/])/[^\s'\";:,]+")

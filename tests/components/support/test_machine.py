@@ -25,6 +25,11 @@ def _raised(number: int, path: str | None = None) -> OSError:
         (_raised(errno.EMFILE), "ulimit -n"),
         (MemoryError(), "smaller trainer.batch_size"),
         (RuntimeError("can't start new thread [while running 'Read']"), "Expected enough memory"),
+        (RuntimeError("Resource temporarily unavailable"), "Expected enough memory"),
+        (
+            ImportError("libx.so: failed to map segment from shared object"),
+            "Expected enough memory",
+        ),
         (RuntimeError("OOM when allocating tensor with shape[9,9]"), "Expected enough memory"),
         (
             RuntimeError("Error when executing: database or disk is full query: /x/y"),
