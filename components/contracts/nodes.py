@@ -48,3 +48,6 @@ BLESSED = "blessed"
 PUSHED = "pushed"
 PUSHED_DESTINATION = "pushed_destination"
 PUSHED_VERSION = "pushed_version"
+
+# Custom property of an input on Kubeflow Pipelines: its URI in the object store.
+STORED_AS = "stored_as"

@@ -86,9 +86,10 @@ class ReportGenExecutor(BaseExecutor):
             decision=read_decision(artifacts[nodes.DECISION].uri)
             if nodes.DECISION in artifacts
             else None,
+            on_cluster=any(_text(artifact, nodes.STORED_AS) for artifact in artifacts.values()),
             passed_over=_passed_over(artifacts, exec_properties["push_destination"]),
             artifacts={
-                key: {"uri": artifact.uri, "id": artifact.id}
+                key: {"uri": _text(artifact, nodes.STORED_AS) or artifact.uri, "id": artifact.id}
                 for key, artifact in sorted(artifacts.items(), key=lambda item: _place(item[0]))
             },
         )

@@ -50,6 +50,8 @@ def describe_provenance(facts: RunFacts, sources: Sources) -> dict[str, Any]:
 
 
 def _command(facts: RunFacts) -> str:
+    if facts.on_cluster:
+        return f"covers submit pipeline.yaml -p {shlex.quote(f'data={facts.data}')}"
     data = f" --data {shlex.quote(facts.data)}" if facts.data else ""
     return f"covers run --config {facts.pipeline}.yaml{data}"
 

@@ -62,6 +62,7 @@ class RunFacts:
         artifacts: artifact -> `uri` and, where there is one, `id` in ML Metadata.
         run_id: identity of the run, or an empty string.
         log_file: what the libraries logged, or an empty string.
+        on_cluster: whether it ran on Kubeflow Pipelines, not on this machine.
     """
 
     pipeline: str
@@ -78,3 +79,4 @@ class RunFacts:
     artifacts: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     run_id: str = ""
     log_file: str = ""
+    on_cluster: bool = False

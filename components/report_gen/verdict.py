@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Any
 
 from components.contracts.decisions import Decision, Refusal
@@ -100,11 +101,17 @@ def _problems(facts: RunFacts, serving: Decision | None) -> list[dict[str, Any]]
     return [dataclasses.asdict(refusal) for refusal in refusals]
 
 
+def _destination(facts: RunFacts) -> str:
+    if not facts.on_cluster or not facts.pushed_to:
+        return ""
+    return f" --destination {shlex.quote(facts.pushed_to.rpartition('/')[0])}"
+
+
 def _next_steps(
     facts: RunFacts, evaluation: Evaluation | None, serving: Decision | None
 ) -> list[str]:
     if facts.outcome == "pushed":
-        return ["Try it: covers predict COVER.jpg"]
+        return [f"Try it: covers predict COVER.jpg{_destination(facts)}"]
     if facts.outcome == "data_stopped":
         return [
             "Fix the data, or change the schema or the limits if the data are right; "

@@ -105,7 +105,7 @@ def compile_pipeline(
     from pipeline.pipeline import create_pipeline
 
     check_buildable(config.trainer, len(labels.genres))
-    tfx_pipeline = create_pipeline(config, run_inputs(config))
+    tfx_pipeline = create_pipeline(_portable(config), run_inputs(config))
     tfx_pipeline.enable_cache = use_cache
     job = _compile_with_tfx(config, tfx_pipeline)
     defaults = default_parameters(config)
@@ -125,6 +125,11 @@ def compile_pipeline(
     stops = [gate.node + STOP_SUFFIX for gate in gates if gate.at_once]
     add_notifications(spec, config.name, config.notifications, stops)
     return Package((spec, platform_spec) if platform_spec else (spec,), target)
+
+
+def _portable(config: PipelineConfig) -> PipelineConfig:
+    """Returns the configuration for the report, without the folder of the machine that compiles."""
+    return config.model_copy(update={"schema_path": Path(config.schema_path.name)})
 
 
 def _check(config: PipelineConfig) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.slow
 Spec = dict[str, Any]
 Runs = dict[str, TaskRun]
 
+PROJECT = Path(__file__).parents[2]
 COVERS = 160
 DATA = "s3://bucket/covers"
 SERVING = "s3://bucket/serving"
@@ -142,6 +144,37 @@ def test_nothing_names_a_staged_path(first: Runs, backend: Backend) -> None:
         for artifact in run.artifacts.values():
             assert artifact["uri"].startswith("minio://")
             assert str(backend.root) not in json.dumps(artifact)
+
+
+def test_no_report_or_page_names_a_path_of_the_pod_or_of_the_compiling_machine(
+    first: Runs, second: Runs, backend: Backend
+) -> None:
+    places = {str(backend.root), str(backend.scratch), str(PROJECT), tempfile.gettempdir()}
+    seen = set()
+    for run in (*first.values(), *second.values()):
+        for key, artifact in run.artifacts.items():
+            if key == "executor-logs":
+                continue
+            stored = backend.stored(artifact["uri"])
+            files = [stored] if stored.is_file() else sorted(stored.rglob("*"))
+            for file in files:
+                if file.suffix in {".json", ".html", ".yaml", ""} and file.is_file():
+                    text = file.read_bytes().decode("utf-8", "replace")
+                    assert not [place for place in places if place in text], (key, file)
+                    seen.add(file.name)
+    assert {"report.json", "report.html"} <= seen
+
+
+def test_a_report_says_what_to_do_from_where_its_reader_is(first: Runs, backend: Backend) -> None:
+    folder = backend.stored(first["ReportGen"].artifacts["report"]["uri"])
+    report = json.loads((folder / "report.json").read_text())
+    uris = {key: artifact["uri"] for key, artifact in report["provenance"]["artifacts"].items()}
+    assert uris["model"] == first["Trainer"].artifacts["model"]["uri"]
+    assert all(uri.startswith("minio://") for uri in uris.values())
+    assert report["provenance"]["command"] == f"covers submit pipeline.yaml -p data={DATA}"
+    assert report["provenance"]["config"]["schema"] == "schema.pbtxt"
+    (step,) = report["verdict"]["next_steps"]
+    assert step == f"Try it: covers predict COVER.jpg --destination {SERVING}"
 
 
 def test_a_first_run_has_no_baseline(first: Runs, backend: Backend) -> None:

@@ -167,6 +167,8 @@ def test_inputs_get_their_declared_types_and_local_paths(recorded: Json, staging
     assert isinstance(examples, standard_artifacts.Examples)
     assert examples.uri == f"{staging}/minio/mlpipeline/v2/artifacts/tiny/run/Gen/salt/examples"
     assert examples.id == 17
+    stored_as = examples.get_string_custom_property(STORED_AS)
+    assert stored_as == "minio://mlpipeline/v2/artifacts/tiny/run/Gen/salt/examples"
     (quarantine,) = task.inputs["quarantine"]
     assert type(quarantine).__name__ == "Quarantine"
     assert Path(quarantine.uri).is_dir()
@@ -178,7 +180,7 @@ def test_metadata_is_unwrapped_and_that_of_the_back_end_left_out(recorded: Json)
     assert examples.get_json_value_custom_property("shards") == [1, 2]
     assert examples.get_json_value_custom_property("counts") == {"train": 2}
     custom = set(examples.mlmd_artifact.custom_properties)
-    assert custom == {"shards", "counts"}
+    assert custom == {"shards", "counts", STORED_AS}
 
 
 def test_numbers_answer_as_what_an_executor_asks_for(recorded: Json) -> None:

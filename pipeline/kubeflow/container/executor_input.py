@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from components.contracts.nodes import STORED_AS
 from components.support.errors import DeploymentError
 from pipeline.kubeflow.container.staging import Names, local_path, staged_path
 
@@ -117,10 +118,12 @@ def _input(artifact_class: type[Artifact], given: Json, names: Names) -> Artifac
     artifact = artifact_class()
     artifact.uri = local_path(given)
     artifact.id = _identity(given)
-    names.add(artifact.uri, given.get("uri", ""))
+    uri = given.get("uri", "")
+    names.add(artifact.uri, uri)
     # An object store has no empty folders; executors were promised one.
     _make_folder(artifact)
     set_metadata(artifact, given.get("metadata", {}))
+    artifact.set_string_custom_property(STORED_AS, uri)
     return artifact
 
 
