@@ -17,7 +17,7 @@ from pipeline.commands.export.cli import export_command
 from pipeline.commands.models.cli import models, rollback
 from pipeline.commands.models.places import FOREIGN_MODEL, Where, where_options
 from pipeline.configuration_options import config_option, overrides_option
-from pipeline.kubeflow.cli import compile_command, schedule, submit, upload
+from pipeline.kubeflow.cli import compile_command, schedule, schedules, submit, upload
 from pipeline.runner.workspace import DEFAULT_PIPELINE_ROOT
 from pipeline.serving.cli import serve
 from pipeline.terminal import fail, say
@@ -376,5 +376,15 @@ def drift(
     sys.exit(result.exit_code)
 
 
-for command in (models, rollback, compile_command, submit, upload, schedule, export_command, serve):
+for command in (
+    models,
+    rollback,
+    compile_command,
+    submit,
+    upload,
+    schedule,
+    schedules,
+    export_command,
+    serve,
+):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""The commands for Kubeflow Pipelines: compile, submit, upload, schedule."""
+"""The commands for Kubeflow Pipelines: compile, submit, upload, schedule, schedules."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.support.errors import ConfigError
+from components.support.texts import printable
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.terminal import say
 
 if TYPE_CHECKING:
+    from pipeline.kubeflow.connection import Api
     from pipeline.kubeflow.package import CompiledPackage
-    from pipeline.kubeflow.submit import RunOptions, Submitter
+    from pipeline.kubeflow.submit import RunOptions
 
 _PATH = click.Path(path_type=Path)
 
@@ -68,7 +70,7 @@ def compile_command(
 
 
 def _connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that locate the API; the command receives a `Submitter`."""
+    """Adds the options that locate the API; the command receives a way to make an `Api`."""
 
     @click.option("--host", envvar="KFP_HOST", help="URL of the API. [env: KFP_HOST]")
     @click.option("--token", envvar="KFP_TOKEN", help="Bearer token. [env: KFP_TOKEN]")
@@ -87,10 +89,10 @@ def _connected(command: Callable[..., None]) -> Callable[..., None]:
         ca_certificate: str | None,
         **options: Any,
     ) -> None:
-        from pipeline.kubeflow.submit import Connection, Submitter
+        from pipeline.kubeflow.connection import Api, Connection
 
         connection = Connection(host, token, namespace, ca_certificate)
-        command(*args, connect=functools.partial(Submitter, connection), **options)
+        command(*args, connect=functools.partial(Api, connection), **options)
 
     return connect
 
@@ -151,23 +153,36 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @_run_options
 @_connected
 @click.option("--name", help="Name of the run.")
-@click.option("--wait", is_flag=True, help="Wait for the run to end; fail if it fails.")
+@click.option(
+    "--wait",
+    "waits",
+    is_flag=True,
+    help="Wait for the run to end; if it fails, say why, with the exit code of `covers run`.",
+)
 @click.option("--timeout", default=24.0, show_default=True, help="Longest time to wait, in hours.")
 def submit(
     package: CompiledPackage,
     how: RunOptions,
-    connect: Callable[[], Submitter],
+    connect: Callable[[], Api],
     name: str | None,
-    wait: bool,
+    waits: bool,
     timeout: float,
 ) -> None:
     """Run the compiled PACKAGE on Kubeflow Pipelines, once."""
-    submitter = connect()
-    run_id = submitter.submit(package, name, how)
-    say(f"Run {run_id}: {submitter.run_url(run_id)}")
-    if wait:
-        submitter.wait(run_id, datetime.timedelta(hours=timeout))
-        say("Succeeded.")
+    from pipeline.kubeflow import submit as submitting
+    from pipeline.kubeflow.waiting import run_page, wait
+
+    api = connect()
+    run_id = submitting.submit(api, package, name, how)
+    say(f"Run {run_id}: {run_page(api, run_id)}")
+    if not waits:
+        return
+    try:
+        wait(api, run_id, package.tasks, datetime.timedelta(hours=timeout))
+    except KeyboardInterrupt:
+        say(f"No longer waiting. Run {run_id} goes on.")
+        raise
+    say("Succeeded.")
 
 
 @click.command()
@@ -178,20 +193,22 @@ def submit(
 @click.option("--description", help="Description of the version.")
 def upload(
     package_file: Path,
-    connect: Callable[[], Submitter],
+    connect: Callable[[], Api],
     name: str | None,
     version: str | None,
     description: str | None,
 ) -> None:
     """Upload the compiled PACKAGE as a pipeline, or as a new version of one."""
+    from pipeline.kubeflow import submit as submitting
     from pipeline.kubeflow.package import CompiledPackage
 
     package = CompiledPackage.from_file(package_file)
-    submitter = connect()
-    pipeline_id, version_id = submitter.upload(package, name or package.name, version, description)
+    submitting.check_names(name or package.name, version)
+    api = connect()
+    uploaded = submitting.upload(api, package, name or package.name, version, description)
     say(
-        f"Pipeline {pipeline_id}, version {version_id}: "
-        f"{submitter.pipeline_url(pipeline_id, version_id)}"
+        f"Pipeline {uploaded[0]}, version {uploaded[1]}: "
+        f"{api.page(f'pipelines/details/{uploaded[0]}/version/{uploaded[1]}')}"
     )
 
 
@@ -204,7 +221,10 @@ def upload(
 @click.option(
     "--every", type=float, metavar="HOURS", help="Hours between the starts, instead of --cron."
 )
-@click.option("--name", help="Name of the recurring run; the pipeline's by default.")
+@click.option(
+    "--name",
+    help="Name of the schedule; the pipeline's by default. One of the same name is replaced.",
+)
 @click.option("--max-concurrency", default=1, show_default=True, help="Most runs at the same time.")
 @click.option(
     "--catch-up", is_flag=True, help="Make up for runs missed while the schedule was off."
@@ -212,7 +232,7 @@ def upload(
 def schedule(
     package: CompiledPackage,
     how: RunOptions,
-    connect: Callable[[], Submitter],
+    connect: Callable[[], Api],
     cron: str | None,
     every: float | None,
     name: str | None,
@@ -220,17 +240,74 @@ def schedule(
     catch_up: bool,
 ) -> None:
     """Upload the compiled PACKAGE and run it on a schedule."""
-    if (cron is None) == (every is None):
-        raise ConfigError("Expected one of --cron and --every. Received: both or neither.")
-    submitter = connect()
-    uploaded = submitter.upload(package, package.name, None, None)
-    recurring_run_id = submitter.schedule(
-        uploaded,
-        name or package.name,
-        how,
-        cron=cron,
-        interval=None if every is None else datetime.timedelta(hours=every),
-        max_concurrency=max_concurrency,
-        catch_up=catch_up,
-    )
-    say(f"Recurring run {recurring_run_id}: {submitter.schedule_url(recurring_run_id)}")
+    from pipeline.kubeflow import submit as submitting
+    from pipeline.kubeflow.schedules import Timing, replaceable, schedule_runs
+
+    interval = None if every is None else datetime.timedelta(hours=every)
+    timing = Timing(cron, interval, max_concurrency, catch_up)
+    name = name or package.name
+    api = connect()
+    old = replaceable(api, name, submitting.pipeline_id(api, package.name))
+    uploaded = submitting.upload(api, package, package.name)
+    result = schedule_runs(api, uploaded, name, how, timing, old)
+    new = result.schedule
+    say(f"Schedule '{name}', {new.when}, {new.state}: {api.page(f'recurringrun/details/{new.id}')}")
+    for replaced in result.deleted:
+        say(f"It replaces {replaced.id}, {replaced.when}, {replaced.state}, which was deleted.")
+    for replaced, why in result.left:
+        say(f"It replaces {replaced.id}, which is paused and was not deleted: {why}")
+
+
+@click.group()
+def schedules() -> None:
+    """List, pause, resume and delete schedules on Kubeflow Pipelines."""
+
+
+@schedules.command("list")
+@_connected
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_schedules(connect: Callable[[], Api], as_json: bool) -> None:
+    """List the schedules by name."""
+    from pipeline.kubeflow.schedules import all_schedules
+
+    found = all_schedules(connect())
+    if as_json:
+        click.echo(json.dumps([each.to_dict() for each in found], indent=2))
+        return
+    if not found:
+        say("There are no schedules.")
+    width = max((len(printable(each.name)) for each in found), default=0)
+    for each in found:
+        say(f"{printable(each.name):{width}}  {each.state:7}  {each.when}  ({each.id})")
+
+
+@schedules.command("pause")
+@click.argument("name")
+@_connected
+def pause_schedule(connect: Callable[[], Api], name: str) -> None:
+    """Let the schedule NAME start no runs; those in progress go on."""
+    from pipeline.kubeflow.schedules import pause
+
+    say(f"Schedule '{printable(pause(connect(), name).name)}' is paused.")
+
+
+@schedules.command("resume")
+@click.argument("name")
+@_connected
+def resume_schedule(connect: Callable[[], Api], name: str) -> None:
+    """Let the schedule NAME start runs again."""
+    from pipeline.kubeflow.schedules import resume
+
+    say(f"Schedule '{printable(resume(connect(), name).name)}' is running.")
+
+
+@schedules.command("delete")
+@click.argument("name")
+@_connected
+@click.option("--with-runs", is_flag=True, help="End its runs in progress as well.")
+def delete_schedule(connect: Callable[[], Api], name: str, with_runs: bool) -> None:
+    """Delete the schedule NAME; what its runs made stays."""
+    from pipeline.kubeflow.schedules import delete
+
+    deleted = delete(connect(), name, with_runs=with_runs)
+    say(f"Schedule '{printable(deleted.name)}' is deleted.")

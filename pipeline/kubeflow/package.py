@@ -28,12 +28,14 @@ class CompiledPackage:
         name: the pipeline's name.
         parameters: parameter -> its JSON specification.
         pipeline_root: the default, or None.
+        tasks: their names.
     """
 
     path: Path
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
     pipeline_root: str | None
+    tasks: tuple[str, ...]
 
     @classmethod
     def from_file(cls, path: Path) -> CompiledPackage:
@@ -50,6 +52,7 @@ class CompiledPackage:
                 name=spec["pipelineInfo"]["name"],
                 parameters=root.get("inputDefinitions", {}).get("parameters", {}),
                 pipeline_root=spec.get("defaultPipelineRoot"),
+                tasks=tuple(root["dag"]["tasks"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(

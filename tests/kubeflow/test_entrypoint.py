@@ -15,6 +15,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from components.contracts.decisions import DataRefused, Decision, Refusal, write_decision
+from components.contracts.nodes import STORED_AS
 from components.contracts.pushed_models import push_model
 from components.contracts.signatures import ModelDescription, write_model_description
 from components.support.errors import (

@@ -1,0 +1,182 @@
+"""`covers submit --wait`: which task failed, why, and with which exit code."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from kfp_api import KfpApi, serving
+
+from pipeline.cli import main
+from pipeline.kubeflow import waiting
+from pipeline.kubeflow.waiting import last_words
+
+DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
+LAUNCHER = "F1127 11:00:00.000000      24 main.go:57] failed to execute component: exit status 1"
+REFUSED = "DataGate refused. 2 problems\n  genres: no example of jazz in eval\n  12% quarantined"
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
+    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
+    stub = KfpApi()
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
+    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
+    with serving(stub) as url:
+        monkeypatch.setenv("KFP_HOST", url)
+        yield stub
+
+
+def submit(package_file: Path, *arguments: str) -> Result:
+    command = ["submit", str(package_file), *DATA, "--wait", *arguments]
+    result = CliRunner().invoke(main, command)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def failed(name: str, minute: int = 0, digest: str = "123") -> list[dict[str, Any]]:
+    """Returns the nodes of a task that failed, as the API lists them."""
+    end = f"2026-01-02T03:{minute:02}:05Z"
+    return [
+        {
+            "display_name": name,
+            "state": "FAILED",
+            "end_time": end,
+            "child_tasks": [{"pod_name": f"tiny-x7b2k-{digest}"}],
+        },
+        {"display_name": "executor", "state": "FAILED", "end_time": end},
+    ]
+
+
+ROOT = {"display_name": "root", "state": "FAILED", "end_time": "2026-01-02T03:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "code"),
+    [
+        ("DataGateStop", REFUSED, 3),
+        ("EvaluatorStop", "Evaluator refused. rock: roc_auc 0.48, at least 0.52 needed", 4),
+        ("InfraValidatorStop", "InfraValidator refused. An empty batch fails", 4),
+        ("DataFingerprint", "ConfigError: Expected trainer.epochs. Received: 0.", 2),
+        ("CoverExampleGen", "DataError: Expected covers. Received: none.", 3),
+        ("Pusher", "DeploymentError: Expected s3://bucket to exist. Received: 404.", 1),
+        ("Trainer", "Killed", 1),
+    ],
+)
+@pytest.mark.parametrize("logs_at", ["/k8s/pod/logs", "/apis/v1alpha1"])
+def test_a_failure_is_told_by_its_task_and_its_reason(
+    api: KfpApi, package_file: Path, task: str, said: str, code: int, logs_at: str
+) -> None:
+    api.run_states = ["RUNNING", "FAILED"]
+    api.task_details = [ROOT, *failed(task)]
+    api.logs_at = logs_at
+    log = f"2026-11-27 11:00:00,000 covers starts\n{said}\n{LAUNCHER}\n"
+    api.logs = {"tiny-x7b2k-system-container-impl-123": log}
+    result = submit(package_file)
+    assert result.exit_code == code, result.output
+    assert f"{task} failed:" in result.output
+    assert all(line.strip() in result.output for line in said.splitlines())
+    assert "exit status" not in result.output
+    assert "/#/runs/details/run-2" in result.output
+
+
+def test_the_task_that_failed_first_decides(api: KfpApi, package_file: Path) -> None:
+    api.run_states = ["FAILED"]
+    api.task_details = [*failed("EvaluatorStop", 9, "9"), *failed("InfraValidatorStop", 5, "5")]
+    api.logs = {
+        "tiny-x7b2k-system-container-impl-9": "Evaluator refused. Of rock.",
+        "tiny-x7b2k-system-container-impl-5": "InfraValidator refused. Too slow.",
+    }
+    result = submit(package_file)
+    assert result.exit_code == 4
+    assert result.output.index("Too slow") < result.output.index("Of rock")
+
+
+def test_a_driver_that_failed_is_named_by_its_task(api: KfpApi, package_file: Path) -> None:
+    api.run_states = ["FAILED"]
+    api.task_details = [ROOT, *failed("Trainer-driver")]
+    result = submit(package_file)
+    assert result.exit_code == 1
+    assert "Trainer failed; its log was not found." in result.output
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "SKIPPED"])
+def test_an_end_without_a_failed_task(api: KfpApi, package_file: Path, state: str) -> None:
+    api.run_states = [state]
+    result = submit(package_file)
+    assert result.exit_code == 1
+    assert f"Received: {state}. Its page says more: http" in result.output
+
+
+def test_a_refusal_whose_log_is_gone_keeps_its_exit_code(api: KfpApi, package_file: Path) -> None:
+    api.run_states = ["FAILED"]
+    api.task_details = failed("EvaluatorStop")
+    result = submit(package_file)
+    assert result.exit_code == 4
+    assert "EvaluatorStop failed; its log was not found." in result.output
+
+
+def test_a_run_that_takes_too_long_goes_on(api: KfpApi, package_file: Path) -> None:
+    api.run_states = ["RUNNING"]
+    result = submit(package_file, "--timeout", "0.00001")
+    assert result.exit_code == 1
+    assert "still running, and goes on: http" in result.output
+
+
+def test_an_api_that_is_away_for_a_moment_is_asked_again(api: KfpApi, package_file: Path) -> None:
+    api.run_states = ["RUNNING", "RUNNING", "SUCCEEDED"]
+    answer, asked = api.answer, []
+
+    def at_times(request: Any) -> Any:
+        if request.path.endswith("/runs/run-2"):
+            asked.append(request)
+            if len(asked) == 2:
+                api.refusals.append((503, "no healthy upstream"))
+        return answer(request)
+
+    api.answer = at_times  # type: ignore[method-assign]
+    result = submit(package_file)
+    assert result.exit_code == 0, result.output
+    assert "Succeeded." in result.output
+
+
+def test_an_api_that_stays_away_ends_the_waiting(
+    api: KfpApi, package_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_LONGEST_SILENCE", datetime.timedelta(seconds=0.05))
+    answer = api.answer
+
+    def away(request: Any) -> Any:
+        if request.path.endswith("/runs/run-2"):
+            api.always = (503, "no healthy upstream")
+        return answer(request)
+
+    api.answer = away  # type: ignore[method-assign]
+    result = submit(package_file)
+    assert result.exit_code == 1
+    assert "503" in result.output
+    assert "Run run-2 goes on" in result.output
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_run(
+    api: KfpApi, package_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.kubeflow.waiting.wait", interrupt)
+    result = submit(package_file)
+    assert result.exit_code == 130
+    assert "No longer waiting. Run run-2 goes on." in result.output
+    assert not any("terminate" in change for change in api.changes())
+
+
+def test_a_long_log_without_a_message_ends_with_its_last_lines() -> None:
+    log = "\n".join([*(f"line {number}" for number in range(100)), LAUNCHER])
+    words = last_words(log).splitlines()
+    assert words[-1] == "line 99"
+    assert len(words) == 30
