@@ -85,6 +85,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         summary = read_summary(sources.quarantine) if sources.quarantine else None
         report["model_card"] = make_model_card(description, evaluation, summary)
     pictures: dict[str, str] = {}
+    elsewhere: set[str] = set()  # covers to show that may be in any split
     if evaluation and description and sources.examples and sources.predictions:
         predictions = read_predictions(sources.predictions, description)
         labels = predictions.labels.astype(np.int64)
@@ -98,12 +99,12 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
             findings = check_predictions_on_test(sources.model_run, predictions)
             report["training"]["findings"] += [finding.to_dict() for finding in findings]
         report["label_errors"] = suspected_labels(sources, predictions)
-        shown = {error["id"] for error in report["label_errors"][:SHOWN_LABEL_ERRORS]}
-        pictures |= thumbnails(sources.examples, shown - pictures.keys(), SPLITS)
+        elsewhere = {error["id"] for error in report["label_errors"][:SHOWN_LABEL_ERRORS]}
     contradictions = report["data"]["contradictions"]
-    if sources.examples and contradictions:
-        shown = {identity for pair in contradictions["first"] for identity in pair["ids"]}
-        pictures |= thumbnails(sources.examples, shown - pictures.keys(), SPLITS)
+    if contradictions:
+        elsewhere |= {identity for pair in contradictions["first"] for identity in pair["ids"]}
+    if sources.examples and elsewhere - pictures.keys():
+        pictures |= thumbnails(sources.examples, elsewhere - pictures.keys(), SPLITS)
     return _without_nan(report), pictures
 
 
