@@ -1,11 +1,12 @@
 # Every target works from a fresh checkout: those that need .venv create it first.
 #   ARGS="..."      passes arguments on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
 #   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
+#   KFP_BIN=FOLDER  has the programs driver and launcher-v2, for make test-cluster
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image;
 #                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-machines lock clean
+.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-machines lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -73,6 +74,10 @@ kfp: setup ## create .venv-kfp, for covers submit where .venv has no kfp
 
 test-containers: kfp ## build the image, and run the compiled pipeline in real containers
 	IMAGE=$(IMAGE) BASE=$(BASE) ENGINE=$(ENGINE) tests/containers/run $(ARGS)
+
+test-cluster: setup ## run the compiled pipeline on Kubeflow's own driver and launcher, in folder KFP_BIN
+	@[ -n "$(KFP_BIN)" ] || { echo "make test-cluster needs KFP_BIN: see docs/kubeflow-live.md" >&2; exit 2; }
+	.venv/bin/python -W ignore tests/cluster/live.py $(KFP_BIN)
 
 test-machines: ## the commands of the README in clean systems; needs root; ARGS=trixie for one
 	tests/machines/run $(ARGS)
