@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from components.contracts.serving_check import (
 )
 from components.report_gen import build
 from components.report_gen.curves import describe_genre
+from components.report_gen.page import render_page
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.verdict import describe_verdict
 from components.report_gen.views import SHOWN_LABEL_ERRORS
@@ -211,6 +213,23 @@ def test_a_failed_trainer_leaves_the_data_and_the_history(tmp_path: Path, source
     assert report["training"]["findings"][0]["code"] == "all_zero_predictions"
     assert report["data"]["summary"]["rows_given"] == 432
     assert report["evaluation"] is None
+
+
+def test_the_report_tells_what_calibration_brought(tmp_path: Path, sources: Sources) -> None:
+    model_run = shutil.copytree(sources.model_run, tmp_path / "model_run")
+    sources = dataclasses.replace(sources, model_run=model_run)
+    facts = RunFacts(pipeline="covers", outcome="not_blessed")
+    path = model_run / "history.json"
+    uncalibrated = render_page(*build.build_report(sources, facts))
+    assert "Calibrated on the eval split" not in uncalibrated
+    history = json.loads(path.read_text())
+    errors = {"error_before": {"rock": 0.25, "<b>": 0.5}, "error_after": {"rock": 0.02, "<b>": 0.1}}
+    path.write_text(json.dumps({**history, "calibration": {"method": "platt", **errors}}))
+    report, pictures = build.build_report(sources, facts)
+    assert report["training"]["history"]["calibration"]["error_after"]["rock"] == 0.02
+    page = render_page(report, pictures)
+    assert "Calibrated on the eval split (platt)" in page
+    assert "rock 0.250 and 0.020; &lt;b&gt; 0.500 and 0.100." in page
 
 
 def test_a_model_without_numbers_has_a_report(
