@@ -95,7 +95,8 @@ def version_at(pipeline: str, moment: datetime.datetime) -> str:
     It holds the pipeline's name, as older back ends keep the versions of all pipelines of a
     namespace under their own names.
     """
-    suffix = f"-{moment:%Y%m%d-%H%M%S}"
+    # Two uploads within a second need two names.
+    suffix = f"-{moment:%Y%m%d-%H%M%S-%f}"
     return pipeline[: VERSION.longest - len(suffix)].rstrip("-.") + suffix
 
 
