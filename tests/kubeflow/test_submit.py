@@ -77,7 +77,7 @@ def test_a_version_without_a_name_gets_one_that_kubernetes_takes(
     for _ in range(2):
         result = covers("upload", str(package_file))
         assert result.exit_code == 0, result.output
-    assert re.fullmatch(r"tiny-\d{8}-\d{6}", api.versions[1]["name"])
+    assert re.fullmatch(r"tiny-\d{8}-\d{6}-\d{6}", api.versions[1]["name"])
 
 
 @pytest.mark.parametrize(
