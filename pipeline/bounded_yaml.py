@@ -34,10 +34,11 @@ def read_yaml(file: Path) -> Any:
     return _guarded(lambda: parse_yaml(text), str(file))
 
 
-def read_first_document(file: Path) -> Any:
-    """Returns the first of the documents in a YAML file; see `read_yaml`."""
+def read_documents(file: Path) -> list[Any]:
+    """Returns the documents in a YAML file; see `read_yaml`."""
     text = _text(file)
-    return _guarded(lambda: _first(text), str(file))
+    documents: list[Any] = _guarded(lambda: _documents(text), str(file))
+    return documents
 
 
 def parse_yaml(text: str) -> Any:
@@ -50,9 +51,9 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _BoundedLoader)
 
 
-def _first(text: str) -> Any:
+def _documents(text: str) -> list[Any]:
     with _no_other_errors():
-        return next(iter(yaml.load_all(text, _BoundedLoader)), None)
+        return list(yaml.load_all(text, _BoundedLoader))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import click
 
 from components.support.errors import ConfigError
 from components.support.texts import printable
+from pipeline.command_groups import LIST, ListsByDefault
 from pipeline.configuration_options import config_option, overrides_option
 from pipeline.terminal import say
 
@@ -178,9 +179,9 @@ def submit(
     if not waits:
         return
     try:
-        wait(api, run_id, package.tasks, datetime.timedelta(hours=timeout))
+        wait(api, run_id, package.pod_templates, datetime.timedelta(hours=timeout))
     except KeyboardInterrupt:
-        say(f"No longer waiting. Run {run_id} goes on.")
+        say(f"No longer waiting. Run {run_id} goes on: {run_page(api, run_id)}")
         raise
     say("Succeeded.")
 
@@ -258,12 +259,12 @@ def schedule(
         say(f"It replaces {replaced.id}, which is paused and was not deleted: {why}")
 
 
-@click.group()
+@click.group(cls=ListsByDefault)
 def schedules() -> None:
-    """List, pause, resume and delete schedules on Kubeflow Pipelines."""
+    """List, pause, resume and delete schedules on Kubeflow Pipelines; by itself, list them."""
 
 
-@schedules.command("list")
+@schedules.command(LIST)
 @_connected
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_schedules(connect: Callable[[], Api], as_json: bool) -> None:

@@ -12,7 +12,7 @@ from components.support.credentials import refuse_credentials
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from components.trainer.parameter import TrainingParameter
-from pipeline.bounded_yaml import read_first_document
+from pipeline.bounded_yaml import read_documents
 from pipeline.config import apply_override
 from pipeline.kubeflow.parameters import TRAINING
 
@@ -28,14 +28,14 @@ class CompiledPackage:
         name: the pipeline's name.
         parameters: parameter -> its JSON specification.
         pipeline_root: the default, or None.
-        tasks: their names.
+        pod_templates: task -> Argo's template of its pod, which is a part of the pod's name.
     """
 
     path: Path
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
     pipeline_root: str | None
-    tasks: tuple[str, ...]
+    pod_templates: Mapping[str, str]
 
     @classmethod
     def from_file(cls, path: Path) -> CompiledPackage:
@@ -45,14 +45,17 @@ class CompiledPackage:
             ConfigError: the file is missing, or is not a package for Kubeflow Pipelines.
         """
         try:
-            spec = read_first_document(path)
+            spec, *others = read_documents(path) or [None]
             root = spec["root"]
             return cls(
                 path=path,
                 name=spec["pipelineInfo"]["name"],
                 parameters=root.get("inputDefinitions", {}).get("parameters", {}),
                 pipeline_root=spec.get("defaultPipelineRoot"),
-                tasks=tuple(root["dag"]["tasks"]),
+                pod_templates={
+                    name: _pod_template(task, _pod_metadata(spec, others, name))
+                    for name, task in root["dag"]["tasks"].items()
+                },
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
@@ -116,3 +119,26 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
         apply_override(options["config"], override.removeprefix(_TRAINER_KEY))
     TrainerConfig.from_fields(options["config"])
     return json.dumps(options)
+
+
+def _pod_metadata(spec: Any, others: Sequence[Any], task: str) -> Mapping[str, Any] | None:
+    component = spec["components"][spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]]
+    for document in others:
+        executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        metadata: Mapping[str, Any] | None = executors.get(component["executorLabel"], {}).get(
+            "podMetadata"
+        )
+        if metadata is not None:
+            return metadata
+    return None
+
+
+def _pod_template(task: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
+    """Names it as kubeflow/pipelines does (7b70c7b95f, argocompiler/container.go)."""
+    name = "system-container-impl"
+    if "retryPolicy" in task:
+        name = f"retry-{name}"
+    if metadata is not None:
+        counts = [str(len(metadata.get(kind) or {})) for kind in ("annotations", "labels")]
+        name = f"metadata-{'-'.join(counts)}-{name}"
+    return name

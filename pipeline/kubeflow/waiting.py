@@ -1,10 +1,11 @@
 """Waits for the end of a run, and finds out which task failed and why.
 
 The API lists the nodes of the run's Argo workflow: a task has its name in the package, the driver
-that prepares it has `-driver` after it, and its first child is the pod. The pod is named after the
-node, with the name of its template in between (kubeflow/pipelines at 7b70c7b95f: api_converter.go,
-workflow.go, RetrievePodName). Its own exit code is always 1, so the kind of a failure follows from
-the name of the task and from what it said last.
+that prepares it has `-driver` after it, and its child `executor` is the pod or, where the task is
+tried again, the parent of a pod for each attempt. A pod is named after its node, with the name of
+its template in between (kubeflow/pipelines at 7b70c7b95f: api_converter.go, workflow.go,
+RetrievePodName). Its own exit code is always 1, so the kind of a failure follows from the name of
+the task and from what it said last.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import datetime
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.contracts.decisions import DataRefused
@@ -26,7 +27,8 @@ from pipeline.kubeflow.rewrite import STOP_SUFFIX
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _DRIVER_SUFFIX = "-driver"
-_POD_TEMPLATE = "system-container-impl"
+_EXECUTOR = "executor"
+_SAME_END_SECONDS = 10.0
 _POLL_SECONDS = 5.0
 _LONGEST_SILENCE = datetime.timedelta(minutes=10)
 _MOST_LINES = 30
@@ -78,7 +80,7 @@ class FailedTask:
 def wait(
     api: Api,
     run_id: str,
-    tasks: Sequence[str],
+    pod_templates: Mapping[str, str],
     timeout: datetime.timedelta,
 ) -> None:
     """Waits for the end of a run.
@@ -86,7 +88,7 @@ def wait(
     Args:
         api: where it runs.
         run_id: the run.
-        tasks: names of the pipeline's tasks.
+        pod_templates: task -> Argo's template of its pod.
         timeout: longest time to wait.
 
     Raises:
@@ -99,8 +101,9 @@ def wait(
             with api.request() as client:
                 run = client.get_run(run_id)
             answered = time.monotonic()
-        except NoAnswer as error:
-            if time.monotonic() - answered > _LONGEST_SILENCE.total_seconds():
+        except DeploymentError as error:
+            silence = time.monotonic() - answered
+            if not isinstance(error, NoAnswer) or silence > _LONGEST_SILENCE.total_seconds():
                 raise DeploymentError(
                     f"{error} Run {run_id} goes on without this command."
                 ) from error
@@ -114,7 +117,7 @@ def wait(
             )
         time.sleep(_POLL_SECONDS)
     if run.state != "SUCCEEDED":
-        raise _failure(api, run, tasks)
+        raise _failure(api, run, pod_templates)
 
 
 def run_page(api: Api, run_id: str) -> str:
@@ -122,10 +125,14 @@ def run_page(api: Api, run_id: str) -> str:
     return api.page(f"runs/details/{run_id}")
 
 
-def _failure(api: Api, run: Any, tasks: Sequence[str]) -> RunFailed:
+def _failure(api: Api, run: Any, pod_templates: Mapping[str, str]) -> RunFailed:
     page = run_page(api, run.run_id)
     details = (run.run_details and run.run_details.task_details) or ()
-    found = [_read(api, run, name, detail) for name, detail in _failed(details, tasks)]
+    found = []
+    for name, detail in _failed(details, pod_templates):
+        pods = [_pod(node, pod_templates[name]) for node in _nodes(detail, details)]
+        logs = (_log(api, run, pod) for pod in pods)
+        found.append(FailedTask(name, last_words(next(filter(None, logs), ""))))
     if not found:
         told = run.error and run.error.message
         return RunFailed(
@@ -144,7 +151,7 @@ def _failure(api: Api, run: Any, tasks: Sequence[str]) -> RunFailed:
     )
 
 
-def _failed(details: Sequence[Any], tasks: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _failed(details: Sequence[Any], tasks: Collection[str]) -> Iterator[tuple[str, Any]]:
     """Yields the failed tasks with their details, the one that failed first before the others."""
     known = {name: name for name in tasks} | {f"{name}{_DRIVER_SUFFIX}": name for name in tasks}
     failed = [each for each in details if each.state == "FAILED" and each.display_name in known]
@@ -156,18 +163,25 @@ def _end(detail: Any) -> float:
     return float(detail.end_time.timestamp()) if detail.end_time else float("inf")
 
 
-def _read(api: Api, run: Any, name: str, detail: Any) -> FailedTask:
-    for child in detail.child_tasks or ():
-        if child.pod_name:
-            log = _log(api, run, _pod(child.pod_name))
-            if log:
-                return FailedTask(name, last_words(log))
-    return FailedTask(name, "")
+def _nodes(detail: Any, details: Sequence[Any]) -> Iterator[str]:
+    """Yields the nodes that may be the pod of a failed task.
+
+    The list does not say which `executor` belongs to which task, but the two end together.
+    """
+    yield from _children(detail)
+    for each in details:
+        same = abs(_end(each) - _end(detail)) <= _SAME_END_SECONDS
+        if each.display_name == _EXECUTOR and each.state == "FAILED" and same:
+            yield from reversed(_children(each))
 
 
-def _pod(node: str) -> str:
+def _children(detail: Any) -> list[str]:
+    return [child.pod_name for child in detail.child_tasks or () if child.pod_name]
+
+
+def _pod(node: str, template: str) -> str:
     workflow, _, digest = node.rpartition("-")
-    return f"{workflow}-{_POD_TEMPLATE}-{digest}"
+    return f"{workflow}-{template}-{digest}"
 
 
 def _log(api: Api, run: Any, pod: str) -> str:
@@ -187,8 +201,9 @@ def _log(api: Api, run: Any, pod: str) -> str:
             text = api.text(path, parameters)
         except DeploymentError:
             continue
-        # The API has said that all is well before it looks for the log.
-        if text and not text.startswith('{"error_message"'):
+        # The API has said that all is well before it looks for the log; the user interface answers
+        # an address that it does not know with its own page.
+        if text and not text.lstrip().lower().startswith(('{"error_message"', "<!doctype")):
             return text
     return ""
 

@@ -129,6 +129,7 @@ def test_schedules_are_listed_paused_resumed_and_deleted(api: KfpApi, package_fi
         schedule(package_file, *NIGHTLY, "--name", name)
     listed = covers("schedules", "list").output.splitlines()
     assert [line.split()[0] for line in listed] == ["monthly", "nightly", "weekly"]
+    assert covers("schedules").output.splitlines() == listed
     assert "is paused" in covers("schedules", "pause", "weekly").output
     assert api.schedule("weekly")["status"] == "DISABLED"
     states = {

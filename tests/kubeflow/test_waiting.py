@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from kfp_api import KfpApi, serving
 
 from pipeline.cli import main
 from pipeline.kubeflow import waiting
+from pipeline.kubeflow.compile import Package
 from pipeline.kubeflow.waiting import last_words
 
 DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
@@ -96,6 +98,47 @@ def test_the_task_that_failed_first_decides(api: KfpApi, package_file: Path) -> 
     assert result.output.index("Too slow") < result.output.index("Of rock")
 
 
+def test_the_log_of_the_last_attempt_is_read(
+    api: KfpApi, tiny_package: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = copy.deepcopy(tiny_package)
+    spec["root"]["dag"]["tasks"]["Trainer"]["retryPolicy"] = {"maxRetryCount": 1}
+    metadata = {"podMetadata": {"labels": {"team": "music", "stage": "live"}}}
+    platform = {"deploymentSpec": {"executors": {"exec-Trainer": metadata}}}
+    package_file = tmp_path / "pipeline.yaml"
+    Package((spec, {"platforms": {"kubernetes": platform}}), "kubeflow").write(package_file)
+    task, executor = failed("Trainer", digest="100")
+    executor["child_tasks"] = [{"pod_name": f"tiny-x7b2k-{digest}"} for digest in (101, 102)]
+    other = {**executor, "end_time": "2026-01-02T02:00:00Z"}
+    other["child_tasks"] = [{"pod_name": "tiny-x7b2k-103"}]
+    api.run_states = ["FAILED"]
+    api.task_details = [ROOT, other, task, executor]
+    pod = "tiny-x7b2k-metadata-0-2-retry-system-container-impl"
+    api.logs = {
+        f"{pod}-101": "DeploymentError: the first attempt",
+        f"{pod}-102": "ConfigError: the last attempt",
+        f"{pod}-103": "DataError: another task",
+    }
+    result = submit(package_file)
+    assert result.exit_code == 2, result.output
+    assert "the last attempt" in result.output
+
+
+def test_a_token_that_expires_ends_the_waiting_not_the_run(api: KfpApi, package_file: Path) -> None:
+    answer = api.answer
+
+    def expired(request: Any) -> Any:
+        if request.path.endswith("/runs/run-2"):
+            api.always = (401, "token expired")
+        return answer(request)
+
+    api.answer = expired  # type: ignore[method-assign]
+    result = submit(package_file)
+    assert result.exit_code == 1
+    assert "Give a token with --token" in result.output
+    assert "Run run-2 goes on" in result.output
+
+
 def test_a_driver_that_failed_is_named_by_its_task(api: KfpApi, package_file: Path) -> None:
     api.run_states = ["FAILED"]
     api.task_details = [ROOT, *failed("Trainer-driver")]
@@ -171,7 +214,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(
     monkeypatch.setattr("pipeline.kubeflow.waiting.wait", interrupt)
     result = submit(package_file)
     assert result.exit_code == 130
-    assert "No longer waiting. Run run-2 goes on." in result.output
+    assert "No longer waiting. Run run-2 goes on: http" in result.output
     assert not any("terminate" in change for change in api.changes())
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from components.support.errors import ConfigError
+from pipeline.command_groups import LIST, ListsByDefault
 from pipeline.commands.models.places import Place, one_place, place_options
 from pipeline.terminal import say
 
-_LIST = "list"
 _LONGEST_REASON = 1000
 _VERSION = click.IntRange(min=1)
 
@@ -34,14 +34,7 @@ _why = click.option(
 )
 
 
-class _ListsByDefault(click.Group):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = [_LIST, *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_ListsByDefault)
+@click.group(cls=ListsByDefault)
 def models() -> None:
     """List, compare, keep and delete pushed models; without a command, list them.
 
@@ -57,7 +50,7 @@ def _print(as_json: bool, document: Callable[[], Any], lines: Callable[[], Any])
         say(line)
 
 
-@models.command(_LIST)
+@models.command(LIST)
 @place_options
 @_as_json
 def list_command(places: Sequence[Place], as_json: bool) -> None:
