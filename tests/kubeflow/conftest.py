@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp_api import KfpApi, serving
 
 from pipeline.config import load_config
+from pipeline.kubeflow import waiting
 from pipeline.kubeflow.compile import Package, compile_pipeline
 
 
@@ -27,3 +30,15 @@ def package_file(tiny_package: dict[str, Any], tmp_path_factory: pytest.TempPath
     file = tmp_path_factory.mktemp("package") / "pipeline.yaml"
     Package((tiny_package,), "kubeflow").write(file)
     return file
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
+    """A stub of the API, which the commands find in their environment."""
+    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
+    stub = KfpApi()
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
+    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
+    with serving(stub) as url:
+        monkeypatch.setenv("KFP_HOST", url)
+        yield stub

@@ -18,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
+from click.testing import CliRunner, Result
+
+from pipeline.cli import main
+
 Json = dict[str, Any]
 
 V2 = "/apis/v2beta1"
@@ -323,6 +327,13 @@ def _one(items: list[Json], key: str, identity: str) -> Json:
 def _object_name(name: str, longest: int) -> None:
     if len(name) > longest or not _SUBDOMAIN.fullmatch(name):
         raise Refusal(400, f'Invalid name "{name}": a lowercase RFC 1123 subdomain must consist of')
+
+
+def covers(*arguments: str) -> Result:
+    """Returns what the command line prints, and how it ends; it may end in no other way."""
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
 
 
 @contextlib.contextmanager

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from kfp_api import KfpApi, serving
-
-from pipeline.cli import main
+from click.testing import Result
+from kfp_api import KfpApi, covers
 
 DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
 NIGHTLY = ("--cron", "0 0 3 * * *")
-
-
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
-    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
-    stub = KfpApi()
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
-    with serving(stub) as url:
-        monkeypatch.setenv("KFP_HOST", url)
-        yield stub
-
-
-def covers(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def schedule(package_file: Path, *arguments: str) -> Result:

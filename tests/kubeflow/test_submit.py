@@ -3,36 +3,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from kfp_api import KfpApi, serving
+from kfp_api import KfpApi, covers
 
-from pipeline.cli import main
-from pipeline.kubeflow import waiting
 from pipeline.kubeflow.package import CompiledPackage, parameter_values
 
 DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
-
-
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
-    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
-    stub = KfpApi()
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
-    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
-    with serving(stub) as url:
-        monkeypatch.setenv("KFP_HOST", url)
-        yield stub
-
-
-def covers(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def test_submit_runs_the_package_with_what_it_was_given(api: KfpApi, package_file: Path) -> None:

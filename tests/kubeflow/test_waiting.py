@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from kfp_api import KfpApi, serving
+from click.testing import Result
+from kfp_api import KfpApi, covers
 
-from pipeline.cli import main
 from pipeline.kubeflow import waiting
 from pipeline.kubeflow.compile import Package
 from pipeline.kubeflow.waiting import last_words
@@ -22,22 +20,8 @@ LAUNCHER = "F1127 11:00:00.000000      24 main.go:57] failed to execute componen
 REFUSED = "DataGate refused. 2 problems\n  genres: no example of jazz in eval\n  12% quarantined"
 
 
-@pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
-    pytest.importorskip("kfp.client", reason="tfx-1.21 has no kfp from Python 3.12 on")
-    stub = KfpApi()
-    monkeypatch.setenv("HOME", str(tmp_path))  # kfp keeps a context file there
-    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
-    with serving(stub) as url:
-        monkeypatch.setenv("KFP_HOST", url)
-        yield stub
-
-
 def submit(package_file: Path, *arguments: str) -> Result:
-    command = ["submit", str(package_file), *DATA, "--wait", *arguments]
-    result = CliRunner().invoke(main, command)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return covers("submit", str(package_file), *DATA, "--wait", *arguments)
 
 
 def failed(name: str, minute: int = 0, digest: str = "123") -> list[dict[str, Any]]:
