@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.kubeflow.submit import RunOptions
 
 _PATH = click.Path(path_type=Path)
+_MOST_HOURS = 24 * 366
 
 
 @click.command("compile")
@@ -68,6 +69,14 @@ def compile_command(
     package = compile_pipeline(load_config(config, overrides), target, use_cache=not no_cache)
     package.write(output)
     say(f"{package.describe()} in {output}")
+
+
+def _hours(option: str, hours: float) -> datetime.timedelta:
+    if not 0 <= hours <= _MOST_HOURS:
+        raise ConfigError(
+            f"Expected {option} to be hours, at most {_MOST_HOURS:,}. Received: {hours}."
+        )
+    return datetime.timedelta(hours=hours)
 
 
 def _connected(command: Callable[..., None]) -> Callable[..., None]:
@@ -173,13 +182,14 @@ def submit(
     from pipeline.kubeflow import submit as submitting
     from pipeline.kubeflow.waiting import run_page, wait
 
+    longest = _hours("--timeout", timeout)
     api = connect()
     run_id = submitting.submit(api, package, name, how)
     say(f"Run {run_id}: {run_page(api, run_id)}")
     if not waits:
         return
     try:
-        wait(api, run_id, package.pod_templates, datetime.timedelta(hours=timeout))
+        wait(api, run_id, package.pod_templates, longest)
     except KeyboardInterrupt:
         say(f"No longer waiting. Run {run_id} goes on: {run_page(api, run_id)}")
         raise
@@ -244,7 +254,7 @@ def schedule(
     from pipeline.kubeflow import submit as submitting
     from pipeline.kubeflow.schedules import Timing, replaceable, schedule_runs
 
-    interval = None if every is None else datetime.timedelta(hours=every)
+    interval = None if every is None else _hours("--every", every)
     timing = Timing(cron, interval, max_concurrency, catch_up)
     name = name or package.name
     api = connect()

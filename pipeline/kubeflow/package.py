@@ -124,7 +124,8 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
 def _pod_metadata(spec: Any, others: Sequence[Any], task: str) -> Mapping[str, Any] | None:
     component = spec["components"][spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]]
     for document in others:
-        executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        platform = document["platforms"]["kubernetes"]
+        executors = platform.get("deploymentSpec", {}).get("executors", {})
         metadata: Mapping[str, Any] | None = executors.get(component["executorLabel"], {}).get(
             "podMetadata"
         )

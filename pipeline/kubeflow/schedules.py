@@ -328,15 +328,24 @@ def _switch(api: Api, schedule: Schedule, before: str, after: str) -> Schedule:
 
 @contextlib.contextmanager
 def _undone(api: Api, new: Schedule, running: Sequence[Schedule]) -> Iterator[None]:
-    """Undoes the exchange if it ends half-way."""
+    """Undoes the exchange if it ends half-way, interrupted or not."""
     try:
         yield
-    except DeploymentError:
+    except BaseException as error:
+        paused = []
         with contextlib.suppress(DeploymentError), api.request() as client:
             client.delete_recurring_run(new.id)
         for schedule in running:
-            with contextlib.suppress(DeploymentError), api.request() as client:
-                client.enable_recurring_run(schedule.id)
+            try:
+                with api.request() as client:
+                    client.enable_recurring_run(schedule.id)
+            except DeploymentError:
+                paused.append(schedule)
+        if paused:
+            raise DeploymentError(
+                f"{error or 'Interrupted.'} The schedule may be paused now. Look at it with "
+                f"`covers schedules`, and resume it: covers schedules resume {paused[0].id}"
+            ) from error
         raise
 
 

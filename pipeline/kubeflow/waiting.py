@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.contracts.decisions import DataRefused
-from components.contracts.nodes import DATA_GATE
+from components.contracts.nodes import DATA_GATE, EVALUATOR, INFRA_VALIDATOR
 from components.support import errors
 from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from components.support.texts import message_for_people
@@ -28,12 +28,14 @@ from pipeline.kubeflow.rewrite import STOP_SUFFIX
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _DRIVER_SUFFIX = "-driver"
 _EXECUTOR = "executor"
+_RETRIED = "retry-"
 _SAME_END_SECONDS = 10.0
 _POLL_SECONDS = 5.0
 _LONGEST_SILENCE = datetime.timedelta(minutes=10)
 _MOST_LINES = 30
 # Of the launcher, of glog and of Python's logging, between what a task says and its end.
 _LOGGED = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d[ T]\d\d:\d\d|time=")
+_REFUSED = re.compile(rf"({DATA_GATE}|{EVALUATOR}|{INFRA_VALIDATOR}) refused\. ")
 _KINDS = {
     name: kind
     for name, kind in vars(errors).items()
@@ -129,8 +131,13 @@ def _failure(api: Api, run: Any, pod_templates: Mapping[str, str]) -> RunFailed:
     page = run_page(api, run.run_id)
     details = (run.run_details and run.run_details.task_details) or ()
     found = []
+    retried = [each for each in details if each.display_name == _EXECUTOR and _children(each)]
     for name, detail in _failed(details, pod_templates):
-        pods = [_pod(node, pod_templates[name]) for node in _nodes(detail, details)]
+        template = pod_templates[name]
+        nodes = _children(detail)
+        if _RETRIED in template:
+            nodes += _attempts(detail, retried)
+        pods = [_pod(node, template) for node in nodes]
         logs = (_log(api, run, pod) for pod in pods)
         found.append(FailedTask(name, last_words(next(filter(None, logs), ""))))
     if not found:
@@ -163,16 +170,17 @@ def _end(detail: Any) -> float:
     return float(detail.end_time.timestamp()) if detail.end_time else float("inf")
 
 
-def _nodes(detail: Any, details: Sequence[Any]) -> Iterator[str]:
-    """Yields the nodes that may be the pod of a failed task.
+def _attempts(detail: Any, retried: list[Any]) -> list[str]:
+    """Returns the nodes of a task's attempts, the last one first.
 
-    The list does not say which `executor` belongs to which task, but the two end together.
+    The list does not say which `executor` belongs to which task, but the two end together. The one
+    that is taken is removed from `retried`.
     """
-    yield from _children(detail)
-    for each in details:
-        same = abs(_end(each) - _end(detail)) <= _SAME_END_SECONDS
-        if each.display_name == _EXECUTOR and each.state == "FAILED" and same:
-            yield from reversed(_children(each))
+    nearest = min(retried, key=lambda each: abs(_end(each) - _end(detail)), default=None)
+    if nearest is None or abs(_end(nearest) - _end(detail)) > _SAME_END_SECONDS:
+        return []
+    retried.remove(nearest)
+    return _children(nearest)[::-1]
 
 
 def _children(detail: Any) -> list[str]:
@@ -222,4 +230,4 @@ def last_words(log: str) -> str:
 
 
 def _begins_a_message(line: str) -> bool:
-    return line.partition(":")[0] in _KINDS or " refused. " in line
+    return line.partition(":")[0] in _KINDS or _REFUSED.match(line) is not None

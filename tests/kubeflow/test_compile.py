@@ -16,6 +16,7 @@ from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.config import merged
+from pipeline.kubeflow.package import CompiledPackage
 from pipeline.kubeflow.quantities import quantity, seconds
 from pipeline.kubeflow.rewrite import refuse_unsupported
 
@@ -351,3 +352,13 @@ def test_a_file_name_that_the_target_does_not_read(
     )  # fmt: skip
     assert result.exit_code == 2
     assert f"Expected the package for {target} to be named" in result.output
+
+
+def test_every_package_can_be_read_again(tiny_config: Path, tmp_path: Path) -> None:
+    for number, overrides in enumerate(
+        ([], ["kubeflow.active_deadline=1h"], ["kubeflow.all_tasks.labels={team: music}"])
+    ):
+        file = tmp_path / f"{number}.yaml"
+        compile_pipeline(load_config(tiny_config, overrides)).write(file)
+        package = CompiledPackage.from_file(file)
+        assert "Trainer" in package.pod_templates

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from kfp_api import KfpApi, covers
+
+from pipeline.cli import main
+from pipeline.kubeflow import schedules
 
 DATA = ("-p", "data=s3://bucket/covers", "-p", "push_destination=s3://bucket/serving")
 NIGHTLY = ("--cron", "0 0 3 * * *")
@@ -156,6 +160,9 @@ def test_a_schedule_that_is_not_there_and_a_name_that_several_have(
         ((*NIGHTLY, "--every", "1"), "one of --cron and --every"),
         (("--cron", "0 3 * * *"), "six fields"),
         (("--every", "0"), "at least a minute"),
+        (("--every", "nan"), "Expected --every to be hours"),
+        (("--every", "-inf"), "Expected --every to be hours"),
+        (("--every", "1e12"), "Expected --every to be hours"),
         ((*NIGHTLY, "--max-concurrency", "11"), "--max-concurrency to be 1 to 10"),
         ((*NIGHTLY, "--name", "-"), "Expected the name of a schedule"),
     ],
@@ -184,3 +191,40 @@ def test_an_exchange_that_fails_half_way_is_undone(api: KfpApi, package_file: Pa
     assert result.exit_code == 1
     assert api.recurring_runs == [old]
     assert old["status"] == "ENABLED"
+
+
+@pytest.mark.parametrize("ended_by", [KeyboardInterrupt, RuntimeError])
+def test_an_exchange_that_is_interrupted_is_undone(
+    api: KfpApi, package_file: Path, monkeypatch: pytest.MonkeyPatch, ended_by: type[BaseException]
+) -> None:
+    schedule(package_file)
+    (old,) = api.recurring_runs
+    switch = schedules._switch
+
+    def interrupted(api: object, one: schedules.Schedule, before: str, after: str) -> object:
+        if after == schedules.RUNNING:
+            raise ended_by
+        return switch(api, one, before, after)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(schedules, "_switch", interrupted)
+    CliRunner().invoke(main, ["schedule", str(package_file), *DATA, *NIGHTLY])
+    assert api.recurring_runs == [old]
+    assert old["status"] == "ENABLED"
+
+
+def test_an_exchange_that_cannot_be_undone_says_what_is_paused(
+    api: KfpApi, package_file: Path
+) -> None:
+    schedule(package_file)
+    (old,) = api.recurring_runs
+    switch = api._switch
+
+    def gone(request: Any, identity: str, change: str) -> Any:
+        answer = switch(request, identity, change)
+        api.always = (503, "no healthy upstream")
+        return answer
+
+    api._switch = gone  # type: ignore[method-assign]
+    result = covers("schedule", str(package_file), *DATA, *NIGHTLY)
+    assert result.exit_code == 1
+    assert f"covers schedules resume {old['recurring_run_id']}" in " ".join(result.output.split())

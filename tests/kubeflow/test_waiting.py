@@ -51,6 +51,7 @@ ROOT = {"display_name": "root", "state": "FAILED", "end_time": "2026-01-02T03:00
         ("CoverExampleGen", "DataError: Expected covers. Received: none.", 3),
         ("Pusher", "DeploymentError: Expected s3://bucket to exist. Received: 404.", 1),
         ("Trainer", "Killed", 1),
+        ("Trainer", "ConfigError: Expected a host.\n  Received: connection refused. Check it.", 2),
     ],
 )
 @pytest.mark.parametrize("logs_at", ["/k8s/pod/logs", "/apis/v1alpha1"])
@@ -106,6 +107,38 @@ def test_the_log_of_the_last_attempt_is_read(
     result = submit(package_file)
     assert result.exit_code == 2, result.output
     assert "the last attempt" in result.output
+
+
+def test_each_of_two_retried_tasks_has_its_own_log(
+    api: KfpApi, tiny_package: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = copy.deepcopy(tiny_package)
+    pod, nodes = "tiny-x7b2k-retry-system-container-impl", []
+    for second, (name, digest) in enumerate([("StatisticsGen", "201"), ("BatchInference", "301")]):
+        spec["root"]["dag"]["tasks"][name]["retryPolicy"] = {"maxRetryCount": 1}
+        task, executor = failed(name, digest=f"{digest}0")
+        for node in (task, executor):
+            node["end_time"] = f"2026-01-02T03:00:0{3 * second}Z"
+        executor["child_tasks"] = [{"pod_name": f"tiny-x7b2k-{digest}"}]
+        nodes += [executor, task]
+        api.logs[f"{pod}-{digest}"] = f"MachineError: of {name}"
+    package_file = tmp_path / "pipeline.yaml"
+    Package((spec,), "kubeflow").write(package_file)
+    api.run_states = ["FAILED"]
+    for listed in (nodes, nodes[::-1]):
+        api.task_details = listed
+        output = " ".join(submit(package_file).output.split())
+        assert "StatisticsGen failed: MachineError: of StatisticsGen" in output
+        assert "BatchInference failed: MachineError: of BatchInference" in output
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf", "-1"])
+def test_a_timeout_that_is_no_time_is_refused_before_the_run(
+    api: KfpApi, package_file: Path, hours: str
+) -> None:
+    result = submit(package_file, "--timeout", hours)
+    assert result.exit_code == 2
+    assert api.changes() == []
 
 
 def test_a_token_that_expires_ends_the_waiting_not_the_run(api: KfpApi, package_file: Path) -> None:

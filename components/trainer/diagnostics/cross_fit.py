@@ -170,5 +170,7 @@ def _calibrated(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
             columns.append(np.full(len(label), label.mean()))
             continue
         scaled = ((score - score.mean()) / (score.std() + 1e-9))[:, None]
-        columns.append(LogisticRegression().fit(scaled, label).predict_proba(scaled)[:, 1])
+        # The default solver warns of an option of its own where SciPy is newer.
+        fitted = LogisticRegression(solver="newton-cholesky").fit(scaled, label)
+        columns.append(fitted.predict_proba(scaled)[:, 1])
     return np.stack(columns, axis=1)
