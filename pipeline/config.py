@@ -31,7 +31,7 @@ from components.support.texts import shortened
 from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.bounded_yaml import parse_yaml, read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
-from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.kubeflow.config import KubeflowConfig, merged
 from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
@@ -115,13 +115,17 @@ class PipelineConfig(Options):
         return str(text_format.MessageToString(schema, as_utf8=True))
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
+def load_config(
+    path: Path | str, overrides: Sequence[str] = (), clusters: Sequence[Path] = ()
+) -> PipelineConfig:
     """Reads a YAML file and applies `key.subkey=value` overrides.
 
     Args:
         path: a YAML file, or the name of a shipped configuration (`sample`, `covers`,
             `scratch`, `seed`).
         overrides: values are YAML; paths in overrides are relative to the working directory.
+        clusters: YAML files, each of which adds to the options of `kubeflow` and replaces some,
+            before the overrides do.
 
     Raises:
         ConfigError: names each wrong field, what was expected and what was received.
@@ -131,11 +135,34 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
     for key in _PATH_KEYS:
         if isinstance(values.get(key), str) and not is_url(values[key]):
             values[key] = (file.parent / values[key]).resolve()
+    if clusters:
+        values["kubeflow"] = _with_clusters(file, values.get("kubeflow", {}), clusters)
     for override in overrides:
         if override.partition("=")[0].strip() == "schema":
             values.pop("genres", None)
         apply_override(values, override)
     return PipelineConfig.from_fields(values, f"a valid pipeline configuration in {file}")
+
+
+def _with_clusters(file: Path, options: Any, clusters: Sequence[Path]) -> dict[str, Any]:
+    """Returns a configuration's options of `kubeflow` with those of the clusters' files.
+
+    Raises:
+        ConfigError: some are wrong; names the first file with which they are.
+    """
+    if not isinstance(options, dict):
+        KubeflowConfig.from_fields(options, f"valid options of kubeflow in {file}")
+    stages: list[dict[str, Any]] = [options]
+    for cluster in clusters:
+        stages.append(merged(stages[-1], read_mapping(cluster)))
+    try:
+        KubeflowConfig.from_fields(stages[-1])
+    except ConfigError:
+        # A file may complete what an earlier one begins, so each is judged only now.
+        for source, stage in zip((file, *clusters), stages, strict=True):
+            KubeflowConfig.from_fields(stage, f"valid options of kubeflow in {source}")
+        raise
+    return stages[-1]
 
 
 def _find(path: Path) -> Path:

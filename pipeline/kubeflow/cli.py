@@ -35,7 +35,8 @@ _MOST_HOURS = 24 * 366
     "clusters",
     type=_PATH,
     multiple=True,
-    help="YAML file with the options of `kubeflow`. May be repeated: later ones add and replace.",
+    help="YAML file that adds to the configuration's options of `kubeflow`, or replaces them. May "
+    "be repeated.",
 )
 @click.option("--image", help="Image of the tasks instead of kubeflow.image.")
 @click.option(
@@ -56,17 +57,14 @@ def compile_command(
     no_cache: bool,
 ) -> None:
     """Compile the pipeline for Kubeflow Pipelines."""
-    from pipeline.config import load_config, read_mapping
+    from pipeline.config import load_config
     from pipeline.kubeflow.compile import check_output, compile_pipeline
-    from pipeline.kubeflow.config import merged
 
     check_output(output, target)
-    if clusters:
-        kubeflow = functools.reduce(merged, map(read_mapping, clusters))
-        overrides = [f"kubeflow={json.dumps(kubeflow)}", *overrides]
     if image:
         overrides = [*overrides, f"kubeflow.image={image}"]
-    package = compile_pipeline(load_config(config, overrides), target, use_cache=not no_cache)
+    loaded = load_config(config, overrides, clusters)
+    package = compile_pipeline(loaded, target, use_cache=not no_cache)
     package.write(output)
     say(f"{package.describe()} in {output}")
 

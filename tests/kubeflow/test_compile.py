@@ -248,6 +248,92 @@ def test_a_later_cluster_file_adds_to_mappings_and_replaces_the_rest() -> None:
     assert first["tasks"] == {"Trainer": {"cpu": 4, "volumes": [1]}, "Pusher": {}}
 
 
+def _configured(folder: Path, files: dict[str, str]) -> list[str]:
+    """Writes a configuration, covers.yaml, and files of clusters; returns the command's options."""
+    options = ["--config", str(folder / "covers.yaml")]
+    for name, text in files.items():
+        (folder / name).write_text(text)
+        if name != "covers.yaml":
+            options += ["--cluster", str(folder / name)]
+    return options
+
+
+_OWN = (
+    "{name: tiny, schema: '%s', kubeflow: {image: 'own:1', active_deadline: 24h, tasks: {Trainer: "
+    "{memory: 9Gi, tolerations: [{key: a, operator: Exists}]}}}}"
+    % (Path(__file__).parents[2] / "schema" / "schema.pbtxt")
+)
+
+
+def test_a_cluster_file_adds_to_what_the_configuration_says(tmp_path: Path) -> None:
+    _configured(
+        tmp_path,
+        {
+            "covers.yaml": _OWN,
+            "gpu.yaml": "tasks: {Trainer: {cpu: 4, tolerations: []}, Pusher: {cpu: 1}}",
+            "spot.yaml": "{image: 'spot:1', tasks: {Trainer: {cpu: 2}}}",
+        },
+    )
+    clusters = [tmp_path / "gpu.yaml", tmp_path / "spot.yaml"]
+    kubeflow = load_config(tmp_path / "covers.yaml", [], clusters).kubeflow
+    assert (kubeflow.image, kubeflow.active_deadline) == ("spot:1", "24h")
+    assert kubeflow.task("Trainer").model_dump(exclude_unset=True) == {
+        "memory": "9Gi", "cpu": "2", "tolerations": ()
+    }  # fmt: skip
+    assert kubeflow.task("Pusher").cpu == "1"
+    kubeflow = load_config(tmp_path / "covers.yaml", ["kubeflow.image=set:1"], clusters).kubeflow
+    assert kubeflow.image == "set:1"
+
+
+def test_a_cluster_file_may_complete_what_another_begins(tmp_path: Path) -> None:
+    _configured(
+        tmp_path,
+        {
+            "covers.yaml": _OWN,
+            "a.yaml": "tasks: {Trainer: {retries: {wait: 5s}}}",
+            "b.yaml": "tasks: {Trainer: {retries: {max: 3}}}",
+        },
+    )
+    clusters = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    retries = load_config(tmp_path / "covers.yaml", [], clusters).kubeflow.task("Trainer").retries
+    assert retries is not None
+    assert (retries.wait, retries.max) == ("5s", 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "expected"),
+    [
+        ({"a.yaml": "all_tasks: {labels: {built: 2026-01-01}}"}, "a.yaml", "labels.built: Expecte"),
+        ({"a.yaml": "all_tasks: {labels: {on: yes}}"}, "a.yaml", "Expected a text"),
+        ({"a.yaml": "all_tasks: {env: !!set {A, B}}"}, "a.yaml", "Expected a mapping"),
+        ({"a.yaml": "{1: 2}"}, "a.yaml", "Expected "),
+        ({"a.yaml": "all_tasks:"}, "a.yaml", "all_tasks: Expected a mapping"),
+        ({"a.yaml": "image: ok:1", "b.yaml": "imag: x"}, "b.yaml", "imag: Expected a known option"),
+        ({"a.yaml": "imag: x", "b.yaml": "image: ok:1"}, "a.yaml", "imag: Expected a known option"),
+        ({"a.yaml": "[a]"}, "a.yaml", "a mapping of options"),
+        ({"a.yaml": "image: 'a"}, "a.yaml", "to be a YAML file"),
+        ({"covers.yaml": _OWN.replace("own:1", "o 1"), "a.yaml": ""}, "a.yaml", "mapping"),
+        (
+            {"covers.yaml": _OWN.replace("image", "imag"), "a.yaml": "image: ok:1"},
+            "covers.yaml",
+            "imag: Expected a known option",
+        ),
+        ({"covers.yaml": _OWN.partition("kubeflow")[0] + "kubeflow: [a]}"}, "covers.yaml", "Expec"),
+    ],
+)  # fmt: skip
+def test_a_wrong_cluster_file_is_named(
+    tmp_path: Path, files: dict[str, str], named: str, expected: str
+) -> None:
+    options = _configured(tmp_path, {"covers.yaml": _OWN, "z.yaml": "{}", **files})
+    output = ["-o", str(tmp_path / "pipeline.yaml")]
+    result = CliRunner().invoke(main, ["compile", *options, *output])
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    said = result.output
+    assert expected in said
+    assert {name for name in ("covers.yaml", *files) if str(tmp_path / name) in said} == {named}
+
+
 @pytest.mark.parametrize(
     ("text", "count"), [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)]
 )
