@@ -28,7 +28,8 @@ class NotificationsConfig(Options):
     """Who is told how a run ended; nobody, unless there is a URL.
 
     Attributes:
-        url: of the web hook; it is kept in reports and packages. Null if `url_variable` is given.
+        url: of the web hook, in local runs only; it is kept in their reports. Null if
+            `url_variable` is given.
         url_variable: the environment variable that holds the URL, which is nowhere else.
         token_variable: the environment variable that holds a bearer token; null sends none.
         events: the ends of runs that are told.

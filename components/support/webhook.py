@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 _AGAIN = (429, 500, 502, 503, 504)
 _CHATTY = ("urllib3.connectionpool", "urllib3.util.retry")
@@ -59,6 +62,7 @@ def post_json(
                 url,
                 json=payload,
                 headers=headers,
+                auth=_as_it_is,
                 timeout=timeout,
                 allow_redirects=False,
                 stream=True,  # what it says is not read
@@ -67,6 +71,11 @@ def post_json(
         except requests.exceptions.RequestException as error:
             what = _in_words(error, timeout)
             return f"Expected {host} to take the notification. Received: {what}."
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """Sends no other credentials: without `auth`, requests takes those in ~/.netrc."""
+    return request
 
 
 def _host(url: str) -> str:

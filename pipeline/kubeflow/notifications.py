@@ -10,11 +10,27 @@ import json
 from collections.abc import Collection
 
 from components.contracts.notifications import NotificationsConfig
+from components.support.errors import ConfigError
 from pipeline.kubeflow.container.notifying import SETTINGS_VARIABLE
 from pipeline.kubeflow.container.refusals import REFUSAL_PAGE
 from pipeline.kubeflow.graph import STRING, TASKS, Spec, component_of
 
 RUN_ID = "run_id"
+
+
+def check_no_url(config: NotificationsConfig) -> None:
+    """Raises if the configuration holds a URL, which many can read in a package.
+
+    Raises:
+        ConfigError: says how to give it instead.
+    """
+    if config.url:
+        raise ConfigError(
+            "Expected notifications.url_variable, not notifications.url, in a pipeline for a "
+            "cluster: the path of a web hook is often its password, and whoever sees a package or "
+            "a run can read it. Received: notifications.url. Put the URL into a Secret, give it to "
+            "the tasks with kubeflow.all_tasks.secrets_as_env, and name the environment variable."
+        )
 
 
 def add_notifications(

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from kfp_backend import Backend
 from tfx.types import standard_artifacts
 
@@ -18,7 +19,7 @@ from components.contracts.artifacts import Report
 from components.contracts.decisions import Decision, Refusal, write_decision
 from components.support.errors import ConfigError
 from pipeline.config import load_config
-from pipeline.kubeflow.compile import compile_pipeline
+from pipeline.kubeflow.compile import Target, compile_pipeline
 from pipeline.kubeflow.container import entrypoint, tasks
 from pipeline.kubeflow.container.notifying import SETTINGS_VARIABLE, run_id_of, tell_verdict
 from pipeline.kubeflow.container.staging import Names
@@ -32,6 +33,7 @@ SMALL = {
     "EvaluatorStop",
     "InfraValidatorStop",
 }
+CLUSTER = Path(__file__).parents[2] / "docs/kubernetes/cluster.yaml"
 RUN = "s3://bucket/root/tiny/run-7"
 
 
@@ -195,6 +197,40 @@ def test_the_verdict_is_told_by_the_task_that_reports(
     assert payload["version"] == ("17" if pushed else None)
     assert payload["reasons"] == ([] if pushed else [f"rock: see {RUN}/evaluation."])
     assert payload["report"] == f"{RUN}/ReportGen/9/report"
+
+
+@pytest.mark.parametrize("pipeline", ["covers", "serving", "artifacts", "nightly"])
+@pytest.mark.parametrize("task_id", ["", "/42", "/9f8e7d6c-1111-2222-3333-444455556666"])
+@pytest.mark.parametrize("root", ["s3://{0}", "s3://{0}/{0}", "gs://b/{0}/runs", None])
+def test_the_run_is_found_wherever_else_the_pipeline_is_named(
+    monkeypatch: pytest.MonkeyPatch, pipeline: str, task_id: str, root: str | None
+) -> None:
+    """As in the cluster.yaml that is shipped, where bucket and pipeline are both named covers."""
+    run = "0f0e0d0c-1111-2222-3333-444455556666"
+    folder = root.format(pipeline) if root else yaml.safe_load(CLUSTER.read_text())["pipeline_root"]
+    artifact = SimpleNamespace(uri=f"{folder}/{pipeline}/{run}/ReportGen{task_id}/report")
+    monkeypatch.setenv(SETTINGS_VARIABLE, json.dumps({"pipeline": pipeline, "notifications": {}}))
+    task: Any = SimpleNamespace(outputs={"report": [artifact]}, names=Names())
+    assert run_id_of(task) == run
+
+
+@pytest.mark.parametrize("target", ["kubeflow", "vertex"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/T0/B0/SeCrEt",
+        "https://example.webhook.office.com/webhookb2/SeCrEt",
+        "https://discord.com/api/webhooks/1/SeCrEt",
+        "http://covers-hook.covers.svc/told",
+    ],
+)
+def test_no_url_enters_a_package(tiny_config: Path, target: Target, url: str) -> None:
+    """Which of them are secrets, nobody but their owner can tell."""
+    config = load_config(tiny_config, [f"notifications.url={url}"])
+    with pytest.raises(ConfigError, match="url_variable") as raised:
+        compile_pipeline(config, target)
+    assert url not in str(raised.value)
+    assert "SeCrEt" not in str(raised.value)
 
 
 def test_nobody_is_told_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:

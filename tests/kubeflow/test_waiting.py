@@ -50,6 +50,7 @@ ROOT = {"display_name": "root", "state": "FAILED", "end_time": "2026-01-02T03:00
         ("DataFingerprint", "ConfigError: Expected trainer.epochs. Received: 0.", 2),
         ("CoverExampleGen", "DataError: Expected covers. Received: none.", 3),
         ("Pusher", "DeploymentError: Expected s3://bucket to exist. Received: 404.", 1),
+        ("Pusher", "ModelNotBlessed: Expected a model that was not taken back.", 4),
         ("Trainer", "Killed", 1),
         ("Trainer", "ConfigError: Expected a host.\n  Received: connection refused. Check it.", 2),
     ],
@@ -172,12 +173,18 @@ def test_an_end_without_a_failed_task(api: KfpApi, package_file: Path, state: st
     assert f"Received: {state}. Its page says more: http" in result.output
 
 
-def test_a_refusal_whose_log_is_gone_keeps_its_exit_code(api: KfpApi, package_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "code"),
+    [("DataGateStop", 3), ("EvaluatorStop", 4), ("InfraValidatorStop", 4), ("Pusher", 1)],
+)
+def test_without_its_log_only_a_stop_task_is_known_to_refuse(
+    api: KfpApi, package_file: Path, task: str, code: int
+) -> None:
     api.run_states = ["FAILED"]
-    api.task_details = failed("EvaluatorStop")
+    api.task_details = failed(task)
     result = submit(package_file)
-    assert result.exit_code == 4
-    assert "EvaluatorStop failed; its log was not found." in result.output
+    assert result.exit_code == code
+    assert f"{task} failed; its log was not found." in result.output
 
 
 def test_a_run_that_takes_too_long_goes_on(api: KfpApi, package_file: Path) -> None:

@@ -73,8 +73,9 @@ def run_id_of(task: TaskInput | None) -> str:
         return ""
     for artifacts in task.outputs.values():
         for artifact in artifacts:
+            # ROOT/PIPELINE/RUN/TASK/...: the bucket or a folder of ROOT may have that name as well.
             uri = task.names.restore(artifact.uri)
-            _, found, rest = uri.partition(f"/{settings['pipeline']}/")
+            _, found, rest = uri.rpartition(f"/{settings['pipeline']}/")
             if found:
                 return rest.partition("/")[0]
     return ""

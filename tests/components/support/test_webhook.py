@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,28 @@ def test_the_payload_is_posted_once_as_json(hook: Hook) -> None:
 def test_a_token_is_sent_and_not_said(hook: Hook) -> None:
     hook.statuses = [403]
     assert "status 403" in _post(hook.url, token=SECRET)
+    assert hook.received[0][0]["Authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("token", ["", SECRET])
+@pytest.mark.parametrize("entry", ["machine 127.0.0.1", "default"])
+def test_no_other_credentials_of_the_user_are_sent(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entry: str, token: str
+) -> None:
+    """Those in ~/.netrc, which curl and requests take for whatever is asked of the host."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"{entry} login somebody password {SECRET}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert _post(hook.url, token=token) == ""
+    sent = hook.received[0][0].get("Authorization")
+    assert sent == (f"Bearer {token}" if token else None)
+
+
+def test_the_proxy_of_the_environment_is_used(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", hook.url.rpartition("/")[0])
+    monkeypatch.setenv("no_proxy", "")
+    assert _post(f"http://nowhere.invalid/{SECRET}", token=SECRET) == ""
+    assert hook.received[0][0]["Host"] == "nowhere.invalid"
     assert hook.received[0][0]["Authorization"] == f"Bearer {SECRET}"
 
 
