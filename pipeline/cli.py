@@ -212,6 +212,36 @@ def report(
         click.launch(str(page))
 
 
+@main.command("compare")
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="The page to write; by default comparison.html in the pipeline root.",
+)
+@_pipeline_root
+@_as_json
+def compare_command(
+    run_ids: Sequence[str], output: Path | None, pipeline_root: Path, as_json: bool
+) -> None:
+    """Compare any number of runs, on the console and as a page.
+
+    A RUN is a run's id, the beginning of it, or the path of a report.json, such as one copied
+    from a bucket. Without any, the latest five with an evaluation are compared. Changes are
+    against the first run.
+    """
+    from pipeline.commands.compare.command import compare_runs
+    from pipeline.commands.compare.tables import describe
+
+    comparison, page = compare_runs(run_ids, pipeline_root, output)
+    if as_json:
+        click.echo(json.dumps(comparison.to_dict(page), allow_nan=False))
+        return
+    for line in describe(comparison, page):
+        say(line)
+
+
 @main.command()
 @click.argument("run", required=False)
 @click.option("--model", type=_PATH, help="Examine this SavedModel instead of a run; needs --data.")

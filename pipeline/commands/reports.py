@@ -101,15 +101,9 @@ def find_report(pipeline_root: Path, run: str | None) -> Path:
     """
     past = past_runs(pipeline_root)
     if run is not None:
-        found = _find_run(past, run, pipeline_root)
-        page = _page(found)
-        if page is None:
-            raise ConfigError(
-                f"Expected a report of run {found.run_id}. Received: none; it {_why_none(found)}"
-            )
-        return page
+        return page_of_run(find_run(past, run, pipeline_root))
     for each in past:
-        if page := _page(each):
+        if page := page_of(each):
             return page
     raise ConfigError(
         f"Expected a run with a report in {pipeline_root}. Received: "
@@ -139,16 +133,12 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
         yield "The runs used different data: their numbers come from different test covers."
 
 
-def _artifacts(history: RunHistory, run_id: str) -> dict[str, metadata_store_pb2.Artifact]:
-    found = {}
-    for key, (node, output) in _OUTPUTS.items():
-        artifact = history.outputs(run_id, node).get(output)
-        if artifact is not None:
-            found[key] = artifact
-    return found
+def find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
+    """Returns the run whose id begins with `run`.
 
-
-def _find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
     matches = [each for each in past if each.run_id.startswith(run)]
     if len(matches) == 1:
         return matches[0]
@@ -161,6 +151,37 @@ def _find_run(past: list[PastRun], run: str, pipeline_root: Path) -> PastRun:
     )
 
 
+def page_of_run(run: PastRun) -> Path:
+    """Returns the report of a run.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    page = page_of(run)
+    if page is None:
+        raise ConfigError(
+            f"Expected a report of run {run.run_id}. Received: none; it {_why_none(run)}"
+        )
+    return page
+
+
+def page_of(run: PastRun) -> Path | None:
+    """Returns the report of a run, or None if there is none."""
+    if run.result is None or run.result.report is None:
+        return None
+    page = Path(run.result.report)
+    return page if page.is_file() else None
+
+
+def _artifacts(history: RunHistory, run_id: str) -> dict[str, metadata_store_pb2.Artifact]:
+    found = {}
+    for key, (node, output) in _OUTPUTS.items():
+        artifact = history.outputs(run_id, node).get(output)
+        if artifact is not None:
+            found[key] = artifact
+    return found
+
+
 def _why_none(run: PastRun) -> str:
     if run.is_running:
         return "is still running. Wait for it."
@@ -171,13 +192,6 @@ def _why_none(run: PastRun) -> str:
     else:
         why = "ended before there was one"
     return f"{why}. Run it again with: covers run"
-
-
-def _page(run: PastRun) -> Path | None:
-    if run.result is None or run.result.report is None:
-        return None
-    page = Path(run.result.report)
-    return page if page.is_file() else None
 
 
 def _read(page: Path) -> dict[str, Any]:

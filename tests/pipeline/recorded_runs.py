@@ -58,6 +58,7 @@ class RecordedRuns:
         pipeline: str = "tiny",
         state: int = metadata_store_pb2.Execution.COMPLETE,
         cached: Path | None = None,
+        key: str = "model",
     ) -> Path:
         """Adds the execution of a node; returns its artifact, with a file in it."""
         execution = metadata_store_pb2.Execution(
@@ -72,7 +73,7 @@ class RecordedRuns:
         number, _, _ = self.store.put_execution(execution, [], contexts)
         if cached:
             [artifact] = self.store.get_artifacts_by_uri(str(cached))
-            self._output(number, artifact.id)
+            self._output(number, artifact.id, key)
             return cached
         folder = self.root / pipeline / node / "model" / str(number)
         folder.mkdir(parents=True)
@@ -83,7 +84,7 @@ class RecordedRuns:
                 uri=str(folder),
                 state=metadata_store_pb2.Artifact.LIVE,
             )
-            self._output(number, self.store.put_artifacts([artifact])[0])
+            self._output(number, self.store.put_artifacts([artifact])[0], key)
         return folder
 
     def end(self, run_id: str, pipeline: str = "tiny", **facts: Any) -> None:
@@ -118,11 +119,11 @@ class RecordedRuns:
         [artifact] = self.store.get_artifacts_by_uri(str(folder))
         return metadata_store_pb2.Artifact.State.Name(artifact.state)
 
-    def _output(self, execution: int, artifact: int) -> None:
+    def _output(self, execution: int, artifact: int, key: str) -> None:
         event = metadata_store_pb2.Event(
             execution_id=execution, artifact_id=artifact, type=metadata_store_pb2.Event.OUTPUT
         )
-        event.path.steps.add().key = "model"
+        event.path.steps.add().key = key
         self.store.put_events([event])
 
     def _context(self, kind: str, name: str) -> int:

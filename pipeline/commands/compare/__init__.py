@@ -1,0 +1,1 @@
+"""`covers compare`: any number of runs side by side."""
