@@ -309,10 +309,18 @@ def _upload(model: Path, location: str, check: Callable[[str], None]) -> bool:
             try:
                 check(location)
             except Exception:
-                file_system.rm(target, recursive=True)
+                _remove_upload(file_system, target)
                 raise
         file_system.put_file(str(file), f"{target}/{file.relative_to(model).as_posix()}")
     return True
+
+
+def _remove_upload(file_system: Any, target: str) -> None:
+    """Removes what nobody sees yet; if the store refuses, the next prune does."""
+    try:
+        file_system.rm(target, recursive=True)
+    except Exception as error:  # each store's package has its own errors
+        _logger.warning("The upload to %s was stopped and could not be removed: %s", target, error)
 
 
 def _claim(file_system: Any, target: str) -> bool:

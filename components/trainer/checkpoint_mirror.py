@@ -1,21 +1,26 @@
 """Copies of a training run's checkpoint in an object store, for a pod that is killed.
 
-They are numbered objects below `ROOT/RECIPE/`. An object appears whole or not at all, and the last
-two are kept, so that a damaged one costs the work since the one before.
+They are numbered objects, `ROOT/RECIPE/00000001.npz`. An object appears whole or not at all, and
+the last two are kept, so that a damaged one costs the work since the one before. `ROOT` may be a
+bucket that holds much else: nothing is touched whose name is not one of these.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
+import posixpath
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.support.errors import CoversError
 from components.support.file_systems import is_url, open_file_system, store_errors
-from components.trainer.checkpoints import CHECKPOINT_FILE, read_checkpoint
+from components.trainer.checkpoints import CHECKPOINT_FILE, FOLDER_NAME, read_checkpoint
 
-_SUFFIX = ".npz"
+_COPY = re.compile(r"([0-9]{8})\.npz")
 _KEPT = 2
 _KEPT_DAYS = 14
 
@@ -32,10 +37,10 @@ def open_mirror(root: str, recipe: str) -> CheckpointMirror | None:
     try:
         mirror = CheckpointMirror(root, recipe[:32])
         mirror.fetch()
-        mirror.remove_forgotten()
     except CoversError as error:
         _logger.warning("No checkpoints: %s A killed training run will start over.", error)
         return None
+    mirror.remove_forgotten()
     return mirror
 
 
@@ -82,48 +87,76 @@ class CheckpointMirror:
 
     def push(self) -> None:
         """Copies the checkpoint in `folder`; a store that fails is a warning."""
+        number = self._number + 1
         try:
             with store_errors(self.url):
-                number = self._number + 1
-                target = f"{self._path}/{number:08d}{_SUFFIX}"
+                target = f"{self._path}/{number:08d}.npz"
                 self._file_system.put_file(str(self.folder / CHECKPOINT_FILE), target)
-                self._number = number
-                for old, copy in self._copies().items():
-                    if old <= number - _KEPT:
-                        self._file_system.rm_file(copy)
         except CoversError as error:
             _logger.warning("No checkpoint could be kept: %s", error)
+            return
+        self._number = number
+        try:
+            for old, copy in self._copies().items():
+                if old <= number - _KEPT:
+                    self._remove(copy)
+        except CoversError as error:
+            _logger.warning("Checkpoints before the last two could not be removed: %s", error)
 
     def remove(self) -> None:
-        """Removes all copies: training is finished."""
+        """Removes all copies: training is finished. A store that fails is a warning."""
         try:
             for copy in self._copies().values():
-                with store_errors(self.url):
-                    self._file_system.rm_file(copy)
+                self._remove(copy)
         except CoversError as error:
             _logger.warning("The checkpoints at %s could not be removed: %s", self.url, error)
 
     def remove_forgotten(self) -> None:
-        """Removes the copies of other recipes that nobody has touched for two weeks."""
+        """Removes the copies of other recipes that nobody has touched for two weeks.
+
+        A store that fails is a warning.
+        """
         oldest = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=_KEPT_DAYS)
-        with store_errors(self._root):
-            root = self._path.rpartition("/")[0]
-            for name in self._file_system.find(root):
-                mine = name.startswith(f"{self._path}/")
-                if name.endswith(_SUFFIX) and not mine and self._modified(name) < oldest:
-                    _logger.info("Removing %s: not touched for %d days.", name, _KEPT_DAYS)
-                    self._file_system.rm_file(name)
+        try:
+            for copy in self._copies_of_others():
+                with store_errors(self._root), contextlib.suppress(FileNotFoundError):
+                    if self._modified(copy) < oldest:
+                        _logger.info("Removing %s: not touched for %d days.", copy, _KEPT_DAYS)
+                        self._remove(copy)
+        except CoversError as error:
+            _logger.warning(
+                "Forgotten checkpoints at %s could not be removed: %s", self._root, error
+            )
+
+    def _remove(self, copy: str) -> None:
+        """Removes an object, which another training run may have removed before."""
+        with store_errors(self.url), contextlib.suppress(FileNotFoundError):
+            self._file_system.rm_file(copy)
 
     def _modified(self, name: str) -> datetime.datetime:
         changed: datetime.datetime = self._file_system.modified(name)
         return changed if changed.tzinfo else changed.replace(tzinfo=datetime.timezone.utc)
 
     def _copies(self) -> dict[int, str]:
+        self._file_system.invalidate_cache()
+        return dict(self._numbered(self._path))
+
+    def _copies_of_others(self) -> Iterator[str]:
+        for folder in self._names(posixpath.dirname(self._path)):
+            if FOLDER_NAME.fullmatch(posixpath.basename(folder)) and folder != self._path:
+                for _, copy in self._numbered(folder):
+                    yield copy
+
+    def _numbered(self, folder: str) -> Iterator[tuple[int, str]]:
+        for name in self._names(folder):
+            found = _COPY.fullmatch(posixpath.basename(name))
+            if found:
+                yield int(found[1]), name
+
+    def _names(self, folder: str) -> list[str]:
         with store_errors(self.url):
-            self._file_system.invalidate_cache()
-            names = [Path(name) for name in self._file_system.find(self._path)]
-        return {
-            int(name.stem): str(name)
-            for name in names
-            if name.suffix == _SUFFIX and name.stem.isdecimal()
-        }
+            try:
+                entries = self._file_system.ls(folder, detail=False)
+            except FileNotFoundError:
+                return []
+        return [str(entry).rstrip("/") for entry in entries]

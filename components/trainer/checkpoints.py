@@ -8,10 +8,11 @@ training is finished.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-import shutil
+import re
 import time
 import zipfile
 from collections.abc import Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from components.trainer.checkpoint_mirror import CheckpointMirror
 
 CHECKPOINT_FILE = "checkpoint.npz"
+FOLDER_NAME = re.compile(r"[0-9a-f]{32}")
+"""The first half of a recipe: what the folder of its checkpoint is called."""
+
+_PARTIAL_FILE = f"{CHECKPOINT_FILE}.partial"
 _FORMAT = 1
 _KEPT_DAYS = 14.0
 
@@ -45,8 +50,11 @@ def checkpoint_folder(root: str, recipe: str) -> Path | None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Removes the checkpoint of a finished training run."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Removes the checkpoint of a finished training run, and its folder unless more is in it."""
+    with contextlib.suppress(OSError):
+        for name in (CHECKPOINT_FILE, _PARTIAL_FILE):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 class Checkpoint:
@@ -86,7 +94,7 @@ def write_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> 
         "best_weights": None if best is None else len(best),
     }
     text = np.frombuffer(json.dumps(fields).encode("utf-8"), np.uint8)
-    partial = folder / f"{CHECKPOINT_FILE}.partial"
+    partial = folder / _PARTIAL_FILE
     with partial.open("wb") as file:
         np.savez(file, fields=text, **arrays)
         file.flush()
@@ -192,8 +200,12 @@ def _numpy(variable: Any) -> np.ndarray:
 
 
 def _remove_forgotten(folder: Path) -> None:
+    """Removes other recipes' checkpoints; the root may hold folders that are none of ours."""
     oldest = time.time() - _KEPT_DAYS * 24 * 3600
     for file in folder.parent.glob(f"*/{CHECKPOINT_FILE}"):
-        if file.parent != folder and file.stat().st_mtime < oldest:
-            _logger.info("Removing %s: not touched for %d days.", file.parent, _KEPT_DAYS)
-            shutil.rmtree(file.parent, ignore_errors=True)
+        if file.parent == folder or not FOLDER_NAME.fullmatch(file.parent.name):
+            continue
+        with contextlib.suppress(OSError):  # removed since, by another training run
+            if file.stat().st_mtime < oldest:
+                _logger.info("Removing %s: not touched for %d days.", file.parent, _KEPT_DAYS)
+                remove_checkpoint(file.parent)

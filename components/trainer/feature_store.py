@@ -7,7 +7,8 @@ without coordination; at worst, two of them keep the same features.
 
 A set is named by a hash of everything that the features depend on except the cover, and a cover by
 the hash of its bytes. So nothing in a store is ever out of date. When it is full, the least
-recently used segments are removed.
+recently used segments are removed. Files of other names, in a folder that the user has chosen, are
+left alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ _PARTIAL_IS_LEFT_OVER_AFTER = 3600.0
 _COVERS_IN_A_SEGMENT = 256
 _BYTES_IN_A_SEGMENT = 64 << 20
 _NAME_LENGTH = 32
+_SEGMENT = re.compile(rf"[0-9a-f]{{32}}-[0-9a-f]{{32}}{re.escape(SUFFIX)}")
+_PARTIAL_SEGMENT = re.compile(_SEGMENT.pattern + re.escape(_PARTIAL_SUFFIX))
 _OVERHEAD = 1024  # of an archive, above its arrays
 
 _logger = logging.getLogger(__name__)
@@ -62,7 +66,9 @@ class FeatureStore:
             int64, shape (missing,), ascending: the rows of `features` for which none were found.
         """
         missing = set(range(len(ids)))
-        for path in sorted(self.folder.glob(f"{key[:_NAME_LENGTH]}-*{SUFFIX}")):
+        for path in self._files(_SEGMENT):
+            if not path.name.startswith(f"{key[:_NAME_LENGTH]}-"):
+                continue
             if not missing:
                 break
             try:
@@ -130,7 +136,7 @@ class FeatureStore:
     def _make_room(self, needed: int) -> bool:
         """Removes the least recently used segments until `needed` bytes fit; returns if they do."""
         segments = []
-        for path in self.folder.glob(f"*{SUFFIX}"):
+        for path in self._files(_SEGMENT):
             try:
                 facts = path.stat()
             except FileNotFoundError:
@@ -144,13 +150,17 @@ class FeatureStore:
                 taken -= size
         return taken <= self.limit
 
+    def _files(self, name: re.Pattern[str]) -> list[Path]:
+        """Returns the store's own files, in order."""
+        return sorted(path for path in self.folder.glob("*") if name.fullmatch(path.name))
+
     def _stop(self, reason: str) -> None:
         self._is_full = True
         _logger.warning("No more features can be kept in %s: %s.", self.folder, reason)
 
     def _remove_left_over(self) -> None:
         oldest = time.time() - _PARTIAL_IS_LEFT_OVER_AFTER
-        for path in self.folder.glob(f"*{_PARTIAL_SUFFIX}"):
+        for path in self._files(_PARTIAL_SEGMENT):
             try:
                 if path.stat().st_mtime < oldest:
                     _remove(path)

@@ -5,8 +5,11 @@ import multiprocessing
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from components.contracts.pushed_models import (
     all_versions,
@@ -24,7 +27,7 @@ from components.contracts.signatures import (
     read_model_description,
     write_model_description,
 )
-from components.support.errors import DeploymentError
+from components.support.errors import DeploymentError, ModelNotBlessed
 from tests.components.contracts.marked_models import check_marked_model, write_marked_model
 
 GENRES = ("pop", "rock")
@@ -157,6 +160,28 @@ def test_what_a_check_refuses_does_not_appear(tmp_path: Path) -> None:
     with pytest.raises(DeploymentError, match=str(serving)):
         push_model(tmp_path / "model" / "1", str(serving), check=refuse)
     assert list(serving.iterdir()) == []
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_what_a_check_refuses_is_not_hidden_by_a_store_that_lets_nothing_be_removed(
+    tmp_path: Path, removable: bool, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    serving = f"memory://{tmp_path.name}-{removable}"
+
+    def refuse(location: str) -> None:
+        raise ModelNotBlessed("withdrawn")
+
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionError("AccessDenied s3:DeleteObject")
+
+    if not removable:
+        monkeypatch.setattr(MemoryFileSystem, "rm", deny)
+    with pytest.raises(ModelNotBlessed, match="withdrawn"):
+        push_model(tmp_path / "model" / "1", serving, check=refuse)
+    assert list(all_versions(serving)) == []
+    assert bool(fsspec.filesystem("memory").find(serving)) != removable
+    assert ("could not be removed" in caplog.text) != removable
 
 
 def test_pushers_of_other_processes_get_versions_of_their_own(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from components.trainer.checkpoints import (
     CHECKPOINT_FILE,
     checkpoint_folder,
     read_checkpoint,
+    remove_checkpoint,
     write_checkpoint,
 )
 from components.trainer.config import TrainerConfig
@@ -181,14 +182,51 @@ def test_a_folder_that_cannot_be_made_keeps_none_and_says_so(tmp_path, caplog):
     assert "No checkpoints" in caplog.text
 
 
+def _age(file: Path, days: float) -> None:
+    then = time.time() - days * 24 * 3600
+    os.utime(file, (then, then))
+
+
 def test_forgotten_checkpoints_of_other_recipes_are_removed(tmp_path):
-    old = checkpoint_folder(str(tmp_path), "old-recipe")
-    new = checkpoint_folder(str(tmp_path), "new-recipe")
+    old = checkpoint_folder(str(tmp_path), "a" * 64)
+    new = checkpoint_folder(str(tmp_path), "b" * 64)
     assert old and new
     for folder, days in ((old, 20), (new, 1)):
-        file = folder / CHECKPOINT_FILE
-        file.touch()
-        then = time.time() - days * 24 * 3600
-        os.utime(file, (then, then))
-    checkpoint_folder(str(tmp_path), "recipe")
+        (folder / CHECKPOINT_FILE).touch()
+        _age(folder / CHECKPOINT_FILE, days)
+    checkpoint_folder(str(tmp_path), "c" * 64)
     assert not old.exists() and new.exists()
+
+
+def test_what_is_not_a_checkpoint_of_ours_is_never_removed(tmp_path):
+    other, mine = "a" * 32, "c" * 32
+    foreign = [
+        f"project/{CHECKPOINT_FILE}",
+        "project/notes.txt",
+        f"{other}/notes.txt",
+        f"{'a' * 31}/{CHECKPOINT_FILE}",
+        f"{'A' * 32}/{CHECKPOINT_FILE}",
+        f"{mine}/notes.txt",
+        CHECKPOINT_FILE,
+    ]
+    for name in (*foreign, f"{other}/{CHECKPOINT_FILE}", f"{mine}/{CHECKPOINT_FILE}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        _age(tmp_path / name, 20)
+    folder = checkpoint_folder(str(tmp_path), "c" * 64)
+    assert folder
+    remove_checkpoint(folder)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == set(foreign)
+
+
+def test_a_checkpoint_that_another_training_removes_at_the_same_time_is_no_error(
+    tmp_path, monkeypatch
+):
+    old = checkpoint_folder(str(tmp_path), "a" * 64)
+    assert old
+    (old / CHECKPOINT_FILE).touch()
+    found = list(tmp_path.glob(f"*/{CHECKPOINT_FILE}"))
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(found))
+    remove_checkpoint(old)
+    assert checkpoint_folder(str(tmp_path), "c" * 64)

@@ -145,7 +145,7 @@ def test_a_kill_leaves_whole_segments_and_what_is_half_written_is_swept(tmp_path
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    partial = tmp_path / f"{KEY[:32]}-1.npz.partial"
+    partial = tmp_path / f"{KEY[:32]}-{'1' * 32}.npz.partial"
     partial.write_bytes(b"half")
     ids = names(0, 300)
     missing, features = read(FeatureStore(tmp_path, _PLENTY), ids)
@@ -231,6 +231,28 @@ def test_a_lower_bound_holds_from_the_next_training_on(tmp_path):
         age(segment, days)
     read(FeatureStore(tmp_path, 1.5 * segments[0].stat().st_size), names(0, 100))
     assert set(tmp_path.iterdir()) == {segments[0]}
+
+
+def test_files_of_others_are_never_removed_nor_counted(tmp_path):
+    foreign = {
+        tmp_path / name
+        for name in (
+            "embeddings.npz",
+            f"{KEY[:32]}-1.npz",
+            f"{KEY[:32]}.npz",
+            f"{KEY[:32]}-{'A' * 32}.npz",
+            "video.mp4.partial",
+            "embeddings.npz.partial",
+        )
+    }
+    for path in foreign:
+        path.write_bytes(b"x" * 100_000)
+        age(path, 30)
+    segment = write(FeatureStore(tmp_path, 50_000), names(0, 100))
+    assert read(FeatureStore(tmp_path, 50_000), names(0, 100))[0].tolist() == []
+    assert set(tmp_path.iterdir()) == {*foreign, segment}
+    FeatureStore(tmp_path, 1).read(OTHER_KEY, ["x"], np.zeros((1, 1), np.float32))
+    assert set(tmp_path.iterdir()) == foreign
 
 
 def test_a_disk_that_refuses_is_a_warning_once(tmp_path, caplog):
