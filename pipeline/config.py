@@ -36,7 +36,7 @@ from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 
-_PATH_KEYS = ("schema", "data")
+_PATH_KEYS = ("schema", "data", "ingest.relabel")
 
 
 class SampleConfig(Options):
@@ -97,8 +97,15 @@ class PipelineConfig(Options):
         If covers may have no genre, the schema allows that `genres` has no value.
 
         Raises:
-            ConfigError: the file is missing, or no label schema.
+            ConfigError: the file is missing, or no label schema, or has not a genre of
+                `ingest.relabel`.
         """
+        text = self._schema_text()
+        if self.ingest.relabel:
+            self.ingest.relabel.spelled_as_in(LabelSchema.from_text(text))
+        return text
+
+    def _schema_text(self) -> str:
         if self.genres is None and not self.ingest.slices and not self.ingest.allow_no_genre:
             LabelSchema.from_file(self.schema_path)
             return self.schema_path.read_text(encoding="utf-8")
@@ -133,8 +140,13 @@ def load_config(
     file = _find(Path(path))
     values = read_mapping(file)
     for key in _PATH_KEYS:
-        if isinstance(values.get(key), str) and not is_url(values[key]):
-            values[key] = (file.parent / values[key]).resolve()
+        *sections, name = key.split(".")
+        within: Any = values
+        for section in sections:
+            within = within.get(section) if isinstance(within, dict) else None
+        given = within.get(name) if isinstance(within, dict) else None
+        if isinstance(given, str) and not is_url(given):
+            within[name] = (file.parent / given).resolve()
     if clusters:
         values["kubeflow"] = _with_clusters(file, values.get("kubeflow", {}), clusters)
     for override in overrides:

@@ -51,6 +51,7 @@ class Reason(str, enum.Enum):
     UNKNOWN_GENRE = "unknown_genre"
     CONTRADICTING_LABELS = "contradicting_labels"
     PLACEHOLDER = "placeholder"
+    DROPPED = "dropped"
     BETWEEN_SPLITS = "between_splits"
     NO_SPLIT = "no_split"
     IN_SEVERAL_SPLITS = "in_several_splits"
@@ -160,6 +161,7 @@ class IngestSummary:
         drift_examples: covers on the two sides of that comparison: the newest span's, then the
             previous span's; empty without a previous span.
         united_labels: covers whose rows name different genres; such a cover gets all of them.
+        relabelled: examples whose genres a person's decisions changed.
         converted: format, such as `WebP` -> number of covers converted from it.
         corrected: what was wrong with a JPEG or PNG, such as `rotated` or `transparent` -> number
             of covers converted for that.
@@ -189,6 +191,7 @@ class IngestSummary:
     previous_span: int | None = None
     drift_examples: tuple[int, ...] = ()
     united_labels: int = 0
+    relabelled: int = 0
     converted: dict[str, int] = dataclasses.field(default_factory=dict)
     corrected: dict[str, int] = dataclasses.field(default_factory=dict)
     imperfect: int = 0

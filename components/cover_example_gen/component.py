@@ -65,13 +65,17 @@ def CoverExampleGen(
         beam_pipeline: set by TFX.
 
     Raises:
-        ConfigError: there is nothing at `data`, or the chosen spans are not there.
+        ConfigError: there is nothing at `data`, the chosen spans are not there, or a decision about
+            labels cannot be followed.
         DataError: there are no rows, or files changed during ingest.
         DeploymentError: an object store refused or failed.
     """
     del data_fingerprint, code_fingerprint
     options = IngestConfig.from_json(config)
     labels = LabelSchema.from_file(Path(schema.uri) / SCHEMA_FILE_NAME)
+    if options.relabel:
+        spelled = options.relabel.spelled_as_in(labels)
+        options = options.model_copy(update={"relabel": spelled})
     with local_data(data) as local, _imports_out_of_garbage_collection():
         _ingest(local, labels, options, examples, Path(quarantine.uri), beam_pipeline)
 

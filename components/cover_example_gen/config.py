@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.contracts.backgrounds import BACKGROUND_PATTERN, DEFAULT_BACKGROUND
 from components.contracts.label_schema import EVAL_SPLIT, SPLITS, TEST_SPLIT, TRAIN_SPLIT
+from components.cover_example_gen.relabel_file import RelabelConfig, embedded
 from components.cover_example_gen.slice_values import normalised
 from components.support.options import Options
 
@@ -60,6 +61,8 @@ class IngestConfig(Options):
     Attributes:
         columns: which columns of a manifest hold what.
         near_duplicates: what becomes of covers that look alike.
+        relabel: what a person decided about labels; a file such as the report's
+            `label_errors.csv`, relative to the YAML file, whose decisions take its place.
         allow_no_genre: whether a row that names no genre is a cover without any of the genres, a
             negative for each; otherwise it is quarantined.
         splits: share of the near-duplicate groups that each split receives; adds up to 1.
@@ -76,6 +79,7 @@ class IngestConfig(Options):
 
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
     near_duplicates: NearDuplicatesConfig = Field(default_factory=NearDuplicatesConfig)
+    relabel: Annotated[RelabelConfig | None, BeforeValidator(embedded)] = None
     allow_no_genre: bool = False
     splits: dict[str, float] = Field(default={TRAIN_SPLIT: 0.7, EVAL_SPLIT: 0.1, TEST_SPLIT: 0.2})
     examples_per_shard: int = Field(default=1000, ge=1)

@@ -36,6 +36,7 @@ from components.cover_example_gen.shards import ShardReport, write_shard
 from components.cover_example_gen.sources import Row
 from components.cover_example_gen.spans import Selection
 from components.support import progress
+from components.support.errors import ConfigError
 
 _ROWS_PER_BATCH = 4096
 _ROWS_PER_TASK = 32
@@ -84,9 +85,16 @@ def build_ingest(
 
 
 def load_results(results: Path) -> tuple[Plan, list[ShardReport]]:
-    """Returns the plan, without its covers, and what was written."""
+    """Returns the plan, without its covers, and what was written.
+
+    Raises:
+        ConfigError: there is no plan, as the configuration is wrong.
+    """
+    plan = _load(results / _PLAN)
+    if isinstance(plan, ConfigError):
+        raise plan
     reports = [report for path in sorted(results.glob(f"*{_REPORTS}")) for report in _load(path)]
-    return _load(results / _PLAN), reports
+    return plan, reports
 
 
 def summarise(
@@ -129,6 +137,7 @@ def summarise(
         previous_span=previous.number if previous else None,
         drift_examples=tuple(examples[split] for split in DRIFT_SPLITS) if previous else (),
         united_labels=plan.united_labels,
+        relabelled=plan.relabelled,
         converted={kind: count for kind, count in conversions.items() if kind in foreign},
         corrected={kind: count for kind, count in conversions.items() if kind not in foreign},
         imperfect=sum(report.imperfect for report in written),
@@ -235,7 +244,11 @@ class _PlanShards(beam.DoFn):
         self, batches: tuple[None, Iterable[InspectedBatch]]
     ) -> Iterator[tuple[int, ShardGroup]]:
         rows = [row for batch in batches[1] for row in pickle.loads(batch)]
-        plan = make_plan(rows, self._selection, self._config)
+        try:
+            plan = make_plan(rows, self._selection, self._config)
+        except ConfigError as error:
+            _save(error, self._results / _PLAN)  # Beam would wrap it in an error of its own
+            return
         _save(plan.without_covers(), self._results / _PLAN)
         progress.start(COVER_EXAMPLE_GEN, sum(map(len, plan.covers.values())), "covers written")
         shards = plan_shards(plan, self._config)

@@ -20,6 +20,7 @@ from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, Places, find_places
 from components.cover_example_gen.near_duplicates import NearDuplicates
 from components.cover_example_gen.placeholders import find_placeholders, set_aside
+from components.cover_example_gen.relabelling import find_relabelling
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
 from components.cover_example_gen.slice_values import united_values
 from components.cover_example_gen.spans import Selection
@@ -49,6 +50,7 @@ class Plan:
             the newest and of the previous span, if there is one.
         quarantined: the rejected rows, by source, line and path.
         united_labels: covers whose rows name different genres.
+        relabelled: covers whose genres a person's decisions changed.
         given_splits: whether the data give the splits.
         drawn_from_train: the splits that the data lack, which were drawn from train.
         straddling: near-duplicates in different splits.
@@ -60,6 +62,7 @@ class Plan:
     covers: Mapping[str, tuple[Cover, ...]]
     quarantined: tuple[QuarantinedRow, ...]
     united_labels: int
+    relabelled: int = 0
     given_splits: bool = False
     drawn_from_train: tuple[str, ...] = ()
     straddling: tuple[StraddlingPair, ...] = ()
@@ -80,9 +83,13 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     Args:
         rows: all rows of the selected spans, inspected, in any order.
         selection: the spans.
-        config: shares of the splits and number of threads.
+        config: shares of the splits, number of threads and decisions about labels.
+
+    Raises:
+        ConfigError: a decision about labels cannot be followed.
     """
     ordered = sorted(rows, key=lambda row: (row.delivery, row.row.line or 0, row.row.path))
+    relabelling = find_relabelling(ordered, selection, config)
     taken = range(len(selection.history), len(selection.spans))
     arrivals = _arrivals(ordered)
     near = _near_duplicates(ordered, arrivals, config.threads)
@@ -97,7 +104,12 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     found = find_places(arrivals, config.splits, config.threads, near.pairs)
     places = found.by_id
     given = [row for row in ordered if row.delivery in taken]
-    settled, contradictions = settle_labels(given, covers_proper, config.near_duplicates.labels)
+    # Once before, so that no wrong label is merged into a copy, and once after, so that merging
+    # restores none.
+    decided, relabelled = relabelling.follow(given)
+    settled, contradictions = settle_labels(decided, covers_proper, config.near_duplicates.labels)
+    settled, restored = relabelling.follow(settled)
+    settled = relabelling.without_genre(settled)
     ordered = [row for row in ordered if row.delivery not in taken] + settled
     rejected: list[InspectedRow] = []
     accepted: list[InspectedRow] = []
@@ -112,6 +124,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         assert split is not None
         by_split[split].append(cover)
     drift = _drift_covers(ordered, places, selection)
+    taken_ids = {cover.facts.image_id for cover in covers}
     return Plan(
         covers={split: tuple(members) for split, members in [*by_split.items(), *drift.items()]},
         quarantined=tuple(
@@ -121,7 +134,8 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         given_splits=found.are_given,
         drawn_from_train=found.drawn,
         straddling=tuple(_straddling(found, {cover.facts.image_id: cover for cover in covers})),
-        united_labels=_united_labels(given, {cover.facts.image_id for cover in covers}),
+        united_labels=_united_labels(given, taken_ids),
+        relabelled=len((relabelled | restored) & taken_ids),
         contradictions=tuple(contradictions),
         placeholders=tuple(dict.fromkeys(placeholders.values())),
     )

@@ -22,6 +22,9 @@ from components.contracts.quarantine import (
 from components.data_gate.config import DataGateConfig
 from components.support.texts import first_few
 
+# Ingest has judged placeholders together, and they are warned of; a person has dropped covers.
+_NO_FAULTS = (Reason.PLACEHOLDER.value, Reason.DROPPED.value)
+
 
 def decide(
     summary: IngestSummary,
@@ -86,16 +89,16 @@ def read_anomalies(directory: str | Path) -> anomalies_pb2.Anomalies:
 def _quarantined(
     summary: IngestSummary, config: DataGateConfig, quarantine_file: str
 ) -> Iterator[Refusal]:
-    # Placeholders are no faults of rows: ingest has judged them together, and they are warned of.
-    placeholders = summary.quarantined_by_reason.get(Reason.PLACEHOLDER.value, 0)
-    faulty = summary.rows_quarantined - placeholders
+    faulty = summary.rows_quarantined - sum(
+        summary.quarantined_by_reason.get(reason, 0) for reason in _NO_FAULTS
+    )
     share = faulty / summary.rows_given
     if share <= config.max_quarantined_share:
         return
     reasons = ", ".join(
         f"{reason} {count}"
         for reason, count in summary.quarantined_by_reason.items()
-        if reason != Reason.PLACEHOLDER.value
+        if reason not in _NO_FAULTS
     )
     where = f"rows of {summary.source}"
     yield Refusal(

@@ -20,8 +20,8 @@ from components.contracts.quarantine import Contradiction, read_contradictions
 from components.report_gen.sources import Sources
 
 LABEL_ERRORS_FILE = "label_errors.csv"
-COLUMNS = ("cover", "genre", "given", "probability", "reason", "decision")
-"""Of the file; `decision` is left for a person: keep, add, remove or drop."""
+COLUMNS = ("cover", "genre", "given", "probability", "reason", "decision", "id")
+"""Of the file; `decision` is left for a person: keep, add, remove or drop. See `ingest.relabel`."""
 
 _MOST = 500
 

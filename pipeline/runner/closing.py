@@ -51,6 +51,8 @@ def describe_ingest(summary: IngestSummary) -> str:
             f"{count:,} {outcome}" for outcome, count in summary.contradicting_pairs.items()
         )
         parts.append(f"{contradicting:,} pairs of them with different genres ({outcomes})")
+    if summary.relabelled:
+        parts.append(f"{summary.relabelled:,} relabelled")
     if summary.without_genre:
         parts.append(f"{summary.without_genre:,} covers without a genre")
     for found in summary.placeholders:
