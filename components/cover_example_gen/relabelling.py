@@ -132,9 +132,7 @@ def find_relabelling(
     return Relabelling(config.relabel.file, by_id, config.allow_no_genre)
 
 
-def _named_by_identity(
-    config: RelabelConfig, known: Mapping[str, str | None]
-) -> list[Decision]:
+def _named_by_identity(config: RelabelConfig, known: Mapping[str, str | None]) -> list[Decision]:
     unknown = [each for each in config.decisions if each.cover not in known]
     if unknown:
         first = ", ".join(

@@ -52,7 +52,7 @@ def describe_ingest(summary: IngestSummary) -> str:
         )
         parts.append(f"{contradicting:,} pairs of them with different genres ({outcomes})")
     if summary.relabelled:
-        parts.append(f"{summary.relabelled:,} relabelled")
+        parts.append(f"{summary.relabelled:,} covers relabelled")
     if summary.without_genre:
         parts.append(f"{summary.without_genre:,} covers without a genre")
     for found in summary.placeholders:

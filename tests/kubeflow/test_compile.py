@@ -448,3 +448,18 @@ def test_every_package_can_be_read_again(tiny_config: Path, tmp_path: Path) -> N
         compile_pipeline(load_config(tiny_config, overrides)).write(file)
         package = CompiledPackage.from_file(file)
         assert "Trainer" in package.pod_templates
+
+
+def test_decisions_about_labels_travel_with_the_package(tiny_config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "decided.csv"
+    texts = []
+    for decision in ("add", "remove", "remove"):
+        file.write_text(f"cover,genre,decision\nsome/1.jpg,pop,{decision}\nsome/2.jpg,pop,\n")
+        package = compile_pipeline(load_config(tiny_config, [f"ingest.relabel={file}"]))
+        texts.append(json.dumps(package.documents, sort_keys=True))
+    assert texts[0] != texts[1] == texts[2]
+    for text in texts:
+        assert "decided.csv" in text
+        assert "some/1.jpg" in text
+        assert "some/2.jpg" not in text
+        assert str(tmp_path) not in text

@@ -122,3 +122,24 @@ def test_the_schema_lets_covers_have_no_genre_if_they_may() -> None:
         relaxed = genres("ingest.allow_no_genre=true", *overrides)
         assert not relaxed.HasField("presence")
         assert relaxed.value_count.min == 0
+
+
+def test_decisions_about_labels_are_read_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "decided.csv").write_text("cover,genre,decision\n1.jpg,Pop,add\n")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    schema = load_config("sample").schema_path
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"name: mine\nschema: {schema}\ningest: {{relabel: decided.csv}}\n")
+    config = load_config(mine)
+    assert config.ingest.relabel is not None
+    assert config.ingest.relabel.file == "decided.csv"
+    assert config.ingest.relabel.decisions == ((2, "1.jpg", "Pop", "add"),)
+    assert load_config("sample", ["ingest.relabel=../decided.csv"]).ingest == config.ingest
+    assert load_config(mine, ["ingest.relabel=null"]).ingest.relabel is None
+    with pytest.raises(ConfigError, match=r"at ingest\.relabel\. Received: .*No such file"):
+        load_config(mine, ["ingest.relabel=decided.csv"])
+    with pytest.raises(ConfigError, match=r"line 2\. Received: 'Pop'"):
+        load_config(mine, ["genres=[soul, jazz]"]).schema_text()

@@ -204,7 +204,10 @@ def test_two_names_of_a_cover_do_not_hide_a_contradiction(
     [
         (b"cover,genre\n1.jpg,pop\n", r"columns cover, genre and decision in .*Received: cover, g"),
         (b"", "Received: none. Keep the first line"),
-        (b"cover,genre,decision\n1.jpg,pop,delete\n", r"keep, add, .* line 2, .*Received: 'delete'"),
+        (
+            b"cover,genre,decision\n1.jpg,pop,delete\n",
+            r"keep, add, .* line 2, .*: 'delete'",
+        ),
         (b"cover,genre,decision\n\n1.jpg,pop,ad\n", r"line 3, .*'ad'\. Did you mean add\?"),
         (b"cover,genre,decision\n1.jpg,,add\n", r"Expected a genre in .*, line 2, as there is"),
         (b"cover,genre,decision\n,pop,drop\n", r"Expected a cover in .*, line 2, as there is"),

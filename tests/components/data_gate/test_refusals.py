@@ -232,3 +232,13 @@ def test_a_placeholder_is_warned_of_and_stops_nothing() -> None:
     kept = dataclasses.replace(GOOD, placeholders=(found,))
     (warning,) = decide(kept, {}, DataGateConfig(), "quarantine.jsonl").warnings
     assert "kept" in warning.what
+
+
+def test_covers_that_a_person_dropped_stop_nothing() -> None:
+    dropped = dataclasses.replace(
+        GOOD,
+        rows_ingested=49,
+        rows_quarantined=51,
+        quarantined_by_reason={"dropped": 50, "missing_file": 1},
+    )
+    assert decide(dropped, {}, DataGateConfig(), "quarantine.jsonl").passed

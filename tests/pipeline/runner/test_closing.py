@@ -24,11 +24,13 @@ def test_what_was_found_about_labels_is_said_in_the_line_of_ingest() -> None:
         genres_by_split={},
         contradicting_pairs={"merged": 2, "kept": 1},
         placeholders=(Placeholder("0" * 64, "none.jpg", 50, 40, 0.5, 5, flat=True),),
+        relabelled=1234,
         without_genre=7,
     )
     line = describe_ingest(summary)
     assert "3 pairs of them with different genres (2 merged, 1 kept)" in line
     assert "none.jpg and its copies are 50 rows (50.0%), probably a placeholder" in line
+    assert "1,234 covers relabelled" in line
     assert "7 covers without a genre" in line
 
 
