@@ -97,8 +97,8 @@ class PipelineConfig(Options):
         If covers may have no genre, the schema allows that `genres` has no value.
 
         Raises:
-            ConfigError: the file is missing, or no label schema, or has not a genre of
-                `ingest.relabel`.
+            ConfigError: the file is missing or no label schema, or a genre of `ingest.relabel` is
+                not in it.
         """
         text = self._schema_text()
         if self.ingest.relabel:

@@ -62,7 +62,7 @@ class IngestConfig(Options):
         columns: which columns of a manifest hold what.
         near_duplicates: what becomes of covers that look alike.
         relabel: what a person decided about labels; a file such as the report's
-            `label_errors.csv`, relative to the YAML file, whose decisions take its place.
+            `label_errors.csv`, relative to the YAML file. Its decisions are read into its place.
         allow_no_genre: whether a row that names no genre is a cover without any of the genres, a
             negative for each; otherwise it is quarantined.
         splits: share of the near-duplicate groups that each split receives; adds up to 1.

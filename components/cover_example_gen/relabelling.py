@@ -26,8 +26,8 @@ class CoverDecisions:
     """What becomes of one cover.
 
     Attributes:
-        added: genres that it has.
-        removed: genres that it has not.
+        added: genres that it has, whatever its rows name.
+        removed: genres that it does not have.
         dropped: line of the file that drops it, or None.
     """
 
