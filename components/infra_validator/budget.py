@@ -10,6 +10,12 @@ import numpy as np
 from components.contracts.serving_check import Measurements, ServingTest
 from components.infra_validator.config import InfraValidatorConfig
 
+# The cache knows what was measured, not how busy the machine was.
+_AGAIN = (
+    "If this machine was busy, measure again: the refusal is cached until an option changes, so "
+    "give infra_validator.requests another value. (--no-cache would train again as well.)"
+)
+
 
 def measure(answer: Mapping[str, Any]) -> Measurements:
     """Returns what a loader took, from what `probe.py` wrote."""
@@ -33,7 +39,7 @@ def judge_budget(
             continue
         remedy = (
             f"Choose a smaller network or image size, or raise infra_validator.{option} if servers "
-            "have more, or this machine was busy."
+            f"have more. {_AGAIN}"
         )
         passed = value <= bound
         yield ServingTest(

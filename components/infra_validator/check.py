@@ -35,10 +35,7 @@ from components.support import progress
 from components.support.errors import DamagedArtifact
 
 _HEADLINE = "The model was trained and evaluated, but cannot be served"
-_DEAD = (
-    "A server would end in the same way; the log of the run has what the process said. If it was "
-    "killed for its memory, choose a smaller network, or give the machine more."
-)
+_DEAD = "A server would end in the same way; the log of the run has what the process said."
 
 
 def check_model(
@@ -60,6 +57,7 @@ def check_model(
     Raises:
         DamagedArtifact: a cover has no prediction.
         DeploymentError: the folder holds no model of this project.
+        MachineError: a loader was killed, was not done in time, or ran out of memory or files.
     """
     description = read_model_description(model)
     try:

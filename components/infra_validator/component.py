@@ -61,6 +61,9 @@ class InfraValidatorExecutor(BaseExecutor):
 
         A model that the evaluation refused is not loaded. It is not blessed either, and no second
         refusal is written.
+
+        Raises:
+            MachineError: the machine ended the check; no verdict is written.
         """
         evaluated = artifact_utils.get_single_instance(input_dict[nodes.MODEL_BLESSING])
         if evaluated.get_int_custom_property(nodes.BLESSED) == 1:

@@ -31,7 +31,7 @@ class InfraValidatorConfig(Options):
         max_memory_mb: greatest resident memory of a process that has loaded the model twice, as
             a server does while versions change, in 10^6 bytes.
         max_seconds: time for everything that one loader is asked, seconds, after which its process
-            is killed.
+            is killed and the run fails, without a verdict on the model.
     """
 
     SECTION = "infra_validator"

@@ -19,7 +19,7 @@ from components.contracts.serving_check import State, read_serving_check
 from components.infra_validator import component
 from components.infra_validator.component import InfraValidatorExecutor
 from components.infra_validator.config import SESSION, InfraValidatorConfig
-from components.support.errors import ConfigError, DamagedArtifact
+from components.support.errors import ConfigError, DamagedArtifact, MachineError
 from tests.components.infra_validator.conftest import Good
 
 
@@ -89,6 +89,13 @@ def test_it_blesses_what_passes_and_only_that(
     assert found.covers == 3
     assert decision.gate == nodes.INFRA_VALIDATOR
     assert decision.passed == bool(blessed)
+
+
+def test_a_check_that_the_machine_ends_leaves_no_verdict(good: Good, tmp_path: Path) -> None:
+    """Neither the cache nor the next task may take it for a refusal."""
+    with pytest.raises(MachineError, match=r"within 0\.001 s"):
+        _run(_artifacts(tmp_path, good, 1), tmp_path, max_seconds=1e-3)
+    assert not (tmp_path / "blessing").exists()
 
 
 def test_a_model_that_the_evaluation_refused_is_not_loaded(
