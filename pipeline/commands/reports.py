@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from pipeline.runner.result import RunResult
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
+
+    from pipeline.commands.compare.record import ReportRecord
 
 # Report input -> node and output key.
 _OUTPUTS = {
@@ -117,8 +118,11 @@ def compare_reports(pages: tuple[Path, Path]) -> Iterator[str]:
 
     Raises:
         ConfigError: a report has no `report.json`.
+        DamagedArtifact: that is damaged.
     """
-    first, second = (_read(page) for page in pages)
+    from pipeline.commands.compare.record import read_record  # brings scikit-learn
+
+    first, second = (read_record(page.with_suffix(".json")) for page in pages)
     genres = dict.fromkeys([*_genres(first), *_genres(second)])
     compared = [(name, None, name) for name in COMPARED] + [
         (f"{genre}: {name}", genre, name) for genre in genres for name in COMPARED_PER_GENRE
@@ -194,34 +198,24 @@ def _why_none(run: PastRun) -> str:
     return f"{why}. Run it again with: covers run"
 
 
-def _read(page: Path) -> dict[str, Any]:
-    path = page.with_suffix(".json")
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"Expected a report at {path}. Received: {error}.") from error
+def _outcome(report: ReportRecord) -> str:
+    return report.verdict.outcome.replace("_", " ")
 
 
-def _outcome(report: dict[str, Any]) -> str:
-    return str(report["verdict"]["outcome"]).replace("_", " ")
+def _genres(report: ReportRecord) -> list[str]:
+    return report.evaluation.genres if report.evaluation else []
 
 
-def _genres(report: dict[str, Any]) -> list[str]:
-    return list(report["evaluation"]["genres"]) if report["evaluation"] else []
-
-
-def _value(report: dict[str, Any], genre: str | None, name: str) -> float | None:
-    evaluation = report["evaluation"]
-    if not evaluation:
+def _value(report: ReportRecord, genre: str | None, name: str) -> float | None:
+    if report.evaluation is None:
         return None
-    values = evaluation["overall"] if genre is None else evaluation["per_genre"].get(genre, {})
-    value = values.get(name)
-    return None if value is None else float(value)
+    metrics = report.evaluation
+    return (metrics.overall if genre is None else metrics.per_genre.get(genre, {})).get(name)
 
 
-def _fingerprint(report: dict[str, Any]) -> Any:
-    summary = report["data"]["summary"]
-    return report["provenance"]["data_fingerprint"], summary and summary["examples_by_split"]
+def _fingerprint(report: ReportRecord) -> Any:
+    summary = report.data.summary
+    return report.provenance.data_fingerprint, summary and summary.examples_by_split
 
 
 def _numbers(first: float | None, second: float | None) -> str:

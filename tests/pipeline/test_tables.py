@@ -30,6 +30,7 @@ def _evaluation() -> dict[str, Any]:
         "overall": {},
         "example_count": 10,
         "genres": list(NAMES),
+        "confidence": None,
         "per_genre": dict.fromkeys(NAMES, VALUES),
         "baseline": None,
     }
@@ -49,10 +50,22 @@ def test_the_table_of_genres_is_aligned() -> None:
 
 def test_compared_reports_are_aligned(tmp_path: Path) -> None:
     report = {
+        "format_version": 1,
+        "created": "2026-11-24T05:52:00+00:00",
         "verdict": {"outcome": "pushed"},
         "evaluation": _evaluation(),
         "data": {"summary": None},
-        "provenance": {"data_fingerprint": ""},
+        "training": None,
+        "provenance": {
+            "run_id": "",
+            "pipeline": "covers",
+            "data": "",
+            "data_fingerprint": "",
+            "schema_sha256": None,
+            "config": {},
+            "versions": {},
+            "artifacts": {},
+        },
     }
     (tmp_path / "report.json").write_text(json.dumps(report))
     page = tmp_path / "report.html"

@@ -68,6 +68,18 @@ class Provenance(_Part):
     artifacts: dict[str, Stored]
 
 
+class Summary(_Part):
+    """What ingest counted."""
+
+    examples_by_split: dict[str, int]
+
+
+class Data(_Part):
+    """The covers."""
+
+    summary: Summary | None
+
+
 class ReportRecord(_Part):
     """What `report.json` holds about a run, without what no comparison needs."""
 
@@ -75,6 +87,7 @@ class ReportRecord(_Part):
     created: Annotated[AwareDatetime, Field(strict=False)]
     verdict: Verdict
     evaluation: Metrics | None
+    data: Data
     training: Training | None
     provenance: Provenance
 

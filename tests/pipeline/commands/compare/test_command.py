@@ -131,6 +131,21 @@ def test_a_damaged_report_is_named(
     assert not (tmp_path / "comparison.html").exists()
 
 
+def test_the_report_of_two_runs_names_a_damaged_one(
+    recorded: RecordedRuns, make_report: MakeReport
+) -> None:
+    ids = [_record(recorded, make_report, seed) for seed in (1, 2)]
+    command = ("report", "--compare", *ids, "--pipeline-root", recorded.root)
+    code, output = _covers(*command)
+    assert code == 0
+    assert f"{GENRES[0]}: roc_auc" in output
+    damaged = recorded.root / "tiny" / "ReportGen" / ids[1] / "report" / "report.json"
+    damaged.write_text("{}")
+    code, output = _covers(*command)
+    assert code == 1
+    assert f"Expected a report of format version 1 at {damaged}. Received: " in output
+
+
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Lists the places of what a comparison reads of a report."""
     keys = list(value) if isinstance(value, dict) else []
@@ -142,7 +157,7 @@ def test_whatever_is_wrong_in_a_report_is_no_traceback(
 ) -> None:
     whole = make_report(tmp_path / "whole")
     content = json.loads(whole.read_text())
-    read = ("format_version", "created", "verdict", "evaluation", "training", "provenance")
+    read = ("format_version", "created", "verdict", "evaluation", "data", "training", "provenance")
     places = [place for place in _places({key: content[key] for key in read}) if place]
     damaged = tmp_path / "report.json"
     refusals = []
