@@ -22,7 +22,7 @@ from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.infra_validator.config import InfraValidatorConfig
 from components.support.compat import LOCAL_BEAM_ARGS
-from components.support.credentials import without_credentials
+from components.support.credentials import refuse_credentials, without_credentials
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url
 from components.support.options import Options
@@ -208,9 +208,11 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """Sets one `key.subkey=value` in nested mappings; the value is YAML.
 
     Raises:
-        ConfigError: the text does not have this form.
+        ConfigError: the text does not have this form, or holds a key or password.
     """
     key, equals, text = override.partition("=")
+    for part in (key, text):
+        refuse_credentials(part)
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(

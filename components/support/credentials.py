@@ -11,7 +11,8 @@ from typing import Any
 
 from components.support.errors import ConfigError
 
-_HOST = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)")
+# Also after the name of an option, and behind fsspec's caches: --temp=simplecache::s3://bucket
+_HOST = re.compile(r"\s*(?:--[\w-]+=)?(?:\w+::)*[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[^/?#]*)")
 _PORT_ONLY = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:@]*)(?::[0-9]*)?")
 _SIGNED = re.compile(
     r"[?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token|"

@@ -21,6 +21,7 @@ from components.support.machine import machine_error
 from components.support.texts import shortened
 
 _SEPARATOR = "://"
+_OF_THIS_MACHINE = {"file", "local"}  # a path says the same
 _CHUNK = 1 << 20
 _CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # what Google Cloud Storage and S3 call them
 
@@ -28,6 +29,24 @@ _CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag")  # what Google Cloud Storage 
 def is_url(location: str) -> bool:
     """Tells whether a location names its file system, such as `s3://bucket/folder`."""
     return _SEPARATOR in location
+
+
+def check_lasting_folder(location: str) -> str:
+    """Returns what is a path, or a URL of a kind that a package for object stores may open.
+
+    Whether it is installed is not looked at: another machine may open the URL.
+
+    Raises:
+        ValueError: nothing opens such a URL.
+    """
+    schemes = location.partition(_SEPARATOR)[0].strip().split("::") if is_url(location) else ()
+    known = set(fsspec.available_protocols()) - _OF_THIS_MACHINE
+    if not known.issuperset(schemes):
+        raise ValueError(
+            "Expected a folder, or the URL of one in an object store, such as s3://bucket/folder. "
+            f"Received: {location}"
+        )
+    return location
 
 
 def open_file_system(location: str) -> tuple[Any, str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components.support.credentials import REFUSAL, has_credentials
 from components.support.errors import ConfigError
 from components.support.suggestions import closest
 
@@ -61,8 +62,12 @@ class Options(BaseModel):
             expected: what the message says was expected; unless given, valid options of `SECTION`.
 
         Raises:
-            ConfigError: naming each wrong option, what was expected and what was received.
+            ConfigError: naming each wrong option, what was expected and what was received; or
+                each that holds a key or password, without repeating it.
         """
+        if secret := _places_of_secrets(fields):
+            problems = "\n".join(f"  {_name(cls, place) or '(all)'}: {REFUSAL}" for place in secret)
+            raise ConfigError(f"{_wanted(cls, expected)} Received:\n{problems}")
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
@@ -87,6 +92,28 @@ class Options(BaseModel):
 
 def _wanted(options: type[Options], expected: str) -> str:
     return f"{_EXPECTED}{expected or f'valid options of {options.SECTION or options.__name__}'}."
+
+
+def _places_of_secrets(fields: Any) -> list[Place]:
+    """Returns where URLs with keys or passwords are, before any message can repeat them.
+
+    A mapping with one as a name is itself such a place.
+    """
+    places = []
+    left: list[tuple[Place, Any]] = [((), fields)]
+    seen = set()
+    while left:
+        place, value = left.pop()
+        if isinstance(value, str):
+            if has_credentials(value):
+                places.append(place)
+        elif isinstance(value, Mapping | Sequence) and id(value) not in seen:
+            seen.add(id(value))  # YAML's aliases
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            for name, inner in items:
+                is_secret = isinstance(name, str) and has_credentials(name)
+                left.append((place, name) if is_secret else ((*place, name), inner))
+    return sorted(places, key=str)
 
 
 def _describe(error: ValidationError, options: type[Options], fields: Any) -> Iterator[str]:

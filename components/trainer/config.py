@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from components.support.file_systems import check_lasting_folder
 from components.support.options import Options
 
 Monitor = Literal[
@@ -18,6 +19,7 @@ Monitor = Literal[
     "val_macro_average_precision",
 ]
 _FALLING_MONITORS = ("val_loss", "val_hamming_loss")
+LastingFolder = Annotated[str, AfterValidator(check_lasting_folder)]
 ThresholdRule = Literal["best_f1", "label_share"]
 CalibrationMethod = Literal["none", "temperature", "platt"]
 DEFAULT_THRESHOLD = 0.5
@@ -262,9 +264,9 @@ class TrainerConfig(Options):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     cache: bool = True
     checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
-    checkpoint_folder: str | None = None
+    checkpoint_folder: LastingFolder | None = None
     feature_gigabytes: float | None = Field(default=4.0, gt=0.0)
-    feature_folder: str | None = None
+    feature_folder: LastingFolder | None = None
 
     @model_validator(mode="before")
     @classmethod

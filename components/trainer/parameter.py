@@ -9,7 +9,7 @@ from pydantic import Field
 
 from components.contracts.backgrounds import BACKGROUND_PATTERN, DEFAULT_BACKGROUND
 from components.support.options import Options
-from components.trainer.config import TrainerConfig
+from components.trainer.config import LastingFolder, TrainerConfig
 
 _EXPECTED = (
     "the parameter `training` to be what `covers compile` wrote, its options changed with "
@@ -35,8 +35,8 @@ class TrainingParameter(Options):
     config: TrainerConfig
     code_fingerprint: str
     weights_fingerprints: dict[str, str] = Field(default={})
-    checkpoint_folder: str = ""
-    feature_folder: str = ""
+    checkpoint_folder: LastingFolder = ""
+    feature_folder: LastingFolder = ""
     background: str = Field(default=DEFAULT_BACKGROUND, pattern=BACKGROUND_PATTERN)
 
     @classmethod

@@ -110,6 +110,8 @@ def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
 def _override_training(training: str, overrides: Sequence[str]) -> str:
     options = TrainingParameter.from_text(training).model_dump(mode="json")
     for override in overrides:
+        for part in override.split("=", 1):
+            refuse_credentials(part)
         if not override.startswith(_TRAINER_KEY):
             raise ConfigError(
                 f"Expected --set {_TRAINER_KEY}KEY=VALUE, as only the training options of a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -41,6 +42,12 @@ evaluation:
         ("s3://key@bucket/covers", True),
         ("https://host/covers.csv?X-Amz-Signature=abc", True),
         ("https://host/covers.csv?v=1&token=abc", True),
+        (f"simplecache::{URL}", True),
+        ("blockcache::zip::s3://key:secret@bucket", True),
+        (" s3://key:secret@bucket", True),
+        ("--temp_location=s3://key:secret@bucket", True),
+        ("--temp_location=s3://bucket/a@b", False),
+        ("simplecache::s3://bucket/covers@2", False),
         ("s3://bucket/covers@2/a:b", False),
         ("hdfs://host:8020/covers", False),
         ("https://[::1]:8020/covers", False),
@@ -64,7 +71,27 @@ def test_what_holds_a_secret(location: str, found: bool) -> None:
         ("diagnose", "--model", "{folder}", "--data", URL),
         ("compile", "--image", "i", "-o", "p.yaml", "--set", f"kubeflow.data={URL}"),
         ("compile", "--image", "i", "-o", "p.yaml", "--set", f"kubeflow.push_destination={URL}"),
-        ("compile", "--image", "i", "-o", "p.yaml", "--set", f"kubeflow.pipeline_root={URL}"),
+        *(
+            ("compile", "--image", "i", "-o", "p.yaml", "--set", override)
+            for override in (
+                f"kubeflow.pipeline_root={URL}",
+                f"kubeflow.state={URL}",
+                f"kubeflow.all_tasks={{env: {{X: '{URL}'}}}}",
+                f"trainer.checkpoint_folder={URL}",
+                f"trainer.feature_folder={URL}",
+                f"trainer.checkpoint_folder=simplecache::{URL}",
+                f"trainer.checkpoint_folder=' {URL}'",
+                f"trainer.backbone={{name: EfficientNetB0, weights: '{URL}'}}",
+                f"trainer.layers=[{{Dense: '{URL}'}}]",
+                f"trainer.layers=[{{'{URL}': {{}}}}]",
+                f"tuner={{search_space: {{'{URL}': [1, 2]}}}}",
+                f"beam_pipeline_args=['--staging-location={URL}']",
+                f"name={URL}",
+                f"no_such_option.other={URL}",
+                f"={URL}",
+                URL,
+            )
+        ),
     ],
 )
 def test_a_url_with_a_secret_is_refused_everywhere_and_not_repeated(
@@ -73,7 +100,8 @@ def test_a_url_with_a_secret_is_refused_everywhere_and_not_repeated(
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "mine.yaml"
     config.write_text(f"name: mine\nschema: schema.pbtxt\ndata: {URL}\n")
-    given = [each.format(config=config, folder=tmp_path) for each in arguments]
+    places = {"{config}": str(config), "{folder}": str(tmp_path)}
+    given = [places.get(each, each) for each in arguments]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 2, result.output
     assert "Expected a URL without a key, password or signature" in result.output
@@ -82,12 +110,62 @@ def test_a_url_with_a_secret_is_refused_everywhere_and_not_repeated(
     assert_nowhere(tmp_path)
 
 
+@pytest.mark.parametrize("option", ["checkpoint_folder", "feature_folder"])
+def test_a_file_with_a_secret_in_the_training_options_is_refused_by_name(
+    tmp_path: Path, schema_path: Path, option: str
+) -> None:
+    config = tmp_path / "mine.yaml"
+    text = TINY.format(schema=schema_path).replace("epochs: 1", f"{option}: {URL}")
+    config.write_text(text)
+    arguments = ["compile", "--config", str(config), "--image", "i", "-o", str(tmp_path / "p.yaml")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2, result.output
+    assert f"trainer.{option}: Expected a URL without a key" in result.output
+    assert SECRET not in result.output
+    assert not (tmp_path / "p.yaml").exists()
+
+
 def test_the_parameters_of_a_submitted_run_hold_none() -> None:
-    package = CompiledPackage(Path("p.yaml"), "p", {"data": {}}, None)
+    package = CompiledPackage(Path("p.yaml"), "p", {"data": {}}, None, {})
     for text in (f"data={URL}", f"dta={URL}"):
         with pytest.raises(ConfigError) as caught:
             parameter_values(package, [text])
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"checkpoint_folder": URL},
+        {"feature_folder": URL},
+        {"config": {"checkpoint_folder": URL}},
+        {"config": {"feature_folder": URL}},
+        {"weights_fingerprints": {URL: ""}},
+        {"code_fingerprint": URL},
+    ],
+    ids=str,
+)
+def test_the_training_parameter_of_a_run_holds_none(fields: dict[str, Any]) -> None:
+    package = _package()
+    given = {"config": {}, "code_fingerprint": "", **fields}
+    with pytest.raises(ConfigError, match="Expected a URL without a key") as caught:
+        parameter_values(package, [f"training={json.dumps(given)}"])
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"trainer.checkpoint_folder={URL}", f"trainer.layers=[{{Dense: '{URL}'}}]", f"x={URL}", URL],
+)
+def test_an_overridden_training_option_of_a_run_holds_none(override: str) -> None:
+    package = _package({"defaultValue": json.dumps({"config": {}, "code_fingerprint": ""})})
+    with pytest.raises(ConfigError, match="Expected a URL without a key") as caught:
+        parameter_values(package, [], [override])
+    assert SECRET not in str(caught.value)
+
+
+def _package(training: dict[str, Any] | None = None) -> CompiledPackage:
+    return CompiledPackage(Path("p.yaml"), "p", {"training": training or {}}, None, {})
 
 
 def test_what_a_store_raises_has_no_secret(

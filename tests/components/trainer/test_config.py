@@ -86,3 +86,31 @@ def test_config_and_signatures_import_without_tensorflow():
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("option", ["checkpoint_folder", "feature_folder"])
+@pytest.mark.parametrize(
+    ("location", "known"),
+    [
+        ("checkpoints", True),
+        ("/mnt/checkpoints", True),
+        ("C:\\checkpoints", True),
+        ("s3://bucket/state", True),
+        ("gs://bucket/state", True),
+        ("simplecache::s3://bucket/state", True),
+        ("foo://bucket/state", False),
+        ("minio://bucket/state", False),
+        ("S3://bucket/state", False),
+        ("simplecache::foo://bucket", False),
+        ("file:///mnt/checkpoints", False),
+        ("://bucket", False),
+    ],
+)
+def test_a_lasting_folder_is_a_path_or_a_url_that_something_opens(
+    option: str, location: str, known: bool
+) -> None:
+    if known:
+        assert getattr(TrainerConfig.from_fields({option: location}), option) == location
+        return
+    with pytest.raises(ConfigError, match=f"trainer.{option}: Expected a folder.*{location}"):
+        TrainerConfig.from_fields({option: location})

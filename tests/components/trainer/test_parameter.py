@@ -26,6 +26,12 @@ WRONG = {
     '{"config": {"layers": 3}, "code_fingerprint": ""}': r"layers: Expected a list.* Received: 3",
     '{"config": {}, "code_fingerprint": "", "epochs": 3}': r"training\.config\.epochs",
     '{"config": {}, "code_fingerprint": "", "background": "red"}': r"background: Expected",
+    '{"config": {}, "code_fingerprint": "", "checkpoint_folder": "foo://b"}': (
+        r"training\.checkpoint_folder: Expected a folder, or the URL .* Received: foo://b"
+    ),
+    '{"config": {"feature_folder": "foo://b"}, "code_fingerprint": ""}': (
+        r"training\.config\.feature_folder: Expected a folder, or the URL .* Received: foo://b"
+    ),
 }
 
 
