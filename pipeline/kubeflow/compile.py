@@ -17,6 +17,7 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.baseline_version import BASELINE_VERSION_TASK
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.graph import PYTHON_MODULE
+from pipeline.kubeflow.names import COMPILED_PIPELINE
 from pipeline.kubeflow.notifications import add_notifications, check_no_url
 from pipeline.kubeflow.parameters import default_parameters, run_inputs
 from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, STOP_SUFFIX, Gate, rewrite
@@ -138,11 +139,7 @@ def _check(config: PipelineConfig) -> None:
             "Expected kubeflow.image to name the image of the tasks. Received: none. Build and "
             "push one (make image), and give it with --image or in the configuration."
         )
-    if "_" in config.name:
-        raise ConfigError(
-            f"Expected a pipeline name of lower-case letters, digits and hyphens, as Kubeflow "
-            f"Pipelines requires. Received: {config.name!r}."
-        )
+    COMPILED_PIPELINE.check(config.name)
     check_no_url(config.notifications)
     for option, readers in _READ_BY.items():
         _check_reachable(config.kubeflow, option, readers)

@@ -6,9 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from components.support.credentials import without_credentials
+from pipeline.kubeflow.kubernetes_values import (
+    DataKey,
+    EnvironmentName,
+    Image,
+    ImageOrNone,
+    LabelKey,
+    LabelValue,
+    MountPath,
+    ObjectName,
+    ResourceName,
+    VolumeName,
+)
 from pipeline.kubeflow.lifetimes import KeepWorkflow, Retries
 from pipeline.kubeflow.pods import KubernetesOptions, PodOptions
 from pipeline.kubeflow.quantities import Duration, Quantity
@@ -64,8 +76,17 @@ class Accelerator(KubernetesOptions):
     A task that requests GPUs, or slices of one, ends at once unless TensorFlow sees them.
     """
 
-    type: str = "nvidia.com/gpu"
+    type: ResourceName = "nvidia.com/gpu"
     count: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _slices_fit(self) -> Accelerator:
+        if "/mig-" in self.type and self.count > 1:
+            raise ValueError(
+                "Expected count 1 of slices of a GPU, as CUDA shows a process no more than one. "
+                f"Received: {self.count} of {self.type}. Take a larger slice"
+            )
+        return self
 
     @property
     def is_gpu(self) -> bool:
@@ -76,11 +97,24 @@ class Accelerator(KubernetesOptions):
 class Toleration(KubernetesOptions):
     """A toleration, as in a pod's specification."""
 
-    key: str = ""
+    key: LabelKey | None = None
     operator: Literal["Exists", "Equal"] = "Equal"
-    value: str = ""
+    value: LabelValue = ""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     seconds: int | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise ValueError(f"Expected no value with Exists. Received: {self.value}")
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("Expected a key with Equal, or the operator Exists. Received: none")
+        if self.seconds is not None and self.effect != "NoExecute":
+            raise ValueError(
+                "Expected seconds with the effect NoExecute alone. "
+                f"Received: {self.effect or 'no effect'}"
+            )
+        return self
 
 
 class KeysAsEnv(KubernetesOptions):
@@ -91,8 +125,8 @@ class KeysAsEnv(KubernetesOptions):
         keys: environment variable -> key.
     """
 
-    name: str
-    keys: dict[str, str] = Field(min_length=1)
+    name: ObjectName
+    keys: dict[EnvironmentName, DataKey] = Field(min_length=1)
 
 
 class Mount(KubernetesOptions):
@@ -103,8 +137,8 @@ class Mount(KubernetesOptions):
         path: the folder in the container.
     """
 
-    name: str
-    path: str = Field(pattern="^/")
+    name: VolumeName
+    path: MountPath
 
 
 class TaskConfig(PodOptions):
@@ -128,16 +162,16 @@ class TaskConfig(PodOptions):
         volumes: PersistentVolumeClaims mounted as folders.
     """
 
-    image: str | None = None
+    image: Image | None = None
     retries: Retries | None = None
     cpu: Quantity | None = None
     cpu_limit: Quantity | None = None
     memory: Quantity | None = "3Gi"
     memory_limit: Quantity | None = None
     accelerator: Accelerator | None = None
-    node_selector: dict[str, str] = Field(default={})
+    node_selector: dict[LabelKey, LabelValue] = Field(default={})
     tolerations: tuple[Toleration, ...] = ()
-    env: dict[str, str] = Field(default={})
+    env: dict[EnvironmentName, str] = Field(default={})
     secrets_as_env: tuple[KeysAsEnv, ...] = ()
     config_maps_as_env: tuple[KeysAsEnv, ...] = ()
     secrets: tuple[Mount, ...] = ()
@@ -178,9 +212,9 @@ class KubeflowConfig(KubernetesOptions):
 
     SECTION = "kubeflow"
 
-    image: str = ""
+    image: ImageOrNone = ""
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[ObjectName, ...] = ()
     data: Location | None = None
     push_destination: Location | None = None
     pipeline_root: PipelineRoot | None = None

@@ -41,7 +41,7 @@ def kubernetes_config(kubeflow: KubeflowConfig, task: TaskConfig) -> dict[str, A
         "nodeSelector": {"labels": task.node_selector} if task.node_selector else {},
         "tolerations": [
             {
-                "key": toleration.key,
+                "key": toleration.key or "",
                 "operator": toleration.operator,
                 "value": toleration.value,
                 "effect": toleration.effect,

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.support.options import Options
+from pipeline.kubeflow.kubernetes_values import AnnotationKey, LabelKey, LabelValue
 from pipeline.kubeflow.quantities import Duration, Quantity, seconds
 
 SHARED_MEMORY = "/dev/shm"
+SHARED_MEMORY_VOLUME = "shared-memory"
+
+_LARGEST_ID = 2**31 - 1
 
 _ELSEWHERE = {
     "service_account": "it is chosen for a whole run: covers submit --service-account",
@@ -52,9 +56,9 @@ class KubernetesOptions(Options):
 class Requirement(KubernetesOptions):
     """What a label of the node must be, as in a node affinity."""
 
-    key: str
+    key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = "In"
-    values: tuple[str, ...] = ()
+    values: tuple[LabelValue, ...] = ()
 
     @model_validator(mode="after")
     def _values_fit(self) -> Requirement:
@@ -62,6 +66,13 @@ class Requirement(KubernetesOptions):
             raise ValueError(
                 "Expected values with In, NotIn, Gt and Lt, and none with Exists and DoesNotExist. "
                 f"Received: {self.operator} with {', '.join(self.values) or 'none'}"
+            )
+        if self.operator in ("Gt", "Lt") and not (
+            len(self.values) == 1 and self.values[0].isdecimal()
+        ):
+            raise ValueError(
+                f"Expected one whole number with {self.operator}. "
+                f"Received: {', '.join(self.values)}"
             )
         return self
 
@@ -74,16 +85,32 @@ class NodeAffinity(KubernetesOptions):
         weight: 1 to 100: the nodes are preferred, not needed.
     """
 
-    labels: tuple[Requirement, ...] = Field(min_length=1)
+    labels: tuple[Requirement, ...]
     weight: int | None = Field(default=None, ge=1, le=100)
+
+    @field_validator("labels")
+    @classmethod
+    def _not_empty(cls, labels: tuple[Requirement, ...]) -> tuple[Requirement, ...]:
+        # min_length of a field would count the valid ones, and say so of a wrong one.
+        if not labels:
+            raise ValueError("Expected at least 1 item")
+        return labels
 
 
 class SecurityContext(KubernetesOptions):
     """As whom a container runs. The back end drops its capabilities in any case."""
 
-    run_as_user: int | None = Field(default=None, ge=0)
-    run_as_group: int | None = Field(default=None, ge=0)
+    run_as_user: int | None = Field(default=None, ge=0, le=_LARGEST_ID)
+    run_as_group: int | None = Field(default=None, ge=0, le=_LARGEST_ID)
     run_as_non_root: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_not_both(self) -> SecurityContext:
+        if self.run_as_user == 0 and self.run_as_non_root:
+            raise ValueError(
+                "Expected another user than root with run_as_non_root. Received: run_as_user 0"
+            )
+        return self
 
 
 class PodOptions(KubernetesOptions):
@@ -98,8 +125,8 @@ class PodOptions(KubernetesOptions):
         timeout: longest time that one attempt may take; its pod is then killed.
     """
 
-    labels: dict[str, str] = Field(default={})
-    annotations: dict[str, str] = Field(default={})
+    labels: dict[LabelKey, LabelValue] = Field(default={})
+    annotations: dict[AnnotationKey, str] = Field(default={})
     node_affinity: tuple[NodeAffinity, ...] = ()
     shared_memory: Quantity | None = None
     security_context: SecurityContext | None = None
@@ -115,7 +142,7 @@ def pod_config(task: PodOptions) -> dict[str, Any]:
         "nodeAffinity": [_affinity(one) for one in task.node_affinity],
         "emptyDirMounts": [
             {
-                "volumeName": "shared-memory",
+                "volumeName": SHARED_MEMORY_VOLUME,
                 "mountPath": SHARED_MEMORY,
                 "medium": "Memory",
                 "sizeLimit": size,

@@ -36,7 +36,8 @@ from pipeline.kubeflow.graph import (
 from pipeline.kubeflow.lifetimes import pipeline_config, retry_policy
 from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION, TRAINING
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
-from pipeline.kubeflow.quantities import quantity, seconds
+from pipeline.kubeflow.pod_checks import check_pod
+from pipeline.kubeflow.quantities import seconds
 
 ENTRYPOINT = "pipeline.kubeflow.container.entrypoint"
 
@@ -273,13 +274,7 @@ def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
             f"Received: {', '.join(unknown)}.{did_you_mean(unknown[0], tasks)}"
         )
     for name in tasks:
-        task = kubeflow.task(name)
-        memory, limit = task.memory, task.memory_limit
-        if memory and limit and quantity(limit) < quantity(memory):
-            raise ConfigError(
-                f"Expected the memory_limit of {name} to be at least memory, {memory} unless "
-                f"given. Received: {limit}. Lower its memory as well, or raise the limit."
-            )
+        check_pod(name, kubeflow.task(name))
     for name, task in kubeflow.tasks.items():
         if task.retries and name.endswith(STOP_SUFFIX):
             raise ConfigError(

@@ -29,7 +29,7 @@ PLACED = [
     "[{name: s3, keys: {AWS_ACCESS_KEY_ID: accesskey}}]}",
     "kubeflow.tasks={Trainer: {memory: 8G, memory_limit: 8G, cpu_limit: '4', env: {B: '2'}, "
     "accelerator: {count: 2}, node_selector: {pool: gpu}, "
-    "tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, seconds: 60}], "
+    "tolerations: [{key: gpu, operator: Exists, effect: NoExecute, seconds: 60}], "
     "volumes: [{name: covers, path: /data}], secrets: [{name: ca, path: /ca}], "
     "config_maps: [{name: options, path: /options}]}}",
 ]
@@ -199,7 +199,7 @@ def test_resources_and_environment(placed: tuple[dict[str, Any], dict[str, Any]]
         "nodeSelector": {"labels": {"pool": "gpu"}},
         "tolerations": [
             {
-                "key": "gpu", "operator": "Exists", "value": "", "effect": "NoSchedule",
+                "key": "gpu", "operator": "Exists", "value": "", "effect": "NoExecute",
                 "tolerationSeconds": 60,
             }
         ],
@@ -348,10 +348,15 @@ def test_lengths_of_time(text: str, count: int) -> None:
         ("kubeflow.pipeline_root=/tmp/root", "Expected a pipeline root in an object store"),
         ("kubeflow.tasks={Trainr: {cpu: 1}}", "Received: Trainr."),
         ("kubeflow.image=''", "Expected kubeflow.image to name the image"),
-        ("name=tiny_one", "Expected a pipeline name of lower-case letters"),
+        (
+            "name=tiny_one",
+            "Expected the name of a pipeline.* Received: 'tiny_one'. Use 'tiny-one'.",
+        ),
+        ("name=covers-", "Expected the name of a pipeline.* Received: 'covers-'. Use 'covers'."),
         ("kubeflow.data=/data/covers", "below a volume of DataFingerprint.* volumes at no path"),
         ("schema=/nowhere.pbtxt", "Expected a schema file at /nowhere.pbtxt"),
         ("kubeflow.all_tasks={memory_limit: 2Gi}", "memory_limit of .* at least memory, 3Gi"),
+        ("kubeflow.all_tasks={cpu: 4, cpu_limit: 1}", "cpu_limit of .* at least cpu, 4 unless"),
         ("kubeflow.tasks={DataGateStop: {retries: {max: 1}}}", "Expected no retries of DataGate"),
         ("kubeflow.all_tasks={timeout: 90}", "Expected a length of time, such as 90s"),
         ("kubeflow.active_deadline=99999d", "Expected a length of time, such as 90s"),
