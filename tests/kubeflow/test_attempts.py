@@ -39,6 +39,11 @@ def another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3://other/state", TASK, "s3://other/state"),
         ("", TASK, "s3://bucket/root/tiny"),
         ("", f"gs://bucket/root/tiny/{RUN}/Trainer", "gs://bucket/root/tiny"),
+        # A folder above the pipeline's may have a name like a run's.
+        ("", TASK.replace("root", RUN), f"s3://bucket/{RUN}/tiny"),
+        ("", f"s3://{RUN}/a/{RUN}/tiny/{RUN}/Trainer", f"s3://{RUN}/a/{RUN}/tiny"),
+        ("", f"s3://bucket/{RUN}/root/tiny/{RUN}/Trainer/42", f"s3://bucket/{RUN}/root/tiny"),
+        ("", f"s3://{RUN}/tiny/run/Trainer", f"s3://{RUN}/tiny/run/Trainer"),
         ("", "s3://bucket/root/tiny/run/Trainer", "s3://bucket/root/tiny/run/Trainer"),
         ("", TASK.replace("s3://", "minio://"), ""),
         ("s3://other/state", TASK.replace("s3://", "minio://"), "s3://other/state"),

@@ -27,6 +27,7 @@ _FINAL: dict[str, type[CoversError]] = {
     error.__name__: error for error in (ConfigError, DataError, ModelNotBlessed)
 }
 _REACHED_BY_TASKS = ("s3://", "gs://")
+_SCHEME_AND_BUCKET = 3
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _logger = logging.getLogger("covers")
@@ -53,8 +54,11 @@ def state_folder(configured: str, task: str) -> str:
     if not task.startswith(_REACHED_BY_TASKS):
         return ""
     parts = task.split("/")
-    runs = [index for index, part in enumerate(parts) if _RUN_ID.fullmatch(part)]
-    return "/".join(parts[: runs[0]]) if runs else task
+    for behind_run in (1, 2):  # the task, and its id; the root may hold names like a run's
+        before, names = parts[: -behind_run - 1], parts[-behind_run - 1 :]
+        if len(before) > _SCHEME_AND_BUCKET and _RUN_ID.fullmatch(names[0]):
+            return "/".join(before)
+    return task
 
 
 @dataclasses.dataclass(frozen=True)
