@@ -335,6 +335,7 @@ def _claim(file_system: Any, target: str) -> bool:
         if not any(text in str(error) for text in _NO_CONDITIONS):
             raise
         _logger.warning("%s does not keep two writers apart: %s", target, error)
+        file_system.pipe_file(f"{target}/{CLAIM_FILE}", b"")
     return True
 
 

@@ -130,7 +130,7 @@ class CheckpointMirror:
 
     def _remove(self, copy: str) -> None:
         """Removes an object, which another training run may have removed before."""
-        with store_errors(self.url), contextlib.suppress(FileNotFoundError):
+        with store_errors(self._root), contextlib.suppress(FileNotFoundError):
             self._file_system.rm_file(copy)
 
     def _modified(self, name: str) -> datetime.datetime:

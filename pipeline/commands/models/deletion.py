@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.contracts.files import SAVED_MODEL_FILE
 from components.contracts.notes import note_location, note_numbers, remove_note, write_text
-from components.contracts.pushed_models import version_numbers
+from components.contracts.pushed_models import CLAIM_FILE, version_numbers
 from components.support.file_systems import is_url, open_file_system, store_errors
 
 _SUFFIX = ".deleted"
@@ -52,6 +52,8 @@ def left_over(destination: Path) -> list[Path]:
 def abandoned_uploads(destination: str) -> tuple[int, ...]:
     """Lists versions in an object store that nobody sees, as their upload was killed a day ago.
 
+    What has a number for a name and was not uploaded as a version, such as `2024/`, is none.
+
     Raises:
         DeploymentError: the destination cannot be read.
     """
@@ -63,6 +65,8 @@ def abandoned_uploads(destination: str) -> tuple[int, ...]:
     for version in sorted(version_numbers(destination)):
         with store_errors(destination):
             if file_system.exists(f"{root}/{version}/{SAVED_MODEL_FILE}"):
+                continue
+            if not file_system.exists(f"{root}/{version}/{CLAIM_FILE}"):  # not a model's folder
                 continue
             written = [file_system.modified(name) for name in file_system.find(f"{root}/{version}")]
         if written and max(written) < deadline:

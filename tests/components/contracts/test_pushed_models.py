@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from components.contracts.pushed_models import (
+    CLAIM_FILE,
     all_versions,
     find_baseline,
     newest_version,
@@ -182,6 +183,23 @@ def test_what_a_check_refuses_is_not_hidden_by_a_store_that_lets_nothing_be_remo
     assert list(all_versions(serving)) == []
     assert bool(fsspec.filesystem("memory").find(serving)) != removable
     assert ("could not be removed" in caplog.text) != removable
+
+
+def test_a_store_without_conditions_gets_a_claim_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    _push(tmp_path / "model", 1, "mine")
+    write = MemoryFileSystem.pipe_file
+
+    def without_conditions(self: Any, path: str, value: bytes, mode: str = "overwrite") -> None:
+        if mode == "create":
+            raise OSError("NotImplemented: If-None-Match")
+        write(self, path, value, mode=mode)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", without_conditions)
+    version = push_model(tmp_path / "model" / "1", f"memory://{tmp_path.name}-claims")
+    assert fsspec.filesystem("memory").exists(f"{version.location}/{CLAIM_FILE}")
+    assert "does not keep two writers apart" in caplog.text
 
 
 def test_pushers_of_other_processes_get_versions_of_their_own(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import fsspec
 import pytest
 
-from components.contracts.pushed_models import pushed_versions, version_numbers
+from components.contracts.pushed_models import CLAIM_FILE, pushed_versions, version_numbers
 from components.contracts.rollbacks import refuse_withdrawn, rollbacks_at
 from components.support.errors import ModelNotBlessed
 from pipeline.commands.models import deletion, retention
@@ -153,7 +153,10 @@ def test_an_upload_that_was_killed_is_removed_once_it_is_old(
     if not destination.startswith("s3:"):
         pytest.skip("in a folder versions appear whole")
     store, path = fsspec.core.url_to_fs(destination)
+    store.pipe_file(f"{path}/7/{CLAIM_FILE}", b"")
     store.pipe_file(f"{path}/7/variables/variables.index", b"half")
+    for name in ("2024/cover.jpg", "2024/variables/variables.index", "8/assets.extra/notes"):
+        store.pipe_file(f"{path}/{name}", b"somebody's")
     command = ("models", "prune", "--keep", 1, "--destination", destination, "--json")
     assert json.loads(covers(*command)[1])["abandoned"] == []
     monkeypatch.setattr(deletion, "_ABANDONED_AFTER", datetime.timedelta(seconds=-60))
@@ -162,4 +165,5 @@ def test_an_upload_that_was_killed_is_removed_once_it_is_old(
     code, seen = covers(*command[:-1])
     assert code == 0
     assert "deleted 7              the upload was never finished" in seen
-    assert version_numbers(destination) == {whole}
+    assert version_numbers(destination) == {whole, 2024, 8}
+    assert len({name for name in _entries(destination) if name.startswith(("2024/", "8/"))}) == 5
