@@ -102,7 +102,8 @@ def find_label_errors(
                 "genre": genre,
                 "given": "yes" if given[row] else "no",
                 "probability": round(chance, 4),
-                "likelihood": round(own / usual, 6),
+                # Where none of the kind has any likelihood, each has the usual one.
+                "likelihood": round(own / usual, 6) if usual else 1.0,
                 "reason": reason,
             }
             found.append(error)

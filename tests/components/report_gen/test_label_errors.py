@@ -49,6 +49,16 @@ def test_a_genre_of_one_class_or_without_numbers_is_passed_over() -> None:
     assert {e["genre"] for e in find_label_errors(GENRES, NAMES, PATHS, given, same)} <= {"pop"}
 
 
+def test_a_model_that_is_sure_of_the_opposite_of_all_labels_gives_numbers() -> None:
+    given = np.zeros((COVERS, 2), bool)
+    given[::2] = True
+    for probability in (0.0, 1.0):
+        sure = np.full((COVERS, 2), probability)
+        found = find_label_errors(GENRES, NAMES, PATHS, given, sure)
+        assert found
+        assert {error["likelihood"] for error in found} <= {0.0, 1.0}
+
+
 def test_near_duplicates_that_contradict_each_other_are_listed_for_the_cover_that_lacks() -> None:
     pair = Contradiction(("a", "b"), ("1.jpg", "2.jpg"), (("pop", "rock"), ("pop",)), 7, "kept")
     (error,) = contradicting_labels([pair], {("b", "rock"): 0.4})
