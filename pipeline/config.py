@@ -211,8 +211,8 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         ConfigError: the text does not have this form, or holds a key or password.
     """
     key, equals, text = override.partition("=")
-    for part in (key, text):
-        refuse_credentials(part)
+    refuse_credentials(key)
+    refuse_credentials(text, key.strip())
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(

@@ -35,14 +35,18 @@ def has_credentials(location: str) -> bool:
     return not _PORT_ONLY.fullmatch(found["host"]) or bool(_SIGNED.search(location))
 
 
-def refuse_credentials(location: str) -> None:
+def refuse_credentials(location: str, option: str = "") -> None:
     """Raises on a URL that holds a secret, without repeating it.
+
+    Args:
+        location: a path, a URL or any text.
+        option: where it was given, to be named.
 
     Raises:
         ConfigError: it does.
     """
     if has_credentials(location):
-        raise ConfigError(REFUSAL)
+        raise ConfigError(f"{option}: {REFUSAL}" if option else REFUSAL)
 
 
 def without_credentials(location: Any) -> Any:
