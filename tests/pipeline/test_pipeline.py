@@ -9,7 +9,13 @@ from pipeline.config import load_config
 
 NAMES = {value for name, value in vars(nodes).items() if name.isupper()}
 NODES = {name for name in NAMES if name[0].isupper()}
-PROPERTIES = {nodes.BLESSED, nodes.PUSHED, nodes.PUSHED_DESTINATION, nodes.PUSHED_VERSION}
+PROPERTIES = {
+    nodes.BLESSED,
+    nodes.PUSHED,
+    nodes.PUSHED_DESTINATION,
+    nodes.PUSHED_VERSION,
+    nodes.STORED_AS,
+}
 
 
 @pytest.fixture(scope="module")
