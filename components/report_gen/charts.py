@@ -198,24 +198,29 @@ def training(
                     "strokeWidth": 2.2,
                     "point": {"size": 22, "color": colour, "filled": True},
                 },
-                "encoding": {
-                    "x": {
-                        "field": "epoch",
-                        "type": "quantitative",
-                        "title": "Epoch",
-                        "axis": {"tickMinStep": 1, "format": "d", "grid": False},
-                        "scale": {"nice": False},
-                    },
-                    "y": {
-                        "field": "value",
-                        "type": "quantitative",
-                        "title": title,
-                        "scale": {"zero": False},
-                    },
-                },
+                "encoding": by_epoch(title),
             }
         )
     return Chart(draw({"width": 330, "height": 190, "layer": layers}, label))
+
+
+def by_epoch(title: str) -> dict[str, Any]:
+    """Returns the encoding of points with `epoch` and `value`; `title` is the vertical axis's."""
+    return {
+        "x": {
+            "field": "epoch",
+            "type": "quantitative",
+            "title": "Epoch",
+            "axis": {"tickMinStep": 1, "format": "d", "grid": False},
+            "scale": {"nice": False},
+        },
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "title": title,
+            "scale": {"zero": False},
+        },
+    }
 
 
 def shares(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], label: str) -> Chart:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from components.report_gen.charts import Chart, draw
+from components.report_gen.charts import Chart, by_epoch, draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +34,7 @@ def overlay(lines: Sequence[Line], title: str, label: str) -> Chart:
         title: of the vertical axis.
         label: what the chart shows, for readers who cannot see it.
     """
-    encoding = {
-        "x": {
-            "field": "epoch",
-            "type": "quantitative",
-            "title": "Epoch",
-            "axis": {"tickMinStep": 1, "format": "d", "grid": False},
-            "scale": {"nice": False},
-        },
-        "y": {
-            "field": "value",
-            "type": "quantitative",
-            "title": title,
-            "scale": {"zero": False},
-        },
-    }
+    encoding = by_epoch(title)
     layers = [{**layer, "encoding": encoding} for line in lines for layer in _layers(line)]
     return Chart(draw({"width": 330, "height": 210, "layer": layers}, label))
 

@@ -48,10 +48,10 @@ def page_environment(templates: Path) -> Environment:
     """Returns what renders the templates of a folder, all input escaped, with the report's filters.
 
     Args:
-        templates: the folder.
+        templates: the folder; those of the report, such as `head.html`, are found as well.
     """
     environment = Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader([templates, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

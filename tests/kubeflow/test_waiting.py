@@ -38,6 +38,18 @@ def failed(name: str, minute: int = 0, digest: str = "123") -> list[dict[str, An
     ]
 
 
+def refuse_once_submitted(api: KfpApi, status: int, message: str) -> None:
+    """Lets the API refuse everything from the first question about the run on."""
+    answer = api.answer
+
+    def refusing(request: Any) -> Any:
+        if request.path.endswith("/runs/run-2"):
+            api.always = (status, message)
+        return answer(request)
+
+    api.answer = refusing  # type: ignore[method-assign]
+
+
 ROOT = {"display_name": "root", "state": "FAILED", "end_time": "2026-01-02T03:00:00Z"}
 
 
@@ -143,14 +155,7 @@ def test_a_timeout_that_is_no_time_is_refused_before_the_run(
 
 
 def test_a_token_that_expires_ends_the_waiting_not_the_run(api: KfpApi, package_file: Path) -> None:
-    answer = api.answer
-
-    def expired(request: Any) -> Any:
-        if request.path.endswith("/runs/run-2"):
-            api.always = (401, "token expired")
-        return answer(request)
-
-    api.answer = expired  # type: ignore[method-assign]
+    refuse_once_submitted(api, 401, "token expired")
     result = submit(package_file)
     assert result.exit_code == 1
     assert "Give a token with --token" in result.output
@@ -215,14 +220,7 @@ def test_an_api_that_stays_away_ends_the_waiting(
     api: KfpApi, package_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "_LONGEST_SILENCE", datetime.timedelta(seconds=0.05))
-    answer = api.answer
-
-    def away(request: Any) -> Any:
-        if request.path.endswith("/runs/run-2"):
-            api.always = (503, "no healthy upstream")
-        return answer(request)
-
-    api.answer = away  # type: ignore[method-assign]
+    refuse_once_submitted(api, 503, "no healthy upstream")
     result = submit(package_file)
     assert result.exit_code == 1
     assert "503" in result.output
