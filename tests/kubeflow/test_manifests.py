@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from documented_commands import (
     documented_commands,
 )
 from kubernetes_types import faults
+from make_targets import dry_run
 from references import (
     Reference,
     containers,
@@ -263,16 +263,8 @@ def test_commands_are_read_as_a_shell_does() -> None:
     [([], ""), (["IMAGE=mine:1"], "mine:1"), (["IMAGE=covers:latest"], "covers:latest")],
 )
 def test_make_compile_takes_the_image_of_the_cluster_unless_one_is_given(
-    given: list[str], image: str, monkeypatch: pytest.MonkeyPatch
+    given: list[str], image: str
 ) -> None:
-    monkeypatch.delenv("IMAGE", raising=False)
-    done = subprocess.run(
-        ["make", "--dry-run", "compile", *given, f"ARGS=--cluster {COPY}/cluster.yaml"],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    command = done.stdout.splitlines()[-1]
+    *_, command = dry_run("compile", *given, f"ARGS=--cluster {COPY}/cluster.yaml")
     assert (re.findall(r"--image (\S+)", command) or [""]) == [image]
     assert f"--cluster {COPY}/cluster.yaml" in command
