@@ -96,7 +96,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
         code_fingerprint=inputs.code_fingerprints["data_gate"],
     )
 
-    tuners = []
+    tuners, trials = [], {}
     if config.tuner:
         from tfx.components.tuner.component import Tuner  # brings Keras Tuner
 
@@ -109,6 +109,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             )
         ]
         tuners[0].add_upstream_node(data_gate)
+        trials = {nodes.TUNER_RESULTS: tuners[0].outputs[nodes.TUNER_RESULTS]}
     trainer = Trainer(
         run_fn=RUN_FN,
         examples=examples,
@@ -170,6 +171,7 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             nodes.BLESSING: evaluator.outputs[nodes.BLESSING],
             nodes.INFRA_BLESSING: infra_validator.outputs[nodes.BLESSING],
             nodes.PUSHED_MODEL: pusher.outputs[nodes.PUSHED_MODEL],
+            **trials,
         },
         config=config.model_dump_json(by_alias=True),
         data=inputs.data,

@@ -10,6 +10,7 @@ from pathlib import Path
 STATISTICS_FILE = "FeatureStats.pb"
 ANOMALIES_FILE = "SchemaDiff.pb"
 SAVED_MODEL_FILE = "saved_model.pb"
+TUNER_RESULTS_FILE = "tuner_results.json"
 COMPRESSED_SUFFIX = ".gz"
 """At the end of the names of TFRecord files that are gzipped."""
 

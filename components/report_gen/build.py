@@ -28,6 +28,7 @@ from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
 from components.report_gen.training import describe_training
 from components.report_gen.transfer import check_predictions_on_test
+from components.report_gen.tuning import describe_tuning
 from components.report_gen.verdict import describe_verdict
 from components.report_gen.views import SHOWN_LABEL_ERRORS
 
@@ -76,6 +77,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         "covers": None,
         "label_errors": None,
         "data": describe_data(sources),
+        "tuning": describe_tuning(sources.tuner_results, facts.config.get("tuner")),
         "training": describe_training(sources.model_run),
         "model_card": None,
         "provenance": describe_provenance(facts, sources),

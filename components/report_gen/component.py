@@ -32,6 +32,7 @@ INPUT_TYPES = {
     nodes.STATISTICS: standard_artifacts.ExampleStatistics,
     nodes.ANOMALIES: standard_artifacts.ExampleAnomalies,
     nodes.DECISION: GateDecision,
+    nodes.TUNER_RESULTS: standard_artifacts.TunerResults,
     nodes.MODEL: standard_artifacts.Model,
     nodes.MODEL_RUN: standard_artifacts.ModelRun,
     nodes.BASELINE_MODEL: standard_artifacts.Model,
@@ -147,6 +148,7 @@ def sources_of(artifacts: dict[str, Any]) -> Sources:
             nodes.PREDICTIONS,
             nodes.EVALUATION,
             nodes.INFRA_BLESSING,
+            nodes.TUNER_RESULTS,
         )
         if key in artifacts
     }

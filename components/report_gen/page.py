@@ -61,6 +61,7 @@ def page_environment(templates: Path) -> Environment:
         "number": _number,
         "signed": _signed,
         "percent": _percent,
+        "option": _option,
         "count": lambda value: f"{value:,}",
         "listing": listing,
         "words": lambda name: name.replace("_", " "),
@@ -105,6 +106,12 @@ def _signed(value: float | None) -> str:
         return _UNDEFINED
     # A minus sign is as wide as a plus sign; a hyphen is not.
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _option(value: object) -> str:
+    if value is None:
+        return _UNDEFINED
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _percent(value: float | None) -> str:

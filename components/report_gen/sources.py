@@ -25,6 +25,7 @@ class Sources:
         model_run: history and findings of the training.
         evaluation: what TFX's Evaluator wrote.
         infra_blessing: what InfraValidator found.
+        tuner_results: the trials of the search for options.
         baseline_model: the SavedModel that this one was compared with.
     """
 
@@ -38,6 +39,7 @@ class Sources:
     model_run: Path | None = None
     evaluation: Path | None = None
     infra_blessing: Path | None = None
+    tuner_results: Path | None = None
     baseline_model: Path | None = None
 
 

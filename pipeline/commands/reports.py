@@ -28,6 +28,7 @@ _OUTPUTS = {
     nodes.QUARANTINE: (nodes.COVER_EXAMPLE_GEN, nodes.QUARANTINE),
     nodes.STATISTICS: (nodes.STATISTICS_GEN, nodes.STATISTICS),
     nodes.ANOMALIES: (nodes.EXAMPLE_VALIDATOR, nodes.ANOMALIES),
+    nodes.TUNER_RESULTS: (nodes.TUNER, nodes.TUNER_RESULTS),
     nodes.MODEL: (nodes.TRAINER, nodes.MODEL),
     nodes.MODEL_RUN: (nodes.TRAINER, nodes.MODEL_RUN),
     nodes.PREDICTIONS: (nodes.BATCH_INFERENCE, nodes.PREDICTIONS),

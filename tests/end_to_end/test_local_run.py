@@ -351,6 +351,10 @@ def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> N
     trainings = (workspace / "root").glob(f"**/Trainer/model_run/*/{CONFIG_FILE}")
     latest = max(trainings, key=lambda file: file.stat().st_mtime)
     assert json.loads(latest.read_text())["optimizer"]["Adam"]["learning_rate"] == 0.01
+    tuning = json.loads(Path(result["report"]).with_suffix(".json").read_text())["tuning"]
+    rates = [trial["options"]["optimizer.Adam.learning_rate"] for trial in tuning["trials"]]
+    assert rates == [0.01, 1e-30]
+    assert tuning["trials"][0]["objective"] < tuning["trials"][1]["objective"]
 
 
 @pytest.mark.parametrize(
