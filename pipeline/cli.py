@@ -186,6 +186,32 @@ def predict(
 
 
 @main.command()
+@click.argument("covers", nargs=-1, required=True, metavar="COVERS...")
+@click.option("--output", type=_PATH, metavar="FILE", help="Write a page with the heat maps, too.")
+@click.option(
+    "--model",
+    type=_PATH,
+    help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
+)
+@where_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per cover.")
+def why(
+    covers: Sequence[str], output: Path | None, model: Path | None, where: Where, as_json: bool
+) -> None:
+    """Say why the pushed model answers as it does for COVERS, image files or folders of them.
+
+    For each cover: probabilities and decisions, and which parts of it they rest on. With --output,
+    a page shows them as heat maps. A cover takes some seconds.
+    """
+    from pipeline.commands.why.command import explain_covers
+
+    location = where.model(model)
+    if where.is_foreign(model):
+        say(FOREIGN_MODEL, to_stderr=True)
+    explain_covers(covers, location, output=output, as_json=as_json)
+
+
+@main.command()
 @click.argument("run", required=False)
 @click.option("--open", "open_it", is_flag=True, help="Open the report in a browser.")
 @click.option(

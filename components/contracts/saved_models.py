@@ -66,22 +66,37 @@ def load_saved_model(model_dir: Path, signature: str) -> LoadedModel:
     Raises:
         DeploymentError: the folder holds no model of this project, or a damaged one.
     """
+    found = load_signatures(model_dir)
+    if signature not in found:
+        raise _damaged(model_dir, f"a model without the signature {signature}")
+    return found[signature]
+
+
+def load_signatures(model_dir: Path) -> dict[str, LoadedModel]:
+    """Loads a model of this project, and returns its signatures by name.
+
+    Raises:
+        DeploymentError: the folder holds no model of this project, or a damaged one.
+    """
     description = read_model_description(model_dir)
     check_files(model_dir, description.files)
     import tensorflow as tf
 
     with _model_errors(model_dir):
-        # The module owns what the function uses, and must live as long.
+        # The module owns what the functions use, and must live as long.
         module = tf.saved_model.load(str(model_dir))
-        function = module.signatures[signature]
+        functions = dict(module.signatures)
 
-    def ask(**inputs: Any) -> Mapping[str, Any]:
-        with _model_errors(model_dir):
-            assert module is not None
-            given = {name: tf.constant(value) for name, value in inputs.items()}
-            return {name: found.numpy() for name, found in function(**given).items()}
+    def asked(function: Callable[..., Any]) -> Callable[..., Mapping[str, Any]]:
+        def ask(**inputs: Any) -> Mapping[str, Any]:
+            with _model_errors(model_dir):
+                assert module is not None
+                given = {name: tf.constant(value) for name, value in inputs.items()}
+                return {name: found.numpy() for name, found in function(**given).items()}
 
-    return LoadedModel(description, ask)
+        return ask
+
+    return {name: LoadedModel(description, asked(each)) for name, each in functions.items()}
 
 
 def check_files(model_dir: Path, expected: Mapping[str, str]) -> None:

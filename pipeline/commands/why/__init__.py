@@ -1,0 +1,1 @@
+"""`covers why`: what a model's answer for a cover rests on."""
