@@ -3,7 +3,8 @@
 #   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
 #   KFP_BIN=FOLDER  has the programs driver and launcher-v2, for make test-cluster
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image;
-#                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs
+#                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs;
+#                   SMALL_TASKS=1 makes the one for the tasks that need no TensorFlow
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-machines lock clean
@@ -19,6 +20,7 @@ IMAGE ?= covers:latest
 GIVEN_IMAGE = $(if $(filter file,$(origin IMAGE)),,--image $(IMAGE))
 BASE ?= debian:13-slim
 WITH_CUDA ?=
+SMALL_TASKS ?=
 ENGINE ?= $(or $(shell command -v podman),$(shell command -v docker))
 WITH_KFP = $(or $(wildcard .venv-kfp/bin/covers),.venv/bin/covers)
 
@@ -57,7 +59,8 @@ check: setup ## lint, formatting and types
 
 image: ## build IMAGE, the image of the tasks on Kubeflow Pipelines
 	@[ -n "$(ENGINE)" ] || { echo "make image needs podman or docker" >&2; exit 2; }
-	$(ENGINE) build --build-arg BASE=$(BASE) --build-arg WITH_CUDA=$(WITH_CUDA) $(ARGS) --tag $(IMAGE) .
+	$(ENGINE) build $(if $(SMALL_TASKS),--target small-tasks) --build-arg BASE=$(BASE) \
+		--build-arg WITH_CUDA=$(WITH_CUDA) $(ARGS) --tag $(IMAGE) .
 
 compile: setup ## compile the pipeline for Kubeflow Pipelines into build/pipeline.yaml
 	@mkdir -p build
@@ -93,6 +96,9 @@ lock: ## renew the locks after a change in setup.py or requirements/*.in; ARGS=-
 	"$(UV)" pip compile requirements/cuda.in --constraints requirements/tfx-1.21-image.txt \
 		--generate-hashes --quiet --custom-compile-command "make lock" $(ARGS) \
 		--output-file requirements/cuda.txt --python-version 3.11 --universal
+	"$(UV)" pip compile requirements/small-tasks.in --constraints requirements/tfx-1.21.txt \
+		--generate-hashes --quiet --custom-compile-command "make lock" $(ARGS) \
+		--output-file requirements/small-tasks.txt --python-version 3.10 --universal
 	"$(UV)" pip compile requirements/kfp.in --generate-hashes --quiet \
 		--custom-compile-command "make lock" $(ARGS) --output-file requirements/kfp.txt \
 		--python-version 3.10 --universal

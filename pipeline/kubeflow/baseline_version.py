@@ -5,8 +5,7 @@ from __future__ import annotations
 from components.contracts.nodes import BASELINE_MODEL_NODE, CANDIDATE, EXPECTED_VERSION
 from pipeline.kubeflow.graph import STRING, Spec, add_task, component_of, depend, parameter_of
 from pipeline.kubeflow.parameters import PUSH_DESTINATION
-
-BASELINE_VERSION_TASK = "BaselineVersion"
+from pipeline.kubeflow.small_tasks import BASELINE_VERSION_TASK
 
 
 def add_baseline_version(spec: Spec, image: str) -> None:

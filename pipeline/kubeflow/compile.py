@@ -14,13 +14,13 @@ from components.contracts.label_schema import LabelSchema
 from components.support.errors import ConfigError, DataError, ModelNotBlessed
 from components.support.file_systems import is_url
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow.baseline_version import BASELINE_VERSION_TASK
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.graph import PYTHON_MODULE
 from pipeline.kubeflow.names import COMPILED_PIPELINE
 from pipeline.kubeflow.notifications import add_notifications, check_no_url
 from pipeline.kubeflow.parameters import default_parameters, run_inputs
-from pipeline.kubeflow.rewrite import ENTRYPOINT, FINGERPRINT_TASK, STOP_SUFFIX, Gate, rewrite
+from pipeline.kubeflow.rewrite import ENTRYPOINT, Gate, rewrite
+from pipeline.kubeflow.small_tasks import BASELINE_VERSION_TASK, FINGERPRINT_TASK, STOP_SUFFIX
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline

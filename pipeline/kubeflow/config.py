@@ -24,6 +24,7 @@ from pipeline.kubeflow.kubernetes_values import (
 from pipeline.kubeflow.lifetimes import KeepWorkflow, Retries
 from pipeline.kubeflow.pods import KubernetesOptions, PodOptions
 from pipeline.kubeflow.quantities import Duration, Quantity
+from pipeline.kubeflow.small_tasks import is_small
 
 _STORES = ("s3://", "gs://", "minio://")
 _REACHED_BY_TASKS = ("s3://", "gs://")  # minio:// is known to the launcher alone
@@ -203,6 +204,7 @@ class KubeflowConfig(KubernetesOptions):
         push_destination: default of the run's `push_destination`, likewise.
         pipeline_root: default place for artifacts; if empty, the installation's own.
         all_tasks: where every task runs, and with which resources.
+        small_tasks: what is different for the tasks that need no TensorFlow.
         tasks: node -> what is different for it.
         active_deadline: longest time that a run may take.
         keep_workflow: how long a finished run's workflow stays on the cluster.
@@ -219,6 +221,7 @@ class KubeflowConfig(KubernetesOptions):
     push_destination: Location | None = None
     pipeline_root: PipelineRoot | None = None
     all_tasks: TaskConfig = TaskConfig()
+    small_tasks: TaskConfig = TaskConfig()
     tasks: dict[str, TaskConfig] = Field(default={})
     active_deadline: Duration | None = None
     keep_workflow: KeepWorkflow | None = None
@@ -226,4 +229,8 @@ class KubeflowConfig(KubernetesOptions):
 
     def task(self, node: str) -> TaskConfig:
         """Returns what holds for one node."""
-        return self.all_tasks.overridden_by(self.tasks.get(node, TaskConfig()))
+        common = self.all_tasks
+        if is_small(node):
+            # They have no temporary files.
+            common = common.model_copy(update={"scratch": None}).overridden_by(self.small_tasks)
+        return common.overridden_by(self.tasks.get(node, TaskConfig()))

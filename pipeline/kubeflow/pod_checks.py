@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from components.support.errors import ConfigError
 from pipeline.kubeflow.config import TaskConfig
 from pipeline.kubeflow.kubernetes_values import folder
-from pipeline.kubeflow.pods import SHARED_MEMORY, SHARED_MEMORY_VOLUME
+from pipeline.kubeflow.pods import SCRATCH, SCRATCH_VOLUME, SHARED_MEMORY, SHARED_MEMORY_VOLUME
 from pipeline.kubeflow.quantities import quantity
 
 # Where the back end mounts folders of its own (kubeflow/pipelines, argocompiler/container.go).
@@ -58,6 +58,8 @@ def _mounts(task: TaskConfig) -> Iterator[tuple[str, str, str]]:
     """Yields kind, name and path of all that is mounted."""
     if task.shared_memory:
         yield "shared_memory", SHARED_MEMORY_VOLUME, SHARED_MEMORY
+    if task.scratch:
+        yield "scratch", SCRATCH_VOLUME, SCRATCH
     for kind, mounts in (
         ("Secret", task.secrets),
         ("ConfigMap", task.config_maps),

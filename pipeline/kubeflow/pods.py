@@ -12,18 +12,21 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.support.options import Options
-from pipeline.kubeflow.kubernetes_values import AnnotationKey, LabelKey, LabelValue
+from pipeline.kubeflow.kubernetes_values import AnnotationKey, LabelKey, LabelValue, ObjectName
 from pipeline.kubeflow.quantities import Duration, Quantity, seconds
 
 SHARED_MEMORY = "/dev/shm"
 SHARED_MEMORY_VOLUME = "shared-memory"
+SCRATCH = "/scratch"
+SCRATCH_VOLUME = "scratch"
 
 _LARGEST_ID = 2**31 - 1
 
 _ELSEWHERE = {
     "service_account": "it is chosen for a whole run: covers submit --service-account",
     "active_deadline": "a task has a timeout; the deadline of a run is kubeflow.active_deadline",
-    "workspace": "no task of this pipeline reads it; volumes mounts a claim of your own",
+    "workspace": "the back end makes another for each run, and takes no task that mounts one from "
+    "the cache; scratch makes a volume for a pod, volumes mounts a claim of your own",
 }
 _NO_FIELD = (
     "priority_class", "runtime_class", "scheduler", "host_network", "host_ipc", "dns_policy",
@@ -113,6 +116,18 @@ class SecurityContext(KubernetesOptions):
         return self
 
 
+class Scratch(KubernetesOptions):
+    """A volume for temporary files, which Kubernetes makes with a pod and deletes with it.
+
+    Attributes:
+        size: of the volume.
+        storage_class: what it is made of, unless the cluster's default.
+    """
+
+    size: Quantity
+    storage_class: ObjectName | None = None
+
+
 class PodOptions(KubernetesOptions):
     """Options of a task's pod.
 
@@ -121,6 +136,7 @@ class PodOptions(KubernetesOptions):
         annotations: annotations of the pod.
         node_affinity: nodes that it needs or prefers.
         shared_memory: size of /dev/shm; counts as memory of the container.
+        scratch: a volume for temporary files, instead of the node's own disk.
         security_context: as whom it runs.
         timeout: longest time that one attempt may take; its pod is then killed.
     """
@@ -129,6 +145,7 @@ class PodOptions(KubernetesOptions):
     annotations: dict[AnnotationKey, str] = Field(default={})
     node_affinity: tuple[NodeAffinity, ...] = ()
     shared_memory: Quantity | None = None
+    scratch: Scratch | None = None
     security_context: SecurityContext | None = None
     timeout: Duration | None = None
 
@@ -150,6 +167,7 @@ def pod_config(task: PodOptions) -> dict[str, Any]:
             for size in [task.shared_memory]
             if size
         ],
+        "genericEphemeralVolume": [_volume(task.scratch)] if task.scratch else [],
         "securityContext": {
             key: value
             for key, value in {
@@ -160,6 +178,21 @@ def pod_config(task: PodOptions) -> dict[str, Any]:
             if value is not None
         },
         "activeDeadlineSeconds": task.timeout and seconds(task.timeout),
+    }
+
+
+def _volume(scratch: Scratch) -> dict[str, Any]:
+    default = scratch.storage_class is None
+    return {
+        "volumeName": SCRATCH_VOLUME,
+        "mountPath": SCRATCH,
+        "accessModes": ["ReadWriteOnce"],
+        "size": scratch.size,
+        **(
+            {"defaultStorageClass": True}
+            if default
+            else {"storageClassName": scratch.storage_class}
+        ),
     }
 
 

@@ -37,13 +37,13 @@ from pipeline.kubeflow.lifetimes import pipeline_config, retry_policy
 from pipeline.kubeflow.parameters import DATA, PUSH_DESTINATION, TRAINING
 from pipeline.kubeflow.platform_spec import container_resources, kubernetes_config
 from pipeline.kubeflow.pod_checks import check_pod
+from pipeline.kubeflow.pods import SCRATCH
 from pipeline.kubeflow.quantities import seconds
+from pipeline.kubeflow.small_tasks import FINGERPRINT_TASK, STOP_SUFFIX
 
 ENTRYPOINT = "pipeline.kubeflow.container.entrypoint"
 
-FINGERPRINT_TASK = "DataFingerprint"
 FINGERPRINT = "data_fingerprint"
-STOP_SUFFIX = "Stop"
 
 _INGEST_CONFIG = "config"  # parameter of CoverExampleGen
 
@@ -295,6 +295,8 @@ def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:
         task = kubeflow.task(name)
         if task.image:
             container["image"] = task.image
+        if task.scratch and ENTRYPOINT in container["command"]:
+            container["args"] += ["--scratch", SCRATCH]
         if task.retries and not name.endswith(STOP_SUFFIX):
             tasks[name]["retryPolicy"] = retry_policy(task.retries)
             retry_for = str(seconds(task.retries.give_up_after))

@@ -23,7 +23,7 @@ from components.support import errors
 from components.support.errors import CoversError, DataError, DeploymentError, ModelNotBlessed
 from components.support.texts import message_for_people
 from pipeline.kubeflow.connection import Api, NoAnswer
-from pipeline.kubeflow.rewrite import STOP_SUFFIX
+from pipeline.kubeflow.small_tasks import STOP_SUFFIX
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _DRIVER_SUFFIX = "-driver"

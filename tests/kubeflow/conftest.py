@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from pipeline.config import load_config
 from pipeline.kubeflow import waiting
 from pipeline.kubeflow.compile import Package, compile_pipeline
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Path:
@@ -23,6 +27,23 @@ def tiny_config() -> Path:
 def tiny_package(tiny_config: Path) -> dict[str, Any]:
     """The PipelineSpec of the tiny pipeline for the open-source back end."""
     return compile_pipeline(load_config(tiny_config)).documents[0]
+
+
+@pytest.fixture(scope="session")
+def small_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the `python` that has what the small image has, and nothing else."""
+    environment = tmp_path_factory.mktemp("small") / "venv"
+    python = environment / "bin" / "python"
+    uv = Path(sys.executable).with_name("uv")
+    lock = ROOT / "requirements" / "small-tasks.txt"
+    for words in (
+        ["venv", "--python", sys.executable, str(environment)],
+        ["pip", "sync", "--python", str(python), "--require-hashes", str(lock)],
+        ["pip", "install", "--python", str(python), "--no-deps", "--no-build-isolation",
+         "--editable", str(ROOT)],
+    ):  # fmt: skip
+        subprocess.run([str(uv), "--quiet", *words], check=True)
+    return python.parent
 
 
 @pytest.fixture(scope="session")

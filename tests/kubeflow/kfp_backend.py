@@ -74,10 +74,18 @@ class Backend:
         root: an empty folder.
         legacy_output_file: put the ExecutorOutput where 2.0 to 2.14 do, and no log among the
             outputs, as before logs were published.
+        programs: image -> the folder of its `python`; unless given, that of this process.
     """
 
-    def __init__(self, root: Path, *, legacy_output_file: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        legacy_output_file: bool = False,
+        programs: Mapping[str, Path] | None = None,
+    ) -> None:
         self.root = root
+        self.programs = programs or {}
         self.legacy_output_file = legacy_output_file
         self._artifacts: dict[int, Json] = {}
         self._ids = itertools.count(1)
@@ -289,7 +297,8 @@ class _Launcher:
     def _execute(self) -> tuple[int, str]:
         words = [*self.container["command"], *self.container.get("args", ())]
         command = [self._substitute(word) for word in words]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        this = Path(sys.executable).parent
+        path = f"{self.backend.programs.get(self.container['image'], this)}:{os.environ['PATH']}"
         declared = {one["name"]: one["value"] for one in self.container.get("env", ())}
         env = {**os.environ, "PATH": path, ROOT_VARIABLE: str(self.scratch), **declared, **self.env}
         self.scratch.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ _OF_THE_MAKEFILE = ("ARGS", "BASE", "ENGINE", "IMAGE", "WITH_CUDA")
 
 
 def dry_run(*words: str) -> list[str]:
-    """Returns the command lines of `make WORDS`, none of which is executed."""
+    """Returns the commands of `make WORDS`, a line each, none of which is executed."""
     unwanted = {*_OF_AN_OUTER_MAKE, *_OF_THE_MAKEFILE}
     done = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", *words],
@@ -22,4 +22,4 @@ def dry_run(*words: str) -> list[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    return done.stdout.splitlines()
+    return [" ".join(line.split()) for line in done.stdout.replace("\\\n", " ").splitlines()]

@@ -15,7 +15,7 @@ from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.config import PodOptions, TaskConfig
 from pipeline.kubeflow.lifetimes import KeepWorkflow, Retries
-from pipeline.kubeflow.pods import NodeAffinity, Requirement, SecurityContext
+from pipeline.kubeflow.pods import NodeAffinity, Requirement, Scratch, SecurityContext
 
 Spec = dict[str, Any]
 
@@ -95,7 +95,15 @@ def test_the_page_has_an_example_of_every_option_of_this_page(
 ) -> None:
     text = "\n".join(EXAMPLES)
     options = {"image", "retries", "active_deadline", "keep_workflow", "state"}
-    for model in (PodOptions, Retries, KeepWorkflow, NodeAffinity, Requirement, SecurityContext):
+    for model in (
+        PodOptions,
+        Retries,
+        KeepWorkflow,
+        NodeAffinity,
+        Requirement,
+        SecurityContext,
+        Scratch,
+    ):
         options |= set(model.model_fields)
     missing = {name for name in options if not re.search(rf"\b{name}:", text)}
     assert missing == {"succeeded"}  # told in a table
@@ -132,6 +140,15 @@ def test_what_the_options_become(whole: tuple[Spec, Spec]) -> None:
                 ],
                 "weight": 50,
             },
+        ],
+        "genericEphemeralVolume": [
+            {
+                "volumeName": "scratch",
+                "mountPath": "/scratch",
+                "accessModes": ["ReadWriteOnce"],
+                "size": "100Gi",
+                "storageClassName": "fast-ssd",
+            }
         ],
         "emptyDirMounts": [
             {

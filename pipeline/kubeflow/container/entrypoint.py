@@ -2,7 +2,8 @@
 
     python -m pipeline.kubeflow.container.entrypoint --executor_class_path CLASS
         --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args JSON
-        [--gate NAME] [--gpus NUMBER] [--state URL] [--retry_for SECONDS] [Beam arguments]
+        [--gate NAME] [--gpus NUMBER] [--scratch FOLDER] [--state URL] [--retry_for SECONDS]
+        [Beam arguments]
 
 It takes the arguments of TFX's own entrypoint (tfx.orchestration.kubeflow.v2.container), which does
 not run on the open-source back end, and runs the same unmodified executors. Only what the executor
@@ -48,6 +49,7 @@ from pipeline.kubeflow.container.refusals import (
     gate_decision,
     render_page,
 )
+from pipeline.kubeflow.container.scratch import use_scratch
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
 _OUR_LOGGERS = ("covers", "components", "pipeline")
@@ -70,6 +72,8 @@ def main(argv: Sequence[str]) -> int:
             attempts = Attempts.at(arguments.state, folder, arguments.retry_for)
             attempts.refuse_another()
         begun = True
+        if arguments.scratch:
+            use_scratch(arguments.scratch)
         if arguments.gpus:
             check_gpus(arguments.gpus)
         executor_class = import_class(arguments.executor_class_path)
@@ -104,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     parser.add_argument("--gate", default="", help="name of the gate, if the task is one")
     parser.add_argument("--gpus", type=int, default=0, help="how many the task requests")
+    parser.add_argument("--scratch", default="", help="folder for temporary files")
     parser.add_argument("--state", default="", help="URL of a folder that outlives the pod")
     parser.add_argument("--retry_for", type=float, default=0, help="how long there are attempts")
     return parser
