@@ -25,6 +25,7 @@ from components.contracts.label_schema import TEST_SPLIT
 from components.contracts.predictions import BASELINE, CANDIDATE
 
 _FILE_PREFIX = "predictions"
+_MOST_EMBEDDED = 2_000  # about so many covers are enough for the report's map
 _MODEL_INPUTS = {CANDIDATE: nodes.MODEL, BASELINE: nodes.BASELINE_MODEL}
 
 
@@ -57,7 +58,7 @@ class BatchInferenceExecutor(BaseBeamExecutor):
         from components.batch_inference.inference import Predict  # brings Beam
 
         examples = artifact_utils.get_split_uri(input_dict[nodes.EXAMPLES], TEST_SPLIT)
-        check_split(Path(examples).parent, TEST_SPLIT)
+        count = check_split(Path(examples).parent, TEST_SPLIT)
         predictions = artifact_utils.get_single_instance(output_dict[nodes.PREDICTIONS])
         predictions.split_names = artifact_utils.encode_split_names([TEST_SPLIT])
         target = artifact_utils.get_split_uri([predictions], TEST_SPLIT)
@@ -70,7 +71,7 @@ class BatchInferenceExecutor(BaseBeamExecutor):
             _ = (
                 pipeline
                 | beam.io.ReadFromTFRecord(str(Path(examples) / "*"))
-                | Predict(models)
+                | Predict(models, embedded=min(1.0, _MOST_EMBEDDED / count) if count else 1.0)
                 | beam.io.WriteToTFRecord(
                     str(Path(target) / _FILE_PREFIX),
                     file_name_suffix=COMPRESSED_SUFFIX,

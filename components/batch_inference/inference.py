@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import numpy.typing as npt
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID
-from components.contracts.predictions import OUTPUTS, output_feature
-from components.contracts.signatures import EXAMPLES, EXAMPLES_SIGNATURE
+from components.contracts.predictions import CANDIDATE, OUTPUTS, output_feature
+from components.contracts.signatures import EMBEDDINGS, EXAMPLES, EXAMPLES_SIGNATURE
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -69,8 +70,9 @@ class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
         del inference_args
         found = model.signatures[EXAMPLES_SIGNATURE](**{EXAMPLES: tf.constant(batch, tf.string)})
         self._inferred.inc(len(batch))
-        columns = [found[output].numpy() for output in OUTPUTS]
-        return [dict(zip(OUTPUTS, row, strict=True)) for row in zip(*columns, strict=True)]
+        names = [*OUTPUTS, *({EMBEDDINGS} & set(found))]
+        columns = [found[name].numpy() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Returns the size of batches."""
@@ -84,6 +86,7 @@ class Predict(beam.PTransform):
         models: name -> folder of the SavedModel.
         batch_size: covers that go through a model at a time.
         load: loads a folder, once in each process and pipeline.
+        embedded: share of the covers that keep their embeddings, those of the candidate.
     """
 
     def __init__(
@@ -91,9 +94,11 @@ class Predict(beam.PTransform):
         models: Mapping[str, str],
         batch_size: int = BATCH_SIZE,
         load: Callable[[str], Any] = load_model,
+        embedded: float = 1.0,
     ) -> None:
         super().__init__()
         self._models = dict(models)
+        self._embedded = embedded
         self._batch_size = batch_size
         self._load = load
 
@@ -103,7 +108,12 @@ class Predict(beam.PTransform):
         parts = {"": covers | "WithoutImage" >> beam.MapTuple(_without_image)}
         for name, folder in self._models.items():
             handler = SavedModelHandler(name, folder, self._batch_size, self._load)
-            parts[name] = covers | f"Infer[{name}]" >> RunInference(KeyedModelHandler(handler))
+            share = self._embedded if name == CANDIDATE else 0.0
+            parts[name] = (
+                covers
+                | f"Infer[{name}]" >> RunInference(KeyedModelHandler(handler))
+                | f"Thin[{name}]" >> beam.Map(_thinned, share=share)
+            )
         return parts | "JoinOutputs" >> beam.CoGroupByKey() | beam.FlatMap(_with_outputs)
 
 
@@ -116,6 +126,14 @@ def _without_image(key: bytes, serialized: bytes) -> tuple[bytes, bytes]:
     example = _parse(serialized)
     example.features.feature.pop(IMAGE_ENCODED, None)
     return key, example.SerializeToString()
+
+
+def _thinned(element: tuple[bytes, Outputs], share: float) -> tuple[bytes, Outputs]:
+    """Leaves out the embedding, except for a share of the covers: the same ones in every run."""
+    key, outputs = element
+    if zlib.crc32(key) < share * 2**32:
+        return key, outputs
+    return key, {name: values for name, values in outputs.items() if name != EMBEDDINGS}
 
 
 def _with_outputs(element: tuple[bytes, Mapping[str, Iterable[Any]]]) -> Iterator[bytes]:

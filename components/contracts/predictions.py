@@ -1,7 +1,8 @@
 """Predictions: the examples of the test split, without their images but with the models' outputs.
 
 They are tf.train.Examples in a TFX Examples artifact, which TFMA evaluates directly. Each model's
-outputs are features of their own, such as `candidate/probabilities`.
+outputs are features of their own, such as `candidate/probabilities`. A part of the covers, of a
+small split all, has the candidate's embeddings as well.
 """
 
 from __future__ import annotations
@@ -14,13 +15,20 @@ import numpy.typing as npt
 
 from components.contracts.files import split_folder
 from components.contracts.label_schema import IMAGE_ID, IMAGE_PATH, LABEL, TEST_SPLIT
-from components.contracts.signatures import DECISIONS, PROBABILITIES, ModelDescription
+from components.contracts.signatures import (
+    DECISIONS,
+    EMBEDDINGS,
+    PROBABILITIES,
+    ModelDescription,
+)
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"
 """The models, by the names that TFX's Evaluator gives them."""
 
 OUTPUTS = (PROBABILITIES, DECISIONS)
+
+_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +99,35 @@ def read_predictions(
         probabilities=probabilities.astype(np.float64),
         decisions=decisions > 0.5,
     )
+
+
+def read_embeddings(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """Reads the candidate's embeddings, of the covers that have them, by identity.
+
+    Args:
+        folder: the folder of the `predictions` artifact.
+
+    Returns:
+        The covers' identities, and an array (covers, n); none if the model has no embeddings.
+    """
+    import tensorflow as tf
+
+    feature = output_feature(CANDIDATE, EMBEDDINGS)
+    spec = {
+        IMAGE_ID: tf.io.FixedLenFeature((), tf.string),
+        feature: tf.io.RaggedFeature(tf.float32),
+    }
+    files = sorted(str(path) for path in split_folder(folder, TEST_SPLIT).glob("*"))
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for serialized in tf.data.TFRecordDataset(files, "GZIP").batch(_AT_ONCE):
+        parsed = tf.io.parse_example(serialized, spec)
+        for value, row in zip(parsed[IMAGE_ID].numpy(), parsed[feature], strict=True):
+            if len(row):
+                found[_text(value)] = row.numpy()
+    ids = tuple(sorted(found))
+    if not ids:
+        return ids, np.zeros((0, 0), np.float32)
+    return ids, np.stack([found[each] for each in ids])
 
 
 def _text(value: bytes) -> str:

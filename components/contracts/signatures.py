@@ -19,6 +19,8 @@ from components.support.texts import shortened
 SERVING_SIGNATURE = "serving_default"
 EXAMPLES_SIGNATURE = "serve_examples"
 PIXELS_SIGNATURE = "serve_pixels"
+# Where the last layer of a network sees one vector; then `serve_examples` gives it, too.
+EMBEDDINGS_SIGNATURE = "serve_embeddings"
 # What the signatures call for one cover or more: a function of the loaded module, from uint8 pixels
 # to probabilities, without the detour for none that TensorFlow Lite cannot take.
 NETWORK_FUNCTION = "answer"
@@ -29,6 +31,7 @@ PIXELS = "pixels"
 PROBABILITIES = "probabilities"
 DECISIONS = "decisions"
 GENRES = "genres"
+EMBEDDINGS = "embeddings"
 
 DESCRIPTION_FILE = "assets.extra/covers.json"
 HISTORY_FILE = "history.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tensorflow as tf
 from components.contracts import label_schema, signatures
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.saved_models import file_digests
+from components.trainer.embedding import split_at_embedding
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 from components.trainer.warmup import write_warmup_requests
@@ -33,12 +35,10 @@ class ServingModule(tf.Module):
         self.network_variables = [variable.value for variable in network.variables]
         self.image_size = network.input_shape[1]
         pixels = [tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)]
-        # All signatures call this function, so that the network is traced and written only once.
-        # The network is not an attribute: its layers would be written, too, and nothing reads them.
-        # The name is `signatures.NETWORK_FUNCTION`, by which converters find it.
-        self.answer = tf.function(
-            lambda covers: network(covers, training=False), input_signature=pixels, autograph=False
-        )
+        # All signatures call these, so that the network is traced and written only once. It is not
+        # an attribute itself: its layers would be written, too, and nothing reads them. The name of
+        # `answer` is `signatures.NETWORK_FUNCTION`, by which converters find it.
+        self.embed, self.judge, self.answer = _functions(network, pixels)
         self.probabilities = tf.function(
             lambda covers: _answer_even_none(self.answer, covers),
             input_signature=pixels,
@@ -70,16 +70,31 @@ class ServingModule(tf.Module):
         """For evaluation: serialized tf.Examples, tf.string (batch,).
 
         Returns:
-            `probabilities` and `decisions`, float32, shape (batch, genres).
+            `probabilities` and `decisions`, float32, shape (batch, genres); and `embeddings`,
+            float32, shape (batch, n), where the network has them.
         """
         spec = {label_schema.IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)}
         features = tf.io.parse_example(examples, spec)
         encoded = features[label_schema.IMAGE_ENCODED]
-        probabilities = self.probabilities(decode_and_resize_batch(encoded, self.image_size))
-        return {
-            signatures.PROBABILITIES: probabilities,
-            signatures.DECISIONS: tf.cast(self._decisions(probabilities), tf.float32),
-        }
+        covers = decode_and_resize_batch(encoded, self.image_size)
+        outputs = {}
+        if self.embed is None:
+            probabilities = self.probabilities(covers)
+        else:
+            outputs[signatures.EMBEDDINGS] = _answer_even_none(self.embed, covers)
+            probabilities = self.judge(outputs[signatures.EMBEDDINGS])
+        outputs[signatures.PROBABILITIES] = probabilities
+        outputs[signatures.DECISIONS] = tf.cast(self._decisions(probabilities), tf.float32)
+        return outputs
+
+    def serve_embeddings(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """For clients that compare covers: encoded covers, tf.string (batch,).
+
+        Returns:
+            `embeddings`, float32, shape (batch, n): what the last layer sees of each.
+        """
+        covers = decode_and_resize_batch(image_bytes, self.image_size)
+        return {signatures.EMBEDDINGS: _answer_even_none(self.embed, covers)}
 
     def serve_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         """For clients and runtimes that decode themselves: uint8, (batch, side, side, 3).
@@ -100,6 +115,25 @@ class ServingModule(tf.Module):
         return decisions | tf.one_hot(closest, len(self.genres), on_value=True, off_value=False)
 
 
+def _functions(network: keras.Model, pixels: list[tf.TensorSpec]) -> tuple[Any, Any, Any]:
+    """Returns covers to embeddings, these to probabilities, and both together.
+
+    The first two are None where the network has no embeddings; see `split_at_embedding`.
+    """
+
+    def traced(function: Callable[[tf.Tensor], tf.Tensor], signature: list[tf.TensorSpec]) -> Any:
+        return tf.function(function, input_signature=signature, autograph=False)
+
+    parts = split_at_embedding(network)
+    if parts is None:
+        return None, None, traced(lambda covers: network(covers, training=False), pixels)
+    first, last = parts
+    embed = traced(lambda covers: first(covers, training=False), pixels)
+    embedding = [tf.TensorSpec([None, first.output_shape[1]], tf.float32)]
+    judge = traced(lambda embeddings: last(embeddings, training=False), embedding)
+    return embed, judge, traced(lambda covers: judge(embed(covers)), pixels)
+
+
 def _answer_even_none(answer: Callable[[tf.Tensor], tf.Tensor], pixels: tf.Tensor) -> tf.Tensor:
     """Applies the network; to a batch of none, too, whose convolutions fail in TensorFlow 2.16."""
     count = tf.shape(pixels)[0]
@@ -115,7 +149,7 @@ def export_model(
     model_dir: Path | str,
     background: str = DEFAULT_BACKGROUND,
 ) -> None:
-    """Saves the network with its three signatures and its description.
+    """Saves the network with its signatures and its description.
 
     Args:
         network: see `ServingModule`.
@@ -126,24 +160,20 @@ def export_model(
         background: colour onto which ingest put transparent covers.
     """
     module = ServingModule(network, genres, rule)
-    tf.saved_model.save(
-        module,
-        str(model_dir),
-        signatures={
-            signatures.SERVING_SIGNATURE: module.serve_images,
-            signatures.EXAMPLES_SIGNATURE: module.serve_examples,
-            signatures.PIXELS_SIGNATURE: tf.function(
-                module.serve_pixels,
-                input_signature=[
-                    tf.TensorSpec(
-                        module.probabilities.input_signature[0].shape,
-                        tf.uint8,
-                        name=signatures.PIXELS,
-                    )
-                ],
-            ),
-        },
+    pixels = tf.TensorSpec(
+        module.probabilities.input_signature[0].shape, tf.uint8, name=signatures.PIXELS
     )
+    served = {
+        signatures.SERVING_SIGNATURE: module.serve_images,
+        signatures.EXAMPLES_SIGNATURE: module.serve_examples,
+        signatures.PIXELS_SIGNATURE: tf.function(module.serve_pixels, input_signature=[pixels]),
+    }
+    if module.embed is not None:
+        encoded = tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES)
+        served[signatures.EMBEDDINGS_SIGNATURE] = tf.function(
+            module.serve_embeddings, input_signature=[encoded]
+        )
+    tf.saved_model.save(module, str(model_dir), signatures=served)
     description = signatures.ModelDescription(
         genres=genres,
         thresholds=tuple(float(threshold) for threshold in rule.thresholds),

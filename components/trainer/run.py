@@ -20,6 +20,7 @@ from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.covers import examine_covers
 from components.trainer.diagnostics.predictions import check_predictions
+from components.trainer.embedding import write_training_embeddings
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
 from components.trainer.model import serving_network
@@ -87,6 +88,7 @@ def run_fn(fn_args: FnArgs) -> None:
         earlier = [finding for finding in trained.findings if finding.code not in final]
         write_diagnosis(run_dir, [*earlier, *findings])
         write_counts(run_dir, count_decisions(evaluation.labels, rule.decide(probabilities)))
+        write_training_embeddings(network, trained.model.network, data, config, run_dir)
         network.save_weights(run_dir / WEIGHTS_FILE)
         export_model(
             network, schema.genres, rule, recipe, fn_args.serving_model_dir, given.background

@@ -12,16 +12,15 @@ import numpy.typing as npt
 
 from components.contracts import label_schema, nodes
 from components.contracts.examples_account import check_split
-from components.contracts.files import COMPRESSED_SUFFIX, serving_model, split_folder
+from components.contracts.files import COMPRESSED_SUFFIX, split_folder
 from components.contracts.label_schema import SCHEMA_FILE_NAME, TRAIN_SPLIT, read_schema
 from components.contracts.predictions import Predictions, read_predictions
 from components.contracts.quarantine import RowRejected
 from components.contracts.signatures import ModelDescription, read_model_description
 from components.support.compat import input_options
-from components.support.errors import ConfigError, CoversError
 from pipeline.commands.drift.covers import columns_of, facts_of
-from pipeline.commands.drift.stored_runs import find_stored_run
-from pipeline.runner.history import RunHistory, open_history
+from pipeline.commands.model_runs import find_model_run
+from pipeline.commands.stored_runs import find_stored_run
 
 MOST_COVERS = 5_000
 """So many of the covers trained on are looked at; their order in the files is random."""
@@ -63,30 +62,13 @@ def read_reference(pipeline_root: Path, model: Path, run: str | None) -> Referen
         ConfigError: there is no such run, it made another model, or it was pruned.
         CoversError: what it wrote is damaged.
     """
-    description = read_model_description(model)
-    history = open_history(pipeline_root)
-    past = history.runs() if history else []
-    candidates = [each for each in past if each.run_id.startswith(run or "")]
-    for each in candidates:
-        assert history is not None
-        if not _made(history, each.run_id, description):
-            continue
-        wanted = {
-            nodes.LABEL_SCHEMA_GEN: nodes.SCHEMA,
-            nodes.COVER_EXAMPLE_GEN: nodes.EXAMPLES,
-            nodes.BATCH_INFERENCE: nodes.PREDICTIONS,
-        }
-        found = {key: history.outputs(each.run_id, node).get(key) for node, key in wanted.items()}
-        if any(artifact is None for artifact in found.values()):
-            continue
-        folders = {key: Path(artifact.uri) for key, artifact in found.items() if artifact}
-        return _reference(each.run_id, each.pipeline, folders, description)
-    known = f"run {run!r}" if run else "a run"
-    raise ConfigError(
-        f"Expected {known} in {pipeline_root} that made the model in {model} and still has its "
-        f"examples and predictions. Received: {_none_of(len(candidates))}. Name the pipeline root "
-        "of that run with --pipeline-root, or its model with --model."
-    )
+    wanted = {
+        nodes.SCHEMA: nodes.LABEL_SCHEMA_GEN,
+        nodes.EXAMPLES: nodes.COVER_EXAMPLE_GEN,
+        nodes.PREDICTIONS: nodes.BATCH_INFERENCE,
+    }
+    found = find_model_run(pipeline_root, model, run, wanted)
+    return _reference(found.run_id, found.pipeline, found.folders, read_model_description(model))
 
 
 def read_stored_reference(artifacts: str, model: Path, run: str | None) -> Reference:
@@ -102,7 +84,8 @@ def read_stored_reference(artifacts: str, model: Path, run: str | None) -> Refer
         CoversError: what it wrote is damaged, or cannot be read.
     """
     description = read_model_description(model)
-    found = find_stored_run(artifacts, description.recipe, run)
+    wanted = (nodes.SCHEMA, nodes.EXAMPLES, nodes.PREDICTIONS)
+    found = find_stored_run(artifacts, description.recipe, run, wanted)
     with found.local() as folders:
         return _reference(found.run_id, found.pipeline, folders, description)
 
@@ -119,23 +102,6 @@ def _reference(
         read_predictions(folders[nodes.PREDICTIONS], description),
         _thresholds(folders[nodes.SCHEMA] / SCHEMA_FILE_NAME),
     )
-
-
-def _none_of(runs: int) -> str:
-    if not runs:
-        return "none"
-    return f"{runs} run{'' if runs == 1 else 's'} that made other models, or whose files are gone"
-
-
-def _made(history: RunHistory, run_id: str, description: ModelDescription) -> bool:
-    """Tells whether a run's model is the one described: has the same files and genres."""
-    artifact = history.outputs(run_id, nodes.TRAINER).get(nodes.MODEL)
-    if artifact is None:
-        return False
-    try:
-        return read_model_description(serving_model(artifact.uri)) == description
-    except CoversError:
-        return False
 
 
 def _facts(examples: Path) -> Iterator[dict[str, Any]]:

@@ -19,9 +19,14 @@ from components.contracts.predictions import (
     CANDIDATE,
     OUTPUTS,
     output_feature,
+    read_embeddings,
     read_predictions,
 )
-from components.contracts.signatures import read_model_description
+from components.contracts.signatures import (
+    EMBEDDINGS,
+    EXAMPLES_SIGNATURE,
+    read_model_description,
+)
 from components.evaluator.config import EvaluationConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 
@@ -100,6 +105,43 @@ def test_predictions_are_read_by_identity(evaluated: tuple[Path, dict[str, Any]]
         np.testing.assert_array_equal(read.decisions, said.decisions[rows] > 0.5)
         np.testing.assert_array_equal(read.labels, said.labels[rows] > 0.5)
         assert read.paths == tuple(f"{row}.jpg" for row in rows)
+
+
+class _WithEmbeddings:
+    """A model whose embeddings are the length of the example and the number of the batch's."""
+
+    def __init__(self) -> None:
+        self.signatures = {EXAMPLES_SIGNATURE: self._answer}
+
+    def _answer(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        lengths = tf.cast(tf.strings.length(examples), tf.float32)
+        nothing = tf.zeros([len(examples), 5])
+        both = tf.stack([lengths, tf.fill(lengths.shape, float(len(examples)))], axis=1)
+        return {EMBEDDINGS: both, **dict.fromkeys(OUTPUTS, nothing)}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_a_share_of_the_covers_keeps_the_embeddings_of_the_candidate(
+    evaluated: tuple[Path, dict[str, Any]], tmp_path: Path, share: float
+) -> None:
+    records = _records(evaluated[0] / "examples")
+    target = tmp_path / f"Split-{TEST_SPLIT}" / "predictions"
+    models = {CANDIDATE: "", BASELINE: ""}
+    with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(records)
+            | Predict(models, 32, lambda _: _WithEmbeddings(), share)
+            | beam.io.WriteToTFRecord(str(target), file_name_suffix=".gz")
+        )
+    ids, embeddings = read_embeddings(tmp_path)
+    assert len(ids) / COVERS == pytest.approx(share, abs=0.15)
+    lengths = {_id(record): len(record) for record in records}
+    assert embeddings.shape == (len(ids), 2 if share else 0)
+    assert [lengths[each] for each in ids] == [row[0] for row in embeddings.tolist()]
+    for record in _records(tmp_path):
+        features = tf.train.Example.FromString(record).features.feature
+        assert output_feature(BASELINE, EMBEDDINGS) not in features
 
 
 def _id(record: bytes) -> str:

@@ -70,7 +70,11 @@ def test_examples_signature_equals_training_path(exported, loaded, covers, examp
         for pair in zip(covers.encoded["eval"], covers.labels["eval"].tolist(), strict=True)
     ]
     served = loaded.signatures[signatures.EXAMPLES_SIGNATURE](examples=tf.constant(serialized))
-    assert set(served) == {signatures.PROBABILITIES, signatures.DECISIONS}
+    assert set(served) == {
+        signatures.PROBABILITIES,
+        signatures.DECISIONS,
+        signatures.EMBEDDINGS,
+    }
     probabilities = served[signatures.PROBABILITIES].numpy()
     np.testing.assert_allclose(probabilities, exported[1], atol=1e-5)
     assert served[signatures.DECISIONS].dtype == tf.float32
@@ -88,11 +92,12 @@ def test_an_empty_batch_has_an_empty_answer(loaded, schema):
     empty = {
         signatures.SERVING_SIGNATURE: {"image_bytes": tf.constant([], tf.string)},
         signatures.EXAMPLES_SIGNATURE: {"examples": tf.constant([], tf.string)},
+        signatures.EMBEDDINGS_SIGNATURE: {"image_bytes": tf.constant([], tf.string)},
         signatures.PIXELS_SIGNATURE: {"pixels": tf.zeros([0, 48, 48, 3], tf.uint8)},
     }
     for name, batch in empty.items():
-        for output in loaded.signatures[name](**batch).values():
-            assert output.shape == (0, len(schema.genres))
+        for key, output in loaded.signatures[name](**batch).items():
+            assert output.shape == (0, 4 if key == signatures.EMBEDDINGS else len(schema.genres))
 
 
 def test_at_least_one_genre_is_served(covers, schema, tmp_path):

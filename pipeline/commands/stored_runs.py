@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from components.contracts.files import REPORT_DATA
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url, local_copy, open_file_system, store_errors
 
-_WANTED = (nodes.SCHEMA, nodes.EXAMPLES, nodes.PREDICTIONS)
 _STAGED = {"/s3/": "s3://", "/gcs/": "gs://"}
 """Where the launcher of Kubeflow Pipelines stages a store, which a report may name."""
 
@@ -26,7 +25,7 @@ class StoredRun:
     Attributes:
         run_id: the run.
         pipeline: its pipeline.
-        artifacts: `schema`, `examples` and `predictions` -> URL or path.
+        artifacts: key -> URL or path.
     """
 
     run_id: str
@@ -43,13 +42,16 @@ class StoredRun:
             }
 
 
-def find_stored_run(artifacts: str, recipe: str, run: str | None) -> StoredRun:
+def find_stored_run(
+    artifacts: str, recipe: str, run: str | None, wanted: Collection[str]
+) -> StoredRun:
     """Finds the run that made a model by the reports among a cluster's artifacts, newest first.
 
     Args:
         artifacts: where Kubeflow Pipelines keeps the artifacts of its runs, or of one run.
         recipe: of the model.
         run: a run's id, or the beginning of it; None is the newest that made this model.
+        wanted: keys of the artifacts.
 
     Raises:
         ConfigError: there is no report of such a run.
@@ -63,7 +65,7 @@ def find_stored_run(artifacts: str, recipe: str, run: str | None) -> StoredRun:
             parts = path.split("/")
             run_id = parts[parts.index(nodes.REPORT_GEN) - 1]
             if run_id.startswith(run or ""):
-                found = _run_of(file_system.cat_file(path), run_id, recipe)
+                found = _run_of(file_system.cat_file(path), run_id, recipe, wanted)
                 if found is not None:
                     return found
     raise ConfigError(
@@ -73,10 +75,10 @@ def find_stored_run(artifacts: str, recipe: str, run: str | None) -> StoredRun:
     )
 
 
-def _run_of(report: bytes, run_id: str, recipe: str) -> StoredRun | None:
+def _run_of(report: bytes, run_id: str, recipe: str, wanted: Collection[str]) -> StoredRun | None:
     try:
         provenance = json.loads(report)["provenance"]
-        known = {key: provenance["artifacts"][key]["uri"] for key in _WANTED}
+        known = {key: provenance["artifacts"][key]["uri"] for key in wanted}
         if provenance["recipe"] != recipe:
             return None
         return StoredRun(

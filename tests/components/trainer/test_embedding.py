@@ -1,0 +1,89 @@
+"""What the last layer sees of covers: exported, and written down for the train split."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.contracts.cover_embeddings import read_cover_embeddings
+from components.contracts.signatures import (
+    EMBEDDINGS,
+    EMBEDDINGS_SIGNATURE,
+    EXAMPLES_SIGNATURE,
+    PROBABILITIES,
+    SERVING_SIGNATURE,
+)
+from components.trainer import embedding
+from components.trainer.config import TrainerConfig
+from components.trainer.export import export_model
+from components.trainer.model import build_model
+from components.trainer.run import run_fn
+from components.trainer.thresholds import DecisionRule
+
+_FROZEN = {"name": "EfficientNetLite0", "fine_tune": "none", "weights": "none"}
+_CONFIGS = {
+    "frozen": {
+        "image_size": 32,
+        "backbone": {**_FROZEN, "features": "stages"},
+        "layers": ["BatchNormalization", {"Dense": {"units": 6, "activation": "relu"}}],
+    },
+    "from scratch": {
+        "image_size": 32,
+        "layers": [{"Conv2D": {"filters": 7, "kernel_size": 3}}, "GlobalAveragePooling2D"],
+        "augmentation": ["RandomFlip"],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", _CONFIGS)
+def test_the_train_split_is_written_as_the_served_model_sees_it(
+    kind, covers, example, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(embedding, "_MOST_FROM_FEATURES", 11)
+    common = {"epochs": 1, "early_stopping": None}
+    config = TrainerConfig.model_validate({**common, **_CONFIGS[kind]})
+    run_fn(
+        SimpleNamespace(
+            train_files=covers.patterns("train"),
+            eval_files=covers.patterns("eval"),
+            schema_path=str(covers.schema_path),
+            serving_model_dir=str(tmp_path / "model"),
+            model_run_dir=str(tmp_path),
+            hyperparameters=None,
+            custom_config={"config": config.model_dump(mode="json"), "code_fingerprint": "1"},
+        )
+    )
+    written = read_cover_embeddings(tmp_path)
+    by_id = {hashlib.sha256(each).hexdigest(): each for each in covers.encoded["train"]}
+    assert len(written.ids) == (11 if kind == "frozen" else len(by_id))
+    labels = dict(zip(by_id, covers.labels["train"] > 0, strict=True))
+    np.testing.assert_array_equal(written.labels, [labels[each] for each in written.ids])
+
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures
+    encoded = [by_id[each] for each in written.ids]
+    found = served[EMBEDDINGS_SIGNATURE](image_bytes=tf.constant(encoded))[EMBEDDINGS].numpy()
+    assert found.shape == (len(encoded), 6 if kind == "frozen" else 7)
+    assert found.std() > 0
+    np.testing.assert_allclose(found, written.embeddings, rtol=2e-3, atol=2e-3)
+
+    examples = tf.constant([example(each, [1, 0, 0, 0, 0]) for each in encoded])
+    evaluated = served[EXAMPLES_SIGNATURE](examples=examples)
+    np.testing.assert_allclose(evaluated[EMBEDDINGS], found, rtol=1e-4, atol=1e-4)
+    said = served[SERVING_SIGNATURE](image_bytes=tf.constant(encoded))[PROBABILITIES]
+    np.testing.assert_allclose(evaluated[PROBABILITIES], said, atol=1e-5)
+
+
+def test_a_network_whose_last_layer_sees_too_much_has_no_embeddings(
+    covers, schema, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(embedding, "_WIDEST", 48 * 48 * 3 - 1)
+    network = build_model(TrainerConfig(image_size=48, layers=["Flatten"]), 5).network
+    export_model(network, schema.genres, DecisionRule(np.full(5, 0.5)), "recipe-1", tmp_path)
+    served = tf.saved_model.load(str(tmp_path)).signatures
+    assert EMBEDDINGS_SIGNATURE not in served
+    said = served[SERVING_SIGNATURE](image_bytes=tf.constant(covers.encoded["eval"]))
+    np.testing.assert_allclose(said[PROBABILITIES].shape, (len(covers.encoded["eval"]), 5))
