@@ -2,12 +2,13 @@
 #   ARGS="..."      passes arguments on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
 #   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
 #   KFP_BIN=FOLDER  has the programs driver and launcher-v2, for make test-cluster
+#   COVERS=2000     is how many covers make test-flink takes
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image;
 #                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs;
 #                   SMALL_TASKS=1 makes the one for the tasks that need no TensorFlow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-machines lock clean
+.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-flink test-machines lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -16,6 +17,7 @@ PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --extra serve --
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
 FOR_DEVELOPERS = --extra onnx --extra kubeflow --extra test --extra dev
 IMAGE ?= covers:latest
+COVERS ?= 2000
 # The image of the configuration counts unless one is given: `file` is the default above.
 GIVEN_IMAGE = $(if $(filter file,$(origin IMAGE)),,--image $(IMAGE))
 BASE ?= debian:13-slim
@@ -81,6 +83,11 @@ test-containers: kfp ## build the image, and run the compiled pipeline in real c
 test-cluster: setup ## run the compiled pipeline on Kubeflow's own driver and launcher, in folder KFP_BIN
 	@[ -n "$(KFP_BIN)" ] || { echo "make test-cluster needs KFP_BIN: see docs/kubeflow-live.md" >&2; exit 2; }
 	.venv/bin/python -W ignore tests/cluster/live.py $(KFP_BIN)
+
+test-flink: setup ## the Beam stages on a Flink cluster of this machine; COVERS=2000 covers
+	@command -v java mvn >/dev/null || { echo "make test-flink needs Java 17 and Maven (apt-get install openjdk-17-jdk-headless maven)" >&2; exit 2; }
+	mvn -B -q -f tests/flink/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/flink
+	@COVERS_FLINK_COVERS=$(COVERS) .venv/bin/python -m pytest tests/flink $(ARGS)
 
 test-machines: ## the commands of the README in clean systems; needs root; ARGS=trixie for one
 	tests/machines/run $(ARGS)

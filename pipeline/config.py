@@ -21,7 +21,6 @@ from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.infra_validator.config import InfraValidatorConfig
-from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.credentials import refuse_credentials, without_credentials
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url
@@ -31,6 +30,7 @@ from components.support.texts import shortened
 from components.trainer.config import TrainerConfig, TunerConfig
 from pipeline.bounded_yaml import parse_yaml, read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
+from pipeline.engine.config import EngineConfig
 from pipeline.kubeflow.config import KubeflowConfig, merged
 from pipeline.runner.metadata_config import MetadataConfig
 
@@ -69,7 +69,8 @@ class PipelineConfig(Options):
         tuner: how to search for better options before training; null trains with those given.
         evaluation: see `EvaluationConfig`.
         infra_validator: see `InfraValidatorConfig`.
-        beam_pipeline_args: arguments of every Beam pipeline.
+        engine: what runs the Beam stages; see `EngineConfig`.
+        beam_pipeline_args: further arguments of every Beam pipeline, after those of the engine.
         notifications: who is told how a run ended; see `NotificationsConfig`.
         metadata: where runs on this machine are recorded; see `MetadataConfig`.
         kubeflow: see `KubeflowConfig`.
@@ -86,10 +87,16 @@ class PipelineConfig(Options):
     tuner: TunerConfig | None = None
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     infra_validator: InfraValidatorConfig = Field(default_factory=InfraValidatorConfig)
-    beam_pipeline_args: tuple[str, ...] = LOCAL_BEAM_ARGS
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    beam_pipeline_args: tuple[str, ...] = ()
     notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+
+    @property
+    def beam_args(self) -> tuple[str, ...]:
+        """All arguments of every Beam pipeline."""
+        return (*self.engine.beam_args(), *self.beam_pipeline_args)
 
     def schema_text(self) -> str:
         """Reads the label schema, with `genres` in place and the slice columns described.

@@ -44,6 +44,7 @@ class RunInputs:
         training: what the trainer's `run_fn` receives; see `pipeline.runner.training_options`.
         tuning: what the tuner's `tuner_fn` receives, if there is one.
         code_fingerprints: component folder -> hash of the code that it runs; a cache key.
+        beam_args: arguments of every Beam pipeline; a cache key of TFX.
     """
 
     pipeline_root: str
@@ -54,6 +55,7 @@ class RunInputs:
     training: dict[str, Any] | RuntimeParameter
     tuning: dict[str, Any]
     code_fingerprints: dict[str, str]
+    beam_args: tuple[str, ...]
 
 
 def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
@@ -199,5 +201,5 @@ def create_pipeline(config: PipelineConfig, inputs: RunInputs) -> Pipeline:
             report_gen,
         ],
         enable_cache=True,
-        beam_pipeline_args=list(config.beam_pipeline_args),
+        beam_pipeline_args=list(inputs.beam_args),
     )

@@ -18,6 +18,9 @@ INFRA_VALIDATOR = "InfraValidator"
 PUSHER = "Pusher"
 REPORT_GEN = "ReportGen"
 
+ON_BEAM = (COVER_EXAMPLE_GEN, STATISTICS_GEN, BATCH_INFERENCE, EVALUATOR)
+"""The nodes whose work an engine can do."""
+
 # Keys of artifacts, among the inputs and outputs of nodes.
 SCHEMA = "schema"
 EXAMPLES = "examples"

@@ -99,7 +99,9 @@ def _ingest(
     for directory in split_directories.values():
         Path(directory).mkdir(parents=True, exist_ok=True)
 
-    with tempfile.TemporaryDirectory() as scratch:
+    quarantine.mkdir(parents=True, exist_ok=True)
+    # Beside the results, where the workers of an engine on other machines look for them as well.
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=quarantine) as scratch:
         results = Path(scratch, "results")
         results.mkdir()
         listings = [

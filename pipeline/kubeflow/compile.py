@@ -15,6 +15,7 @@ from components.support.errors import ConfigError, DataError, ModelNotBlessed
 from components.support.file_systems import is_url
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.kubeflow.engines import check_engine, shared_folder
 from pipeline.kubeflow.graph import PYTHON_MODULE
 from pipeline.kubeflow.names import COMPILED_PIPELINE
 from pipeline.kubeflow.notifications import add_notifications, check_no_url
@@ -101,6 +102,7 @@ def compile_pipeline(
         ConfigError: a setting is wrong, or the target cannot run the pipeline.
     """
     _check(config)
+    check_engine(config.engine, config.kubeflow, target)
     labels = LabelSchema.from_text(config.schema_text())
     from components.trainer.model import check_buildable
     from pipeline.pipeline import create_pipeline
@@ -117,6 +119,7 @@ def compile_pipeline(
     spec, platform_spec = rewrite(
         job["pipelineSpec"],
         kubeflow=config.kubeflow,
+        shared_folder=shared_folder(config.engine),
         defaults=defaults,
         gates=gates,
         pages=_pages(tfx_pipeline),

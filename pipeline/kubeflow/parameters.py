@@ -37,6 +37,7 @@ def run_inputs(config: PipelineConfig) -> RunInputs:
         training=RuntimeParameter(TRAINING, str),
         tuning=tuning_options(config),
         code_fingerprints=fingerprint_components(),
+        beam_args=config.beam_args,
     )
 
 

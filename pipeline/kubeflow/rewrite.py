@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-from components.contracts.nodes import COVER_EXAMPLE_GEN, EXPECTED_VERSION, REPORT_GEN
+from components.contracts.nodes import COVER_EXAMPLE_GEN, EXPECTED_VERSION, ON_BEAM, REPORT_GEN
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from pipeline.kubeflow.baseline_version import add_baseline_version
@@ -68,6 +68,7 @@ def rewrite(
     spec: Spec,
     *,
     kubeflow: KubeflowConfig,
+    shared_folder: str = "",
     defaults: Mapping[str, str],
     gates: Sequence[Gate],
     pages: Mapping[str, Sequence[str]],
@@ -79,6 +80,7 @@ def rewrite(
     Args:
         spec: the PipelineSpec of version 2.1 that TFX compiled; not modified.
         kubeflow: image, resources and so on.
+        shared_folder: where tasks on Beam meet the workers of an engine; empty if they do not.
         defaults: parameter -> default.
         gates: the tasks that can refuse.
         pages: task -> keys of the outputs that hold a page.
@@ -104,6 +106,8 @@ def rewrite(
     _check_nodes(spec, kubeflow)
     if kubeflow.pipeline_root:
         spec["defaultPipelineRoot"] = kubeflow.pipeline_root
+    if shared_folder:
+        _share(spec, shared_folder)
     return spec, _place(spec, kubeflow)
 
 
@@ -281,6 +285,13 @@ def _check_nodes(spec: Spec, kubeflow: KubeflowConfig) -> None:
                 f"Expected no retries of {name}, which fails for a refusal alone. "
                 "Received: kubeflow.tasks with retries for it."
             )
+
+
+def _share(spec: Spec, folder: str) -> None:
+    """Tells the tasks on Beam where the workers of their engine see files."""
+    for node in ON_BEAM:
+        executor = spec["deploymentSpec"]["executors"][component_of(spec, node)["executorLabel"]]
+        executor["container"]["args"] += ["--shared", folder]
 
 
 def _place(spec: Spec, kubeflow: KubeflowConfig) -> Spec:

@@ -20,7 +20,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperator
 from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
-from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from pipeline.runner.metadata import MetadataLocation, open_store
 from pipeline.runner.sealing import damaged_results_are_made_again, make_way, seal
@@ -42,13 +42,21 @@ def compile_for_run(
     return ir
 
 
-def launch(ir: pipeline_pb2.Pipeline, location: MetadataLocation) -> None:
+def launch(
+    ir: pipeline_pb2.Pipeline, location: MetadataLocation, beam_args: tuple[str, ...] = ()
+) -> None:
     """Runs a pipeline that was compiled for a location of ML Metadata.
 
     Results of earlier runs are used where they are whole.
+
+    Args:
+        ir: the compiled pipeline.
+        location: the location.
+        beam_args: arguments of Beam pipelines in place of those that were compiled, by which
+            results in the cache are known.
     """
     with (
-        _executors_imported_when_they_run(),
+        _executors_imported_when_they_run(beam_args),
         _connecting_to(location),
         damaged_results_are_made_again(),
     ):
@@ -77,10 +85,10 @@ def _connecting_to(location: MetadataLocation) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _executors_imported_when_they_run() -> Iterator[None]:
+def _executors_imported_when_they_run(beam_args: tuple[str, ...]) -> Iterator[None]:
     operators = launcher.DEFAULT_EXECUTOR_OPERATORS
     original = dict(operators)
-    operators.update({spec: _late(operator) for spec, operator in original.items()})
+    operators.update({spec: _late(operator, beam_args) for spec, operator in original.items()})
     try:
         yield
     finally:
@@ -88,7 +96,9 @@ def _executors_imported_when_they_run() -> Iterator[None]:
 
 
 @functools.cache
-def _late(operator: type[BaseExecutorOperator]) -> type[BaseExecutorOperator]:
+def _late(
+    operator: type[BaseExecutorOperator], beam_args: tuple[str, ...]
+) -> type[BaseExecutorOperator]:
     class LateOperator(BaseExecutorOperator):
         """Makes the operator, which imports the executor, when there is something to run."""
 
@@ -97,7 +107,8 @@ def _late(operator: type[BaseExecutorOperator]) -> type[BaseExecutorOperator]:
 
         def run_executor(self, execution_info: Any) -> Any:
             made = operator(
-                executor_spec=self._executor_spec, platform_config=self._platform_config
+                executor_spec=_with_beam_args(self._executor_spec, beam_args),
+                platform_config=self._platform_config,
             )
             made.with_execution_watcher(self._execution_watcher_address)
             make_way(execution_info.pipeline_node.node_info.id, execution_info.output_dict)
@@ -106,3 +117,14 @@ def _late(operator: type[BaseExecutorOperator]) -> type[BaseExecutorOperator]:
             return output
 
     return LateOperator
+
+
+def _with_beam_args(spec: Any, beam_args: tuple[str, ...]) -> Any:
+    if not beam_args or not isinstance(spec, executable_spec_pb2.BeamExecutableSpec):
+        return spec
+    changed = executable_spec_pb2.BeamExecutableSpec()
+    changed.CopyFrom(spec)
+    del changed.beam_pipeline_args_placeholders[:]
+    for argument in beam_args:
+        changed.beam_pipeline_args_placeholders.add().value.string_value = argument
+    return changed

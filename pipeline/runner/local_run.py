@@ -24,11 +24,14 @@ from components.contracts.outcome import Outcome
 from components.contracts.pushed_models import check_destination
 from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
+from components.support.compat import LOCAL_BEAM_ARGS
+from components.support.engine_errors import engine_error
 from components.support.errors import ConfigError, CoversError, ModelNotBlessed
 from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
 from components.support.texts import shortened
 from pipeline.config import PipelineConfig
+from pipeline.engine.reach import check_reachable
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
@@ -113,6 +116,7 @@ class _Run:
         error: BaseException | None = None
         try:
             check_destination(self._workspace.push_destination)
+            check_reachable(self._config.engine)
             sweep(self._metadata, self._console.say)
             launch = self._prepare(labels, data, use_cache)
             self._execute(launch, self._history())
@@ -198,7 +202,7 @@ class _Run:
             tfx_pipeline.enable_cache = use_cache
             ir = compile_for_run(tfx_pipeline, self._metadata, self._run_id)
         self._stages = {node.pipeline_node.node_info.id: "not run" for node in ir.nodes}
-        return functools.partial(launch, ir, self._metadata)
+        return functools.partial(launch, ir, self._metadata, self._config.beam_args)
 
     def _inputs(self, data: Path | str, data_fingerprint: str) -> RunInputs:
         from pipeline.pipeline import RunInputs
@@ -213,6 +217,8 @@ class _Run:
             training=training_options(self._config, str(self._workspace.checkpoints), features),
             tuning=tuning_options(self._config, features),
             code_fingerprints=fingerprint_components(),
+            # Those of the engine are no cache key: the same results come from any engine.
+            beam_args=(*LOCAL_BEAM_ARGS, *self._config.beam_pipeline_args),
         )
 
     def _execute(self, launch: Callable[[], None], history: RunHistory) -> None:
@@ -347,6 +353,8 @@ def _explain(error: BaseException, workspace: Workspace) -> str:
         logging.getLogger("covers").error("%s: %s", type(error).__name__, error)
         return str(error)
     traceback.print_exception(type(error), error, error.__traceback__)
+    if ended := engine_error(error):
+        return str(ended)
     if refused := machine_error(error, workspace.artifacts):
         return str(refused)
     summary, *_ = str(error).strip().splitlines() or ["(no message)"]

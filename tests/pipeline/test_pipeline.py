@@ -26,6 +26,7 @@ def components() -> list[Any]:
 
     config = load_config("sample", ["tuner={trials: 1}"])
     inputs = RunInputs(
+        beam_args=(),
         pipeline_root="root",
         push_destination="serving",
         data="covers",

@@ -3,7 +3,7 @@
     python -m pipeline.kubeflow.container.entrypoint --executor_class_path CLASS
         --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args JSON
         [--gate NAME] [--gpus NUMBER] [--scratch FOLDER] [--state URL] [--retry_for SECONDS]
-        [Beam arguments]
+        [--shared FOLDER] [Beam arguments]
 
 It takes the arguments of TFX's own entrypoint (tfx.orchestration.kubeflow.v2.container), which does
 not run on the open-source back end, and runs the same unmodified executors. Only what the executor
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts.decisions import DataRefused, decision_text
+from components.support.engine_errors import engine_error
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from components.support.texts import message_for_people
@@ -50,6 +51,7 @@ from pipeline.kubeflow.container.refusals import (
     render_page,
 )
 from pipeline.kubeflow.container.scratch import use_scratch
+from pipeline.kubeflow.container.shared import in_shared_folder
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
 _OUR_LOGGERS = ("covers", "components", "pipeline")
@@ -85,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         task = dataclasses.replace(
             task, exec_properties=with_checkpoints(task.exec_properties, state)
         )
-        _run(executor_class, task, beam_arguments, arguments.gate)
+        _run(executor_class, task, beam_arguments, arguments.gate, arguments.shared)
     except CoversError as error:
         text = task.names.restore(str(error)) if task else str(error)
         attempts.remember(error, text)
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch", default="", help="folder for temporary files")
     parser.add_argument("--state", default="", help="URL of a folder that outlives the pod")
     parser.add_argument("--retry_for", type=float, default=0, help="how long there are attempts")
+    parser.add_argument("--shared", default="", help="folder that the engine's workers see as well")
     return parser
 
 
@@ -120,7 +123,9 @@ def _set_up_logging() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: str) -> None:
+def _run(
+    executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: str, shared: str
+) -> None:
     """Runs the executor and writes its outputs.
 
     Raises:
@@ -129,7 +134,10 @@ def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: 
     for _, (artifact, *_rest) in sorted(task.outputs.items()):
         _tag_with_version(artifact)
     outputs = dict(task.outputs)
-    with tempfile.TemporaryDirectory(prefix="covers-") as scratch:
+    with (
+        in_shared_folder(task, shared),
+        tempfile.TemporaryDirectory(prefix="covers-") as scratch,
+    ):
         executor = executor_class(_context(executor_class, beam_arguments, scratch))
         _logger.info("%s starts", executor_class.__name__)
         try:
@@ -138,6 +146,10 @@ def _run(executor_class: Any, task: TaskInput, beam_arguments: list[str], gate: 
             # The task succeeds and publishes why; the task after it fails.
             if not gate:
                 raise
+        except Exception as error:
+            if ended := engine_error(error):
+                raise ended from error
+            raise
     _logger.info("%s is done", executor_class.__name__)
     parameters = {}
     if gate:

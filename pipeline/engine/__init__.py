@@ -1,0 +1,1 @@
+"""Which engine runs the Beam stages of the pipeline."""
