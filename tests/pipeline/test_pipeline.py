@@ -7,7 +7,7 @@ import pytest
 from components.contracts import nodes
 from pipeline.config import load_config
 
-NAMES = {value for name, value in vars(nodes).items() if name.isupper()}
+NAMES = {value for name, value in vars(nodes).items() if name.isupper() and isinstance(value, str)}
 NODES = {name for name in NAMES if name[0].isupper()}
 PROPERTIES = {
     nodes.BLESSED,
