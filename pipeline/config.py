@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field
 
 from components.contracts.label_schema import (
@@ -21,17 +20,17 @@ from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvaluationConfig
 from components.infra_validator.config import InfraValidatorConfig
-from components.support.credentials import refuse_credentials, without_credentials
+from components.support.credentials import without_credentials
 from components.support.errors import ConfigError
 from components.support.file_systems import is_url
 from components.support.options import Options
 from components.support.suggestions import did_you_mean
-from components.support.texts import shortened
 from components.trainer.config import TrainerConfig, TunerConfig
-from pipeline.bounded_yaml import parse_yaml, read_yaml
+from pipeline.bounded_yaml import read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.engine.config import EngineConfig
 from pipeline.kubeflow.config import KubeflowConfig, merged
+from pipeline.overrides import set_option
 from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
@@ -212,32 +211,9 @@ def read_mapping(file: Path) -> dict[str, Any]:
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
-    """Sets one `key.subkey=value` in nested mappings; the value is YAML.
+    """Sets one `key.subkey=value` of a configuration; a relative path is one from here.
 
     Raises:
-        ConfigError: the text does not have this form, or holds a key or password.
+        ConfigError: as `set_option` does.
     """
-    key, equals, text = override.partition("=")
-    refuse_credentials(key)
-    refuse_credentials(text, key.strip())
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(
-            f"Expected --set KEY=VALUE, such as trainer.epochs=5. Received: {override!r}."
-        )
-    try:
-        value = parse_yaml(text)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise ConfigError(
-            f"Expected a YAML value for {key}. Received: {shortened(repr(text))} ({problem})."
-        ) from error
-    if key in _PATH_KEYS and isinstance(value, str) and not is_url(value):
-        value = Path(value).resolve()
-    target = values
-    for part in parts[:-1]:
-        child = target.get(part)
-        if not isinstance(child, dict):
-            child = target[part] = {}
-        target = child
-    target[parts[-1]] = value
+    set_option(values, override, paths=_PATH_KEYS)

@@ -19,8 +19,8 @@ from pipeline.kubeflow.engines import check_engine, shared_folder
 from pipeline.kubeflow.graph import PYTHON_MODULE
 from pipeline.kubeflow.names import COMPILED_PIPELINE
 from pipeline.kubeflow.notifications import add_notifications, check_no_url
-from pipeline.kubeflow.parameters import default_parameters, run_inputs
 from pipeline.kubeflow.rewrite import ENTRYPOINT, Gate, rewrite
+from pipeline.kubeflow.run_inputs import default_parameters, run_inputs
 from pipeline.kubeflow.small_tasks import BASELINE_VERSION_TASK, FINGERPRINT_TASK, STOP_SUFFIX
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from components.trainer.parameter import TrainingParameter
 from pipeline.bounded_yaml import read_documents
-from pipeline.config import apply_override
 from pipeline.kubeflow.parameters import TRAINING
+from pipeline.overrides import set_option
 
 _TRAINER_KEY = "trainer."
 
@@ -118,7 +118,7 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
                 f"compiled pipeline can be changed. Received: {override!r}. Compile it again to "
                 "change the rest."
             )
-        apply_override(options["config"], override.removeprefix(_TRAINER_KEY))
+        set_option(options["config"], override.removeprefix(_TRAINER_KEY))
     TrainerConfig.from_fields(options["config"])
     return json.dumps(options)
 

@@ -16,6 +16,7 @@ from pipeline.kubeflow import waiting
 from pipeline.kubeflow.compile import Package, compile_pipeline
 
 ROOT = Path(__file__).parents[2]
+LOCKS = ROOT / "requirements"
 
 
 @pytest.fixture(scope="session")
@@ -29,21 +30,31 @@ def tiny_package(tiny_config: Path) -> dict[str, Any]:
     return compile_pipeline(load_config(tiny_config)).documents[0]
 
 
-@pytest.fixture(scope="session")
-def small_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the `python` that has what the small image has, and nothing else."""
-    environment = tmp_path_factory.mktemp("small") / "venv"
+def _programs(folder: Path, lock: str) -> Path:
+    """Makes an environment with what a lock names and the project; returns its programs."""
+    environment = folder / "venv"
     python = environment / "bin" / "python"
     uv = Path(sys.executable).with_name("uv")
-    lock = ROOT / "requirements" / "small-tasks.txt"
     for words in (
         ["venv", "--python", sys.executable, str(environment)],
-        ["pip", "sync", "--python", str(python), "--require-hashes", str(lock)],
+        ["pip", "sync", "--python", str(python), "--require-hashes", str(LOCKS / lock)],
         ["pip", "install", "--python", str(python), "--no-deps", "--no-build-isolation",
          "--editable", str(ROOT)],
     ):  # fmt: skip
         subprocess.run([str(uv), "--quiet", *words], check=True)
     return python.parent
+
+
+@pytest.fixture(scope="session")
+def small_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of the image for the tasks that need no TensorFlow."""
+    return _programs(tmp_path_factory.mktemp("small"), "small-tasks.txt")
+
+
+@pytest.fixture(scope="session")
+def kfp_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of the environment that `make kfp` creates."""
+    return _programs(tmp_path_factory.mktemp("kfp"), "kfp.txt")
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,20 @@ def test_a_small_task_that_fails_tells(hook: Hook, tmp_path: Path) -> None:
     assert payload["run_id"] == "run-7"
 
 
+def test_a_small_task_that_fails_unexpectedly_tells(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: str) -> int:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(tasks, "_fingerprint", fail)
+    with pytest.raises(ValueError, match=SECRET):
+        tasks.main(["notify", "run-7", "", "fingerprint"])
+    payload = _payload(hook)
+    assert payload["outcome"] == "failed"
+    assert payload["reasons"] == ["Unexpected ValueError; see the log."]
+
+
 def test_an_attempt_after_a_final_one_tells_nothing(hook: Hook, tmp_path: Path) -> None:
     given = {"outputs": {"artifacts": {"log": {"artifacts": [{"uri": f"{RUN}/Task/log"}]}}}}
     words = ["--attempts", str(tmp_path / "state"), "60", json.dumps(given)]

@@ -42,7 +42,12 @@ from pipeline.kubeflow.container.executor_output import (
     write_executor_output,
 )
 from pipeline.kubeflow.container.gpus import check_gpus
-from pipeline.kubeflow.container.notifying import run_id_of, tell_error, tell_verdict
+from pipeline.kubeflow.container.notifying import (
+    run_id_of,
+    tell_error,
+    tell_unexpected,
+    tell_verdict,
+)
 from pipeline.kubeflow.container.refusals import (
     REFUSAL,
     REFUSAL_PAGE,
@@ -96,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
         _say_last(f"{type(error).__name__}: {text}")
         return error.exit_code
     except Exception as error:
-        tell_error(run_id_of(task), error, f"Unexpected {type(error).__name__}; see the log.")
+        tell_unexpected(run_id_of(task), error)
         raise
     return 0
 

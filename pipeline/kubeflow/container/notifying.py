@@ -55,6 +55,11 @@ def tell_error(run_id: str, error: BaseException, text: str) -> None:
     _tell(run_id, Outcome.of_error(error), (text,))
 
 
+def tell_unexpected(run_id: str, error: BaseException) -> None:
+    """Tells that a task failed, and of the error only its kind: its text might hold a secret."""
+    tell_error(run_id, error, f"Unexpected {type(error).__name__}; see the log.")
+
+
 def tell_data_refused(run_id: str, reason: str, page: str) -> None:
     """Tells that the data were refused."""
     headline, *reasons = reason.splitlines()

@@ -19,7 +19,7 @@ from pathlib import Path
 from components.support.errors import CoversError
 from components.support.texts import line_for_people, message_for_people
 from pipeline.kubeflow.container.attempts import Attempts, task_folder
-from pipeline.kubeflow.container.notifying import tell_data_refused, tell_error
+from pipeline.kubeflow.container.notifying import tell_data_refused, tell_error, tell_unexpected
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,6 +43,9 @@ def main(argv: Sequence[str]) -> int:
             tell_error(run_id, error, str(error))
         print(message_for_people(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        tell_unexpected(run_id, error)
+        raise
 
 
 def _attempts(argv: Sequence[str]) -> tuple[Attempts, Sequence[str]]:

@@ -145,7 +145,7 @@ def test_a_pipeline_compiles_without_the_libraries_that_its_nodes_run_with() -> 
     code = """
         import sys
         from pipeline.config import load_config
-        from pipeline.kubeflow.parameters import run_inputs
+        from pipeline.kubeflow.run_inputs import run_inputs
         from pipeline.runner.deferred_imports import _DEFERRED, deferred_imports, is_deferred
         with deferred_imports():
             from tfx.dsl.compiler.compiler import Compiler
@@ -165,7 +165,7 @@ def test_the_compiled_pipeline_is_the_same_with_and_without_deferring() -> None:
     code = """
         import contextlib, sys
         from pipeline.config import load_config
-        from pipeline.kubeflow.parameters import run_inputs
+        from pipeline.kubeflow.run_inputs import run_inputs
         from pipeline.runner.deferred_imports import deferred_imports
         with deferred_imports() if sys.argv[1] == "deferred" else contextlib.nullcontext():
             from tfx.dsl.compiler.compiler import Compiler
