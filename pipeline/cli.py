@@ -14,6 +14,7 @@ from components.support.home import ensure_home
 from components.support.machine import machine_error
 from components.support.quiet import third_parties_quiet
 from pipeline.commands.export.cli import export_command
+from pipeline.commands.mlflow.cli import log_to_mlflow_command
 from pipeline.commands.models.cli import models, rollback
 from pipeline.commands.models.places import FOREIGN_MODEL, Where, where_options
 from pipeline.configuration_options import config_option, overrides_option
@@ -441,6 +442,7 @@ for command in (
     schedule,
     schedules,
     export_command,
+    log_to_mlflow_command,
     serve,
 ):
     main.add_command(command)

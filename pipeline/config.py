@@ -15,6 +15,7 @@ from components.contracts.label_schema import (
     read_schema,
     set_genres,
 )
+from components.contracts.mlflow_runs.config import MlflowConfig
 from components.contracts.notifications import NotificationsConfig
 from components.cover_example_gen.config import IngestConfig
 from components.data_gate.config import DataGateConfig
@@ -35,7 +36,7 @@ from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 
-_PATH_KEYS = ("schema", "data", "ingest.relabel")
+_PATH_KEYS = ("schema", "data", "ingest.relabel", "mlflow.tracking_uri")
 
 
 class SampleConfig(Options):
@@ -71,6 +72,7 @@ class PipelineConfig(Options):
         engine: what runs the Beam stages; see `EngineConfig`.
         beam_pipeline_args: further arguments of every Beam pipeline, after those of the engine.
         notifications: who is told how a run ended; see `NotificationsConfig`.
+        mlflow: where runs are logged in MLflow, see `MlflowConfig`; null logs none.
         metadata: where runs on this machine are recorded; see `MetadataConfig`.
         kubeflow: see `KubeflowConfig`.
     """
@@ -89,6 +91,7 @@ class PipelineConfig(Options):
     engine: EngineConfig = Field(default_factory=EngineConfig)
     beam_pipeline_args: tuple[str, ...] = ()
     notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
+    mlflow: MlflowConfig | None = None
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 

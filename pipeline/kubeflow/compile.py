@@ -17,6 +17,7 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.engines import check_engine, shared_folder
 from pipeline.kubeflow.graph import PYTHON_MODULE
+from pipeline.kubeflow.mlflow import add_mlflow, check_mlflow
 from pipeline.kubeflow.names import COMPILED_PIPELINE
 from pipeline.kubeflow.notifications import add_notifications, check_no_url
 from pipeline.kubeflow.rewrite import ENTRYPOINT, Gate, rewrite
@@ -113,6 +114,12 @@ def compile_pipeline(
     job = _compile_with_tfx(config, tfx_pipeline)
     defaults = default_parameters(config)
     if target == "vertex":
+        if config.mlflow:
+            raise ConfigError(
+                "Expected a pipeline for vertex without the options of mlflow, which its tasks are "
+                "not given. Received: some. Leave them out, and log a run by its report: "
+                "covers log-to-mlflow REPORT.json"
+            )
         job.setdefault("runtimeConfig", {})["parameterValues"] = dict(defaults)
         return Package((job,), target)
     gates = _gates(tfx_pipeline)
@@ -128,6 +135,7 @@ def compile_pipeline(
     )
     stops = [gate.node + STOP_SUFFIX for gate in gates if gate.at_once]
     add_notifications(spec, config.name, config.notifications, stops)
+    add_mlflow(spec, config)
     return Package((spec, platform_spec) if platform_spec else (spec,), target)
 
 
@@ -144,6 +152,7 @@ def _check(config: PipelineConfig) -> None:
         )
     COMPILED_PIPELINE.check(config.name)
     check_no_url(config.notifications)
+    check_mlflow(config)
     for option, readers in _READ_BY.items():
         _check_reachable(config.kubeflow, option, readers)
 

@@ -20,6 +20,7 @@ from components.contracts.decisions import DataRefused, Decision, read_decision
 from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import split_folder
 from components.contracts.label_schema import NEWEST_SPAN_SPLIT, LabelSchema
+from components.contracts.mlflow_runs.client import check_installed
 from components.contracts.outcome import Outcome
 from components.contracts.pushed_models import check_destination
 from components.contracts.quarantine import IngestSummary, read_summary
@@ -37,6 +38,7 @@ from pipeline.runner.closing import describe_ingest, describe_result
 from pipeline.runner.console import RunConsole
 from pipeline.runner.deferred_imports import deferred_imports
 from pipeline.runner.fingerprints import fingerprint_components
+from pipeline.runner.logging_to_mlflow import log_to_mlflow
 from pipeline.runner.notifying import notify_of
 from pipeline.runner.result import RunResult
 from pipeline.runner.signals import interruptible
@@ -76,11 +78,13 @@ def run_locally(
         The outcome, including errors that a user can meet.
 
     Raises:
-        ConfigError: the label schema, the pipeline root or the access to ML Metadata is wrong, or
-            there are no data; nothing was begun.
+        ConfigError: the label schema, the pipeline root or the access to ML Metadata is wrong,
+            MLflow's client is missing, or there are no data; nothing was begun.
         DeploymentError: the server of ML Metadata is away; nothing was begun.
         OSError: the log file cannot be written; nothing was begun.
     """
+    if config.mlflow:
+        check_installed()
     workspace = Workspace(pipeline_root.resolve(), config.name)
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     with interruptible(), workspace.locked(now):
@@ -126,6 +130,9 @@ class _Run:
         result = self._close(data, error)
         for line, style in describe_result(result):
             self._console.say(line, style)
+        logged = log_to_mlflow(self._config.mlflow, result, self._history, self._workspace)
+        if logged:
+            self._console.say(f"  {logged}", "dim" if logged.startswith("Logged") else "yellow")
         if told := notify_of(self._config.notifications, result):
             self._console.say(f"  {told}", "dim")
         return result

@@ -11,6 +11,7 @@ from pipeline.runner.lock import hold_root
 
 DEFAULT_PIPELINE_ROOT = Path("pipeline_root")
 EARLIER = "earlier"
+MLFLOW_FOLDER = "mlruns"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Workspace:
     def reports(self) -> Path:
         """Where each run that ended before ReportGen has a folder for its report."""
         return self.artifacts / "reports"
+
+    @property
+    def mlflow(self) -> Path:
+        """Where the runs of all pipelines of the root are logged unless a place is named."""
+        return self.root / MLFLOW_FOLDER
 
     @property
     def drift(self) -> Path:

@@ -357,6 +357,29 @@ def test_the_tuners_best_values_are_trained_with(run: Run, workspace: Path) -> N
     assert tuning["trials"][0]["objective"] < tuning["trials"][1]["objective"]
 
 
+def test_a_run_is_logged_to_mlflow_and_a_cached_one_is_not_logged_again(
+    first: tuple[dict[str, Any], str], run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    result, seen = run("--set", "mlflow={}")
+    assert result["outcome"] == "pushed"
+    assert f"Logged to MLflow at {workspace}/root/mlruns: experiment tiny, run " in seen
+    _, seen = run("--set", "mlflow={}")
+    assert "Was logged before to MLflow" in seen
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    store = MlflowClient((workspace / "root/mlruns").as_uri())
+    [logged] = store.search_runs([store.get_experiment_by_name("tiny").experiment_id])
+    assert logged.data.tags["covers.run_id"] == result["run_id"]
+    assert {file.path for file in store.list_artifacts(logged.info.run_id, "model")} >= {
+        "model/MLmodel", "model/code", "model/data"
+    }  # fmt: skip
+    result, seen = run("--set", f"mlflow.tracking_uri={workspace / 'covers' / 'labels.csv'}")
+    assert result["outcome"] == "pushed"
+    assert f"Log it later with: covers log-to-mlflow {result['run_id']}" in seen
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from components.contracts.flat_options import flat_options
 from pipeline.commands.compare.record import Provenance
 
 DATA = "data"
@@ -45,7 +44,7 @@ def _differing(
 def _options(run: Provenance) -> Iterator[tuple[str, str]]:
     for name, value in run.config.items():
         if name != DATA:  # what was ingested is among the facts
-            yield from _flat(name, value)
+            yield from flat_options(name, value)
 
 
 def _facts(run: Provenance) -> Iterator[tuple[str, str]]:
@@ -56,14 +55,3 @@ def _facts(run: Provenance) -> Iterator[tuple[str, str]]:
     if run.schema_sha256:
         yield "fingerprint of the label schema", run.schema_sha256[:_FINGERPRINT_DIGITS]
     yield from ((f"version of {name}", version) for name, version in run.versions.items())
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, each in value.items():
-            yield from _flat(f"{name}.{key}", each)
-    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        for place, each in enumerate(value):
-            yield from _flat(f"{name}[{place}]", each)
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

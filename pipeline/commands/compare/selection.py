@@ -65,11 +65,29 @@ def select_runs(given: Sequence[str], pipeline_root: Path) -> list[ComparedRun]:
             f"Expected two runs or more. Received: {given[0]!r} alone. Name another, or none to "
             f"compare the latest {LATEST}."
         )
-    needs_history = not given or not all(map(_is_path, given))
-    history = open_history(pipeline_root) if needs_history else None
+    if given:
+        return named_runs(given, pipeline_root)
+    evaluated = evaluated_runs(pipeline_root, LATEST)
+    if len(evaluated) < 2:
+        raise ConfigError(
+            f"Expected two runs or more with an evaluation and a report in {pipeline_root}. "
+            f"Received: {len(evaluated) or 'none'}. Start another with: covers run"
+        )
+    return evaluated
+
+
+def named_runs(given: Sequence[str], pipeline_root: Path) -> list[ComparedRun]:
+    """Returns the named runs in their order.
+
+    Args:
+        given: ids of runs, beginnings of them, or paths of reports.
+        pipeline_root: where runs landed.
+
+    Raises:
+        CoversError: see `select_runs`.
+    """
+    history = None if all(map(_is_path, given)) else open_history(pipeline_root)
     past = history.runs() if history else []
-    if not given:
-        return _latest(past, history, pipeline_root)
     chosen = [
         _from_file(each) if _is_path(each) else _from_past(each, past, history, pipeline_root)
         for each in given
@@ -81,16 +99,20 @@ def select_runs(given: Sequence[str], pipeline_root: Path) -> list[ComparedRun]:
     return chosen
 
 
-def _latest(
-    past: Sequence[PastRun], history: RunHistory | None, pipeline_root: Path
-) -> list[ComparedRun]:
+def evaluated_runs(pipeline_root: Path, most: int | None = None) -> list[ComparedRun]:
+    """Returns the latest runs with an evaluation and a report, oldest first.
+
+    Args:
+        pipeline_root: where runs landed.
+        most: how many; None is all.
+
+    Raises:
+        CoversError: see `select_runs`.
+    """
+    history = open_history(pipeline_root)
+    past = history.runs() if history else []
     evaluated = [run for run in past if run.result and run.result.evaluation and page_of(run)]
-    if len(evaluated) < 2:
-        raise ConfigError(
-            f"Expected two runs or more with an evaluation and a report in {pipeline_root}. "
-            f"Received: {len(evaluated) or 'none'}. Start another with: covers run"
-        )
-    return [_compared(run, history) for run in reversed(evaluated[:LATEST])]
+    return [_compared(run, history) for run in reversed(evaluated[:most])]
 
 
 def _from_past(

@@ -42,6 +42,7 @@ from pipeline.kubeflow.container.executor_output import (
     write_executor_output,
 )
 from pipeline.kubeflow.container.gpus import check_gpus
+from pipeline.kubeflow.container.logging_to_mlflow import log_report
 from pipeline.kubeflow.container.notifying import (
     run_id_of,
     tell_error,
@@ -166,6 +167,7 @@ def _run(
             page.write_text(render_page(gate, reason), encoding="utf-8")
     _show_pages(task, outputs)
     write_executor_output(task, outputs, parameters, compare_view(outputs))
+    log_report(task, outputs)
     tell_verdict(task, outputs)
 
 

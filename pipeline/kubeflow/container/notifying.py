@@ -74,13 +74,16 @@ def tell_data_refused(run_id: str, reason: str, page: str) -> None:
 def run_id_of(task: TaskInput | None) -> str:
     """Returns the identity of the run, which is part of the URIs of what it makes, or ''."""
     settings = _settings()
-    if task is None or settings is None:
-        return ""
+    return identity_of_run(task, settings["pipeline"]) if task and settings else ""
+
+
+def identity_of_run(task: TaskInput, pipeline: str) -> str:
+    """Returns the identity of a run of a pipeline, or ''."""
     for artifacts in task.outputs.values():
         for artifact in artifacts:
             # ROOT/PIPELINE/RUN/TASK/...: the bucket or a folder of ROOT may have that name as well.
             uri = task.names.restore(artifact.uri)
-            _, found, rest = uri.rpartition(f"/{settings['pipeline']}/")
+            _, found, rest = uri.rpartition(f"/{pipeline}/")
             if found:
                 return rest.partition("/")[0]
     return ""

@@ -1,0 +1,1 @@
+"""Runs in MLflow: what is logged of a run, and the logging."""

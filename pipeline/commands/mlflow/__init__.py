@@ -1,0 +1,1 @@
+"""`covers log-to-mlflow`: runs of the past in MLflow."""
