@@ -194,22 +194,44 @@ def predict(
     type=_PATH,
     help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
 )
+@click.option("--run", help="The run that made the model, if not the newest that did.")
+@click.option(
+    "--artifacts",
+    metavar="PATH_OR_URL",
+    help="Where Kubeflow Pipelines keeps the artifacts of its runs, such as s3://bucket/artifacts, "
+    "if it made the model.",
+)
 @where_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per cover.")
 def why(
-    covers: Sequence[str], output: Path | None, model: Path | None, where: Where, as_json: bool
+    covers: Sequence[str],
+    output: Path | None,
+    model: Path | None,
+    run: str | None,
+    artifacts: str | None,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Say why the pushed model answers as it does for COVERS, image files or folders of them.
 
-    For each cover: probabilities and decisions, and which parts of it they rest on. With --output,
-    a page shows them as heat maps. A cover takes some seconds.
+    For each cover: probabilities and decisions, which parts of it they rest on, and the nearest
+    covers of those that the model was trained on. With --output, a page shows all that in pictures.
+    A cover takes some seconds.
     """
     from pipeline.commands.why.command import explain_covers
 
     location = where.model(model)
     if where.is_foreign(model):
         say(FOREIGN_MODEL, to_stderr=True)
-    explain_covers(covers, location, output=output, as_json=as_json)
+    explain_covers(
+        covers,
+        location,
+        pipeline_root=where.pipeline_root,
+        run=run,
+        artifacts=artifacts,
+        output=output,
+        as_json=as_json,
+    )
 
 
 @main.command()

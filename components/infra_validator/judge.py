@@ -32,6 +32,9 @@ AGAIN = (COVERS, ONE)
 _ALONE = 10
 """How much further apart a cover alone and in a batch may be: other kernels add in other order."""
 
+_OF_EACH_GENRE = (signatures.PROBABILITIES, signatures.DECISIONS, signatures.GENRES)
+"""Outputs with a column for each genre; those that come beside them may have any number."""
+
 _INVALID_ARGUMENT = 3  # TF_INVALID_ARGUMENT
 _TWICE_SERVED = (
     "Servers run the exported graph alone: see that components/trainer/export.py writes all that "
@@ -184,7 +187,9 @@ def _values(loader: str, answers: Mapping[str, Answer], expected: Expectations) 
             problems.append(f"{name}: {_first_line(answers[name]['error'])}")
             continue
         for key, values in answers[name]["outputs"].items():
-            if len(values) != rows or any(len(row) != columns for row in values):
+            widths = {len(row) for row in values}
+            wanted = {columns} if key in _OF_EACH_GENRE else set(list(widths)[:1])
+            if len(values) != rows or widths - wanted:
                 problems.append(f"{name}: {key} of another shape")
         table = _table(answers[name])
         if not np.all(np.isfinite(table)):

@@ -14,6 +14,8 @@ from components.contracts.quarantine import RowRejected
 from components.contracts.saved_models import LoadedModel, load_signatures
 from components.contracts.signatures import (
     DECISIONS,
+    EMBEDDINGS,
+    EMBEDDINGS_SIGNATURE,
     IMAGE_BYTES,
     PIXELS,
     PIXELS_SIGNATURE,
@@ -23,9 +25,10 @@ from components.contracts.signatures import (
 from components.support.errors import ConfigError, DataError, DeploymentError
 from components.support.file_systems import is_url, local_copy
 from pipeline.commands.batch_prediction.covers import CoverFile, list_covers, no_covers
-from pipeline.commands.predict import Unreadable
+from pipeline.commands.predict import Unreadable, accept_with_facts
 from pipeline.commands.why.explanation import Explanation, Judged, describe
 from pipeline.commands.why.heat_map import heat_maps
+from pipeline.commands.why.neighbours import Nearest, TrainingCovers, open_training_covers
 from pipeline.terminal import say
 
 MOST_COVERS = 100
@@ -33,13 +36,23 @@ _BATCH_SIZE = 32
 
 
 def explain_covers(
-    given: Sequence[str], location: str, *, output: Path | None, as_json: bool
+    given: Sequence[str],
+    location: str,
+    *,
+    pipeline_root: Path,
+    run: str | None,
+    artifacts: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Prints why a model answers as it does for each cover, and writes a page.
 
     Args:
         given: see `list_covers`.
         location: path or URL of the model.
+        pipeline_root: where runs landed, among them perhaps that which made the model.
+        run: see `open_training_covers`.
+        artifacts: see `open_training_covers`.
         output: the page; None writes none.
         as_json: prints JSON Lines.
 
@@ -57,16 +70,21 @@ def explain_covers(
     if not as_json:
         say(f"model: {location}")
     explained: list[Explanation] = []
-    with local_copy(location) as folder:
-        model = ExplainedModel(folder)
+    with (
+        local_copy(location) as folder,
+        open_training_covers(pipeline_root, folder, run, artifacts) as training,
+    ):
+        model = ExplainedModel(folder, training)
         for cover in covers:
             answer = _explained(model, cover)
             if isinstance(answer, Explanation):
                 explained.append(answer)
             _print(answer, as_json=as_json)
-    if output and explained:
-        _write(output, location, explained)
-        say(f"page: {output}", to_stderr=as_json)
+        if explained and isinstance(explained[0].nearest, str) and not as_json:
+            say(explained[0].nearest)
+        if output and explained:
+            _write(output, location, explained, training)
+            say(f"page: {output}", to_stderr=as_json)
     if len(explained) < len(covers):
         raise DataError(
             f"Expected images that can be read. Received: {len(covers) - len(explained):,} of "
@@ -79,22 +97,25 @@ class ExplainedModel:
 
     Args:
         folder: of a SavedModel of this project.
+        training: the covers that it was trained on, or why they are not at hand.
 
     Raises:
         DeploymentError: it is not, or it is damaged, or too old to be asked about parts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, training: TrainingCovers | str) -> None:
         self._signatures = load_signatures(folder)
+        self._training = training
         self.description = self._signature(SERVING_SIGNATURE, folder).description
         self._signature(PIXELS_SIGNATURE, folder)
 
-    def explain(self, name: str, encoded: bytes) -> Explanation:
+    def explain(self, name: str, encoded: bytes, image_id: str) -> Explanation:
         """Returns what the model says of a cover, and what that rests on.
 
         Args:
             name: what the explanation calls it.
             encoded: the image as the model is to see it.
+            image_id: identity of the file.
         """
         from components.trainer.preprocessing import decode_and_resize
 
@@ -112,7 +133,21 @@ class ExplainedModel:
             encoded=encoded,
             judged=tuple(Judged(*each) for each in judged),
             maps=heat_maps(pixels, self._probabilities),
+            image_id=image_id,
+            nearest=self._nearest(encoded),
         )
+
+    def _nearest(self, encoded: bytes) -> Nearest | str:
+        if isinstance(self._training, str):
+            return self._training
+        asked = self._signatures.get(EMBEDDINGS_SIGNATURE)
+        found = asked.ask(**{IMAGE_BYTES: [encoded]})[EMBEDDINGS][0] if asked else np.zeros(0)
+        if len(found) != self._training.width:
+            raise DeploymentError(
+                f"Expected embeddings of {self._training.width} numbers from the model, as its run "
+                f"kept them. Received: {len(found)}. Name the run that made it with --run."
+            )
+        return self._training.nearest(found)
 
     def _probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         ask = self._signatures[PIXELS_SIGNATURE].ask
@@ -145,10 +180,10 @@ def _first(given: Sequence[str]) -> Iterator[CoverFile]:
 
 def _explained(model: ExplainedModel, cover: CoverFile) -> Explanation | Unreadable:
     try:
-        encoded = cover.read(model.description.background)
+        encoded, facts = accept_with_facts(cover.content(), model.description.background)
     except RowRejected as rejected:
         return Unreadable(cover.name, rejected.reason.value, rejected.detail)
-    return model.explain(cover.name, encoded)
+    return model.explain(cover.name, encoded, facts.image_id)
 
 
 def _print(answer: Explanation | Unreadable, *, as_json: bool) -> None:
@@ -161,10 +196,16 @@ def _print(answer: Explanation | Unreadable, *, as_json: bool) -> None:
             say(line)
 
 
-def _write(page: Path, location: str, explained: Sequence[Explanation]) -> None:
+def _write(
+    page: Path, location: str, explained: Sequence[Explanation], training: TrainingCovers | str
+) -> None:
     from pipeline.commands.why.page import render_page
 
-    text = render_page(location, explained)
+    pictures = {}
+    if isinstance(training, TrainingCovers):
+        found = [each.nearest for each in explained if isinstance(each.nearest, Nearest)]
+        pictures = training.pictures({cover.identity for each in found for cover in each.covers})
+    text = render_page(location, explained, pictures)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(text, encoding="utf-8")

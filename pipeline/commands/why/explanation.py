@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from components.contracts.genre_names import listing
 from pipeline.commands.why.heat_map import HeatMaps
+from pipeline.commands.why.neighbours import Nearest
 
 _MOST_SHOWN = 20
 _MOST_MAPS = 4
@@ -34,12 +35,16 @@ class Explanation:
         encoded: the image as the model sees it, JPEG or PNG.
         judged: the genres in the order of the model's outputs.
         maps: where the cover speaks for and against each genre.
+        image_id: identity of the file, that of a training cover if it is one.
+        nearest: the nearest training covers, or why there are none.
     """
 
     cover: str
     encoded: bytes
     judged: tuple[Judged, ...]
     maps: HeatMaps
+    image_id: str
+    nearest: Nearest | str
 
     @property
     def decided(self) -> tuple[str, ...]:
@@ -75,6 +80,8 @@ class Explanation:
             "genres": list(self.decided),
             "probabilities": {each.genre: each.probability for each in self.judged},
             "thresholds": {each.genre: each.threshold for each in self.judged},
+            "nearest": None if isinstance(self.nearest, str) else self.nearest.to_dict(),
+            "nearest_unknown": self.nearest if isinstance(self.nearest, str) else None,
             "heat_maps": {
                 self.judged[place].genre: {
                     "log_odds": [[round(v, 4) for v in row] for row in cells.tolist()],
@@ -91,7 +98,8 @@ def describe(explanation: Explanation) -> Iterator[str]:
     shown = explanation.ranked[:_MOST_SHOWN]
     width = max(cell_len(each.genre) for each in shown) + 2
     for each in shown:
-        verdict = "decided" if each.decided else ""
+        closest = " as the closest to its threshold" if each.probability < each.threshold else ""
+        verdict = f"decided{closest}" if each.decided else ""
         name = set_cell_size(each.genre, width)
         yield f"  {name}{each.probability:.2f}  needs {each.threshold:.2f}  {verdict}".rstrip()
     hidden = len(explanation.judged) - len(shown)
@@ -99,3 +107,19 @@ def describe(explanation: Explanation) -> Iterator[str]:
         yield f"  and {hidden:,} less probable ones, see --json"
     for place in explanation.mapped:
         yield f"  {explanation.judged[place].genre} rests on {explanation.rests_on(place)}"
+    if isinstance(explanation.nearest, Nearest):
+        yield from _nearest(explanation.nearest, explanation.image_id)
+
+
+def _nearest(nearest: Nearest, image_id: str) -> Iterator[str]:
+    yield f"  nearest of {nearest.among:,} training covers:"
+    for cover in nearest.covers:
+        itself = "  (this very cover)" if cover.identity == image_id else ""
+        genres = listing(cover.genres) or "no genre"
+        yield f"    {cover.similarity:.2f}  {genres}  {cover.path}{itself}"
+    yield f"    the nearest {nearest.counted}: {genre_counts(nearest)}"
+
+
+def genre_counts(nearest: Nearest) -> str:
+    """Returns how many of the nearest covers have each genre, in words."""
+    return ", ".join(f"{genre} {count}" for genre, count in nearest.genres.items()) or "no genre"

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from components.report_gen.page import page_environment, page_style, policy
 from components.report_gen.pictures import data_uri
-from pipeline.commands.why.explanation import Explanation
+from pipeline.commands.why.explanation import Explanation, genre_counts
 from pipeline.commands.why.pictures import SIDE, heat_picture
 
 _TEMPLATE = "why.html"
@@ -26,30 +26,34 @@ _STYLE = """
 .why > figure figcaption { font-size: 14px; margin-top: 6px; max-width: 264px; }
 .key.for::before { background: #eb5e00; }
 .key.against::before { background: #1e6eeb; }
+.near { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 12px; }
+.near .cover { max-width: 160px; min-width: 0; }
 .no { color: var(--muted); }
 section > h2 { overflow-wrap: anywhere; }
 """
 
 
-def render_page(location: str, explained: Sequence[Explanation]) -> str:
+def render_page(
+    location: str, explained: Sequence[Explanation], pictures: Mapping[str, str]
+) -> str:
     """Returns the page.
 
     Args:
         location: path or URL of the model.
         explained: one explanation for each cover.
+        pictures: `data:` URIs of training covers by their identity.
     """
     style = page_style() + _STYLE
-    return (
-        page_environment(Path(__file__).parent)
-        .get_template(_TEMPLATE)
-        .render(
-            location=location,
-            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            covers=[_shown(each) for each in explained],
-            side=SIDE,
-            style=Markup(style),
-            policy=policy(style),
-        )
+    environment = page_environment(Path(__file__).parent)
+    environment.filters["genre_counts"] = genre_counts
+    return environment.get_template(_TEMPLATE).render(
+        location=location,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        covers=[_shown(each) for each in explained],
+        pictures=pictures,
+        side=SIDE,
+        style=Markup(style),
+        policy=policy(style),
     )
 
 

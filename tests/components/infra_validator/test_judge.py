@@ -133,6 +133,23 @@ def test_a_nan_among_the_recorded_covers_is_not_what_was_evaluated(
     assert any(each.startswith("recorded covers: nan apart") for each in refused(answer))
 
 
+def test_outputs_beside_those_of_clients_may_have_any_width_but_one(
+    answer: Answer, refused: Callable[..., list[str]]
+) -> None:
+    outputs = _outputs(answer, recorded.EXAMPLES)
+    rows = len(outputs["probabilities"])
+    outputs["embeddings"] = [[0.5] * 512 for _ in range(rows)]
+    assert refused(answer) == []
+    outputs["embeddings"][1].pop()
+    assert refused(answer) == [
+        f"kinds of requests: {recorded.EXAMPLES}: embeddings of another shape"
+    ]
+    outputs["embeddings"] = [[0.5] * 512 for _ in range(rows - 1)]
+    assert refused(answer) == [
+        f"kinds of requests: {recorded.EXAMPLES}: embeddings of another shape"
+    ]
+
+
 def test_an_answer_of_another_shape(answer: Answer, refused: Callable[..., list[str]]) -> None:
     _outputs(answer, "no cover")["probabilities"] = [[0.5] * len(GENRES)]
     (only,) = refused(answer)

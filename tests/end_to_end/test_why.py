@@ -1,0 +1,74 @@
+"""A pushed model says why, with the nearest of the covers that its run trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.tiny import Runs, TinyPipeline
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pushed(
+    runs: Runs, tiny_covers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TinyPipeline, list[Path]]:
+    """A pipeline that has pushed a model, and its covers."""
+    tiny = TinyPipeline(runs, tmp_path_factory.mktemp("pushed"), tiny_covers)
+    code, seen = tiny.run()
+    assert code == 0, seen
+    return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")
+
+
+def _explained(pushed: tuple[TinyPipeline, list[Path]], *arguments: str) -> list[dict]:
+    code, seen = pushed[0].command(
+        "why", *arguments, "--json", *map(str, pushed[1][:12]), "--pipeline", "tiny"
+    )
+    assert code == 0, seen
+    return [json.loads(line) for line in seen.splitlines() if line.startswith("{")]
+
+
+def test_a_training_cover_is_nearest_to_itself(pushed: tuple[TinyPipeline, list[Path]]) -> None:
+    itself = 0
+    for found in _explained(pushed):
+        nearest = found["nearest"]
+        assert nearest["among"] > 100
+        similar = [each["similarity"] for each in nearest["covers"]]
+        assert similar == sorted(similar, reverse=True)
+        name = Path(found["image"]).name
+        if name in {Path(each["cover"]).name for each in nearest["covers"]}:
+            assert similar[0] == pytest.approx(1, abs=1e-3)
+            itself += 1
+    assert 4 <= itself < 12, "about two thirds of the covers are in the train split"
+
+
+def test_the_page_shows_the_nearest(
+    pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
+) -> None:
+    page = tmp_path / "why.html"
+    code, seen = pushed[0].command("why", "--output", str(page), str(pushed[1][0]))
+    assert code == 0, seen
+    assert "nearest of " in seen
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<figure class="cover">') == 6
+    assert "no picture" not in text
+
+
+def test_a_model_alone_has_probabilities_and_heat_maps(
+    runs: Runs, pushed: tuple[TinyPipeline, list[Path]], tmp_path: Path
+) -> None:
+    tiny, covers = pushed
+    model = shutil.copytree(tiny.serving / str(tiny.versions()[-1]), tmp_path / "model")
+    elsewhere = TinyPipeline(runs, tmp_path, covers[0].parent)
+    arguments = ["why", str(covers[0]), "--model", str(model)]
+    code, seen = elsewhere.command(*arguments)
+    assert code == 0, seen
+    assert " rests on " in seen
+    assert "No training covers are at hand" in seen
+    code, seen = elsewhere.command(*arguments, "--run", "2026")
+    assert code == 2, seen
+    assert "that made the model in" in seen
