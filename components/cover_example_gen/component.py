@@ -89,6 +89,7 @@ def _ingest(
     beam_pipeline: beam.Pipeline,
 ) -> None:
     from components.cover_example_gen import ingest  # brings Beam and SciPy
+    from components.cover_example_gen.summary import summarise
 
     selection = select_spans(data, options)
     splits = [*SPLITS, *(DRIFT_SPLITS if selection.previous else ())]
@@ -119,6 +120,7 @@ def _ingest(
                 config=options,
                 split_directories=split_directories,
                 results=results,
+                divides_search=not ingest.runs_in_this_process(pipeline),
             )
         planned, written = ingest.load_results(results)
 
@@ -131,7 +133,7 @@ def _ingest(
     ]
     clutter = [listing.clutter for listing in listings[len(selection.history) :]]
     given = sum(map(len, taken))
-    summary = ingest.summarise(selection, given, planned, written, labels, unlisted, clutter)
+    summary = summarise(selection, given, planned, written, labels, unlisted, clutter)
     _check_account(summary)
     write_account(Path(examples.uri), [report.written for report in written])
     write_quarantine(quarantine, planned.quarantined)

@@ -2,33 +2,35 @@
 
 Image bytes never travel through Beam: rows become small facts, the facts of all rows are planned
 into shards in one place, and each shard reads its files again while it is written. Beam's elements
-are batches, pickled here, because Beam would encode and weigh each row by itself; each worker
+are numbers of batches; what they are is in files that all workers see. Each worker
 keeps its cores busy with threads, as decoding and reading release Python's lock. Nothing depends
-on the order in which workers finish. There are few transforms, since each costs Beam 10 ms, and
-what they take and give is in small files where Beam would only carry it.
+on the order in which workers finish, or on whether a part is done twice, as after a worker's
+death: files get their names when they are whole, and are the same each time. There are few
+transforms, since each costs Beam 10 ms.
+
+On an engine the search for near-duplicates is divided among the workers as well. The plan is still
+made in one process, which holds the facts of all rows; docs/scale.md says how much that is.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from components.contracts.label_schema import DRIFT_SPLITS, SPLITS, LabelSchema
+from components.contracts.label_schema import LabelSchema
 from components.contracts.nodes import COVER_EXAMPLE_GEN
-from components.contracts.quarantine import (
-    IngestSummary,
-    QuarantinedRow,
-    Reason,
-    count_reasons,
-)
 from components.cover_example_gen.config import IngestConfig
-from components.cover_example_gen.conversion import CONVERTIBLE_FORMATS
+from components.cover_example_gen.divided_search import (
+    ARRIVALS,
+    DividedSearch,
+    as_arrivals,
+    found_pairs,
+)
+from components.cover_example_gen.exchange import load, save, save_array, whole_file
 from components.cover_example_gen.files import DataDirectory
 from components.cover_example_gen.plan import Plan, Shard, make_plan, plan_shards
 from components.cover_example_gen.rows import InspectedRow, inspect_rows
@@ -39,14 +41,16 @@ from components.support import progress
 from components.support.errors import ConfigError
 
 _ROWS_PER_BATCH = 4096
+_ROWS_PER_BATCH_OF_MANY_WORKERS = 512
 _ROWS_PER_TASK = 32
 _SHARDS_PER_THREAD = 4
 _ROWS = ".rows"
+_INSPECTED = ".inspected"
 _PLAN = "plan"
+_SHARDS = ".shards"
 _REPORTS = ".reports"
 
-InspectedBatch = bytes  # pickled: list of `InspectedRow`
-ShardGroup = bytes  # pickled: list of `Shard`, which are written at the same time
+Numbered = tuple[None, int]  # what all numbers are gathered under, and the number of a batch
 
 
 def build_ingest(
@@ -58,6 +62,7 @@ def build_ingest(
     config: IngestConfig,
     split_directories: Mapping[str, str],
     results: Path,
+    divides_search: bool = False,
 ) -> None:
     """Adds the ingest to a pipeline.
 
@@ -69,19 +74,32 @@ def build_ingest(
         config: the ingest options.
         split_directories: split -> existing directory for its shards.
         results: existing directory for the rows, which the pipeline reads, and for what
-            `load_results` reads when it has run.
+            `load_results` reads when it has run; all workers see it.
+        divides_search: whether near-duplicates are searched for by all workers, not by the one
+            that plans: worth it where there are several.
     """
-    _ = (
+    size = _ROWS_PER_BATCH_OF_MANY_WORKERS if divides_search else _ROWS_PER_BATCH
+    inspected = (
         pipeline
-        | "Rows" >> beam.Create(_save_batches(rows, results), reshuffle=False)
+        | "Rows" >> beam.Create(_save_batches(rows, results, size), reshuffle=False)
         | "SpreadRows" >> beam.GroupByKey()
-        | "Inspect" >> beam.ParDo(_InspectRows(selection, schema, config))
+        | "Inspect" >> beam.ParDo(_InspectRows(selection, schema, config, results, divides_search))
         | "AllRows" >> beam.GroupByKey()
-        | "Plan" >> beam.ParDo(_PlanShards(selection, config, results))
+    )
+    if divides_search:
+        inspected = inspected | "SearchNearDuplicates" >> DividedSearch(results)
+    _ = (
+        inspected
+        | "Plan" >> beam.ParDo(_PlanShards(selection, config, results, divides_search))
         | "SpreadShards" >> beam.GroupByKey()
         | "WriteShards"
         >> beam.ParDo(_WriteShards(schema, config, dict(split_directories), results))
     )
+
+
+def runs_in_this_process(pipeline: beam.Pipeline) -> bool:
+    """Whether no engine but this process, or its children, runs a pipeline."""
+    return isinstance(pipeline.runner, FnApiRunner)
 
 
 def load_results(results: Path) -> tuple[Plan, list[ShardReport]]:
@@ -90,105 +108,42 @@ def load_results(results: Path) -> tuple[Plan, list[ShardReport]]:
     Raises:
         ConfigError: there is no plan, as the configuration is wrong.
     """
-    plan = _load(results / _PLAN)
+    plan = load(results / _PLAN)
     if isinstance(plan, ConfigError):
         raise plan
-    reports = [report for path in sorted(results.glob(f"*{_REPORTS}")) for report in _load(path)]
+    reports = [report for path in sorted(results.glob(f"*{_REPORTS}")) for report in load(path)]
     return plan, reports
 
 
-def summarise(
-    selection: Selection,
-    rows_given: int,
-    plan: Plan,
-    reports: Sequence[ShardReport],
-    schema: LabelSchema,
-    unlisted: Sequence[QuarantinedRow],
-    clutter: Iterable[Mapping[str, int]],
-) -> IngestSummary:
-    """Adds up what was written and what was set aside."""
-    examples: Counter[str] = Counter()
-    group_sizes: Counter[str] = Counter()
-    genres: dict[str, dict[str, int]] = {split: dict.fromkeys(schema.genres, 0) for split in SPLITS}
-    for report in reports:
-        examples[report.written.split] += report.written.examples
-    written = [report for report in reports if report.written.split in SPLITS]
-    for report in written:
-        group_sizes.update(report.group_sizes)
-        for genre, number in report.genres.items():
-            genres[report.written.split][genre] += number
-    duplicates = [size for size in group_sizes.values() if size > 1]
-    numbers = tuple(span.number for span in selection.taken if span.number is not None)
-    previous = selection.previous
-    conversions = _added(report.converted for report in written)
-    foreign = CONVERTIBLE_FORMATS
-    return IngestSummary(
-        source=", ".join(span.source.name for span in selection.taken),
-        rows_given=rows_given,
-        rows_ingested=sum(report.rows for report in written),
-        rows_quarantined=len(plan.quarantined),
-        quarantined_by_reason=count_reasons(plan.quarantined),
-        examples=sum(examples[split] for split in SPLITS),
-        examples_by_split={split: examples[split] for split in SPLITS},
-        near_duplicate_groups=len(duplicates),
-        near_duplicates=sum(duplicates),
-        genres_by_split=genres,
-        spans=numbers,
-        previous_span=previous.number if previous else None,
-        drift_examples=tuple(examples[split] for split in DRIFT_SPLITS) if previous else (),
-        united_labels=plan.united_labels,
-        relabelled=plan.relabelled,
-        converted={kind: count for kind, count in conversions.items() if kind in foreign},
-        corrected={kind: count for kind, count in conversions.items() if kind not in foreign},
-        imperfect=sum(report.imperfect for report in written),
-        contradicting_pairs=dict(Counter(pair.outcome for pair in plan.contradictions)),
-        placeholders=plan.placeholders,
-        without_genre=sum(report.without_genre for report in written),
-        unreadable_folders=tuple(
-            row.path for row in plan.quarantined if row.reason == Reason.UNREADABLE_FOLDER.value
-        ),
-        unlisted_files=len(unlisted),
-        clutter=_added(clutter),
-        given_splits=plan.given_splits,
-        drawn_from_train=plan.drawn_from_train,
-        straddling=_straddling(plan),
-        groups_by_genre=dict(plan.groups_by_genre),
-    )
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return dict(total.most_common())
-
-
-def _straddling(plan: Plan) -> dict[str, int]:
-    ordered = [sorted(pair.splits, key=SPLITS.index) for pair in plan.straddling]
-    return dict(Counter(" and ".join(splits) for splits in ordered).most_common())
-
-
-def _save_batches(rows: Sequence[Sequence[Row]], results: Path) -> list[tuple[int, Path]]:
-    """Saves (position of the span, some of its rows) in files, and returns them numbered.
-
-    Beam compresses what a pipeline is made from, twice for each transform: 0.3 s for 3,751 rows.
-    """
+def _save_batches(
+    rows: Sequence[Sequence[Row]], results: Path, size: int
+) -> list[tuple[int, Path]]:
+    """Saves (position of the span, some of its rows) in files, and returns them numbered."""
     batches = [
-        (delivery, given[start : start + _ROWS_PER_BATCH])
+        (delivery, given[start : start + size])
         for delivery, given in enumerate(rows)
-        for start in range(0, len(given), _ROWS_PER_BATCH)
+        for start in range(0, len(given), size)
     ]
     numbered = [(number, results / f"{number}{_ROWS}") for number in range(len(batches))]
     for (_, path), batch in zip(numbered, batches, strict=True):
-        _save(batch, path)
+        save(batch, path)
     return numbered
 
 
 class _InspectRows(beam.DoFn):
-    """Inspects a batch of rows; the key is the same for all."""
+    """Inspects batches of rows, and saves what it finds; the key is the same for all."""
 
-    def __init__(self, selection: Selection, schema: LabelSchema, config: IngestConfig) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        schema: LabelSchema,
+        config: IngestConfig,
+        results: Path,
+        saves_arrivals: bool,
+    ) -> None:
         self._selection = selection
+        self._results = results
+        self._saves_arrivals = saves_arrivals
         self._schema = schema
         self._threads = config.threads
         self._allow_no_genre = config.allow_no_genre
@@ -201,11 +156,13 @@ class _InspectRows(beam.DoFn):
             for span in self._selection.spans
         ]
 
-    def process(
-        self, numbered: tuple[int, Iterable[Path]]
-    ) -> Iterator[tuple[None, InspectedBatch]]:
-        for path in numbered[1]:
-            yield None, pickle.dumps(self._inspect(*_load(path)))
+    def process(self, numbered: tuple[int, Iterable[Path]]) -> Iterator[Numbered]:
+        number, [path] = numbered
+        inspected = self._inspect(*load(path))
+        if self._saves_arrivals:
+            save_array(as_arrivals(inspected), self._results / f"{number}{ARRIVALS}")
+        save(inspected, self._results / f"{number}{_INSPECTED}")
+        yield None, number
 
     def _inspect(self, delivery: int, rows: Sequence[Row]) -> list[InspectedRow]:
         def inspect(part: Sequence[Row]) -> list[InspectedRow]:
@@ -235,26 +192,31 @@ class _InspectRows(beam.DoFn):
 class _PlanShards(beam.DoFn):
     """Turns all batches into numbered groups of shards, and saves the plan without its covers."""
 
-    def __init__(self, selection: Selection, config: IngestConfig, results: Path) -> None:
+    def __init__(
+        self, selection: Selection, config: IngestConfig, results: Path, is_searched: bool
+    ) -> None:
         self._selection = selection
         self._config = config
         self._results = results
+        self._is_searched = is_searched
 
-    def process(
-        self, batches: tuple[None, Iterable[InspectedBatch]]
-    ) -> Iterator[tuple[int, ShardGroup]]:
-        rows = [row for batch in batches[1] for row in pickle.loads(batch)]
+    def process(self, numbers: tuple[None, Iterable[int]]) -> Iterator[tuple[int, Path]]:
+        pairs = found_pairs(self._results, numbers[1]) if self._is_searched else None
+        files = sorted(self._results.glob(f"*{_INSPECTED}"))
+        rows = [row for file in files for row in load(file)]
         try:
-            plan = make_plan(rows, self._selection, self._config)
+            plan = make_plan(rows, self._selection, self._config, pairs)
         except ConfigError as error:
-            _save(error, self._results / _PLAN)  # Beam would wrap it in an error of its own
+            save(error, self._results / _PLAN)  # Beam would wrap it in an error of its own
             return
-        _save(plan.without_covers(), self._results / _PLAN)
+        save(plan.without_covers(), self._results / _PLAN)
         progress.start(COVER_EXAMPLE_GEN, sum(map(len, plan.covers.values())), "covers written")
         shards = plan_shards(plan, self._config)
         size = _SHARDS_PER_THREAD * self._config.threads
         for start in range(0, len(shards), size):
-            yield start, pickle.dumps(shards[start : start + size])
+            group = self._results / f"{start}{_SHARDS}"
+            save(shards[start : start + size], group)
+            yield start, group
 
 
 class _WriteShards(beam.DoFn):
@@ -276,24 +238,18 @@ class _WriteShards(beam.DoFn):
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads)
 
-    def process(self, numbered: tuple[int, Iterable[ShardGroup]]) -> None:
+    def process(self, numbered: tuple[int, Iterable[Path]]) -> None:
         def advance(covers: int) -> None:
             progress.advance(COVER_EXAMPLE_GEN, covers)
 
         def write(shard: Shard) -> ShardReport:
-            return write_shard(shard, self._schema, self._directories, self._background, advance)
+            path = Path(self._directories[shard.split]) / shard.file_name
+            with whole_file(path, self._results) as partial:
+                return write_shard(shard, self._schema, partial, self._background, advance)
 
-        number, groups = numbered
-        shards = [shard for group in groups for shard in pickle.loads(group)]
-        _save(list(self._pool.map(write, shards)), self._results / f"{number}{_REPORTS}")
+        number, [group] = numbered
+        shards: list[Shard] = load(group)
+        save(list(self._pool.map(write, shards)), self._results / f"{number}{_REPORTS}")
 
     def teardown(self) -> None:
         self._pool.shutdown()
-
-
-def _save(value: object, path: Path) -> None:
-    path.write_bytes(pickle.dumps(value))
-
-
-def _load(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())

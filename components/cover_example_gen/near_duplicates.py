@@ -15,7 +15,8 @@ spans does not change when later spans arrive.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+import functools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -33,7 +34,8 @@ DISTANCE = 72
 SAME_PICTURE = 12
 SAME_THUMBNAIL = 0.03
 
-_PERMUTATIONS = 32  # each gives 16 keys of 16 bits
+SEARCHES = 32  # each permutes the bits, which gives 16 keys of 16 bits
+_HASHES_AT_ONCE = 1024
 _SEED = 256
 _FEW = 8192
 _PAIRS_AT_ONCE = 1 << 14
@@ -56,22 +58,48 @@ def find_near_duplicates(hashes: Sequence[bytes], workers: int = 1) -> Pairs:
     if len(hashes) < 2:
         return np.zeros((0, 2), np.int64)
     packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), HASH_BITS // 8)
-    bits = np.ascontiguousarray(np.unpackbits(packed, axis=1).T)
-    words = np.ascontiguousarray(packed).view(np.uint64)
-
-    def search(permutation: NDArray[np.int64]) -> Pairs:
-        candidates = (pairs for key in _keys(bits[permutation]) for pairs in _neighbours(key))
-        # For few pairs, the calls are what costs; for very many, the memory.
-        batches = batches_by_size(candidates, len, _PAIRS_AT_ONCE)
-        near = [_compare(np.concatenate(pairs), words) for pairs in batches]
-        return np.unique(np.concatenate(near)) if near else np.zeros((0,), np.int64)
-
-    random = np.random.default_rng(_SEED)
-    permutations = [random.permutation(HASH_BITS) for _ in range(_PERMUTATIONS)]
     # With few covers, threads would mostly wait for Python's lock.
     with ThreadPoolExecutor(workers if len(hashes) > _FEW else 1) as pool:
-        codes = np.unique(np.concatenate(list(pool.map(search, permutations))))
-    return np.stack(np.divmod(codes, len(hashes)), axis=1)
+        found = pool.map(lambda number: search(packed, number), range(SEARCHES))
+        return as_pairs(found, len(hashes))
+
+
+def search(
+    packed: NDArray[np.uint8], number: int, part: int = 0, parts: int = 1
+) -> NDArray[np.int64]:
+    """Does one of the searches that together find the near-duplicates, or a part of it.
+
+    Args:
+        packed: perceptual hashes in order of arrival, shape (covers, 32).
+        number: which search, 0 to `SEARCHES` - 1.
+        part: which keys it looks at, 0 to `parts` - 1; the parts of all keys find what one does.
+        parts: into how many the keys are divided; a part takes 1 / `parts` of the memory.
+
+    Returns:
+        What `as_pairs` understands.
+    """
+    words = packed.view(np.uint64)
+    candidates = (
+        pairs
+        for keys in _keys(packed, _permutations()[number])
+        for pairs in _neighbours(keys, part, parts)
+    )
+    # For few pairs, the calls are what costs; for very many, the memory.
+    batches = batches_by_size(candidates, len, _PAIRS_AT_ONCE)
+    near = [_compare(np.concatenate(pairs), words) for pairs in batches]
+    return np.unique(np.concatenate(near)) if near else np.zeros((0,), np.int64)
+
+
+def as_pairs(found: Iterable[NDArray[np.int64]], covers: int) -> Pairs:
+    """Returns what searches found as pairs (later, earlier), shape (pairs, 2), sorted."""
+    codes = np.unique(np.concatenate([np.zeros((0,), np.int64), *found]))
+    return np.stack(np.divmod(codes, covers), axis=1)
+
+
+@functools.cache
+def _permutations() -> tuple[NDArray[np.int64], ...]:
+    random = np.random.default_rng(_SEED)
+    return tuple(random.permutation(HASH_BITS) for _ in range(SEARCHES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +125,7 @@ class NearDuplicates:
         hashes: Sequence[bytes],
         thumbnails: Sequence[bytes],
         workers: int = 1,
+        pairs: Pairs | None = None,
     ) -> NearDuplicates:
         """Finds the near-duplicates among covers.
 
@@ -105,8 +134,10 @@ class NearDuplicates:
             hashes: 256-bit perceptual hashes.
             thumbnails: grey levels of 64 squares.
             workers: threads; the result does not depend on it.
+            pairs: what `find_near_duplicates` returns, if it is known.
         """
-        pairs = find_near_duplicates(hashes, workers)
+        if pairs is None:
+            pairs = find_near_duplicates(hashes, workers)
         words = np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, HASH_BITS // 64)
         distances = hamming_distances(words[pairs[:, 0]], words[pairs[:, 1]])
         levels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(ids), -1)
@@ -155,20 +186,24 @@ _POPULATION = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).
 _POPULATION = _POPULATION.sum(axis=1, dtype=np.uint8)
 
 
-def _keys(bits: NDArray[np.uint8]) -> Iterator[NDArray[np.uint64]]:
-    """Yields keys of 16 bits, shape (covers,), of permuted bits of shape (256, covers)."""
-    octets = np.zeros((HASH_BITS // 8, bits.shape[1]), np.uint8)
-    for position in range(8):
-        octets <<= 1
-        octets |= bits[position::8]
-    for high, low in octets.reshape(-1, 2, bits.shape[1]):
-        yield (high.astype(np.uint64) << np.uint64(8)) | low
+def _keys(
+    packed: NDArray[np.uint8], permutation: NDArray[np.int64]
+) -> Iterator[NDArray[np.uint16]]:
+    """Yields keys of 16 bits, shape (covers,), of the permuted bits of hashes."""
+    permuted = np.empty_like(packed)
+    for start in range(0, len(packed), _HASHES_AT_ONCE):
+        bits = np.unpackbits(packed[start : start + _HASHES_AT_ONCE], axis=1)
+        permuted[start : start + _HASHES_AT_ONCE] = np.packbits(
+            bits.take(permutation, axis=1), axis=1
+        )
+    yield from permuted.view(">u2").T
 
 
-def _neighbours(keys: NDArray[np.uint64]) -> Iterator[Pairs]:
-    """Yields pairs of positions of covers with equal keys."""
+def _neighbours(keys: NDArray[np.uint16], part: int, parts: int) -> Iterator[Pairs]:
+    """Yields pairs of positions of covers with equal keys, of a part of the keys."""
+    positions = np.flatnonzero(keys % parts == part).astype(np.uint64)
     # Sorted as one number: by key, then by arrival.
-    values = np.sort((keys << _POSITION_BITS) | np.arange(len(keys), dtype=np.uint64))
+    values = np.sort((keys[positions].astype(np.uint64) << _POSITION_BITS) | positions)
     keys, order = values >> _POSITION_BITS, (values & _POSITION_MASK).astype(np.int64)
     for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
         same = np.flatnonzero(keys[step:] == keys[:-step])

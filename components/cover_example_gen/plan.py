@@ -18,7 +18,7 @@ from components.cover_example_gen.config import IngestConfig
 from components.cover_example_gen.contradictions import settle_labels
 from components.cover_example_gen.examples import Cover
 from components.cover_example_gen.groups import Arrival, Place, Places, find_places
-from components.cover_example_gen.near_duplicates import NearDuplicates
+from components.cover_example_gen.near_duplicates import NearDuplicates, Pairs
 from components.cover_example_gen.placeholders import find_placeholders, set_aside
 from components.cover_example_gen.relabelling import find_relabelling
 from components.cover_example_gen.rows import InspectedRow, quarantined_row
@@ -75,7 +75,12 @@ class Plan:
         return dataclasses.replace(self, covers={})
 
 
-def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: IngestConfig) -> Plan:
+def make_plan(
+    rows: Iterable[InspectedRow],
+    selection: Selection,
+    config: IngestConfig,
+    pairs: Pairs | None = None,
+) -> Plan:
     """Merges rows with the same image, assigns covers to splits and sets aside those without one.
 
     Covers are ordered by `image/id`, a hash: a random order that is the same for the same covers.
@@ -84,6 +89,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
         rows: all rows of the selected spans, inspected, in any order.
         selection: the spans.
         config: shares of the splits, number of threads and decisions about labels.
+        pairs: the near-duplicates among distinct covers in order of arrival, if they are known.
 
     Raises:
         ConfigError: a decision about labels cannot be followed.
@@ -92,7 +98,7 @@ def make_plan(rows: Iterable[InspectedRow], selection: Selection, config: Ingest
     relabelling = find_relabelling(ordered, selection, config)
     taken = range(len(selection.history), len(selection.spans))
     arrivals = _arrivals(ordered)
-    near = _near_duplicates(ordered, arrivals, config.threads)
+    near = _near_duplicates(ordered, arrivals, config.threads, pairs)
     usable = [row for row in ordered if row.delivery in taken and not row.reason]
     placeholders = find_placeholders(usable, near)
     covers_proper = near.among(set(near.ids) - placeholders.keys()) if placeholders else near
@@ -187,7 +193,10 @@ def _protection(split: str) -> int:
 
 
 def _near_duplicates(
-    rows: Sequence[InspectedRow], arrivals: Sequence[Arrival], workers: int
+    rows: Sequence[InspectedRow],
+    arrivals: Sequence[Arrival],
+    workers: int,
+    pairs: Pairs | None,
 ) -> NearDuplicates:
     facts = {row.facts.image_id: row.facts for row in rows if row.facts}
     ids = [arrival.image_id for arrival in arrivals]
@@ -196,6 +205,7 @@ def _near_duplicates(
         [facts[image_id].perceptual_hash for image_id in ids],
         [facts[image_id].thumbnail for image_id in ids],
         workers,
+        pairs,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from components.contracts.contents import FileContent
@@ -35,7 +35,7 @@ class ShardReport:
 def write_shard(
     shard: Shard,
     schema: LabelSchema,
-    directories: Mapping[str, str],
+    path: Path,
     background: str,
     advance: Callable[[int], None],
 ) -> ShardReport:
@@ -44,7 +44,7 @@ def write_shard(
     Args:
         shard: what to write.
         schema: the genres.
-        directories: split -> existing directory.
+        path: the file to write.
         background: colour below the transparent pixels of converted images.
         advance: called with numbers of covers written.
     """
@@ -55,7 +55,6 @@ def write_shard(
     groups: Counter[str] = Counter()
     converted: Counter[str] = Counter()
     written = rows = imperfect = without_genre = 0
-    path = Path(directories[shard.split]) / shard.file_name
     has_images = shard.split not in DRIFT_SPLITS
     with tf.io.TFRecordWriter(str(path)) as out:
         for covers in batches_by_size(shard.covers, lambda cover: cover.facts.size, _BYTES_AT_ONCE):
