@@ -20,7 +20,7 @@ from components.cover_example_gen.near_duplicates import Pairs, find_near_duplic
 from components.cover_example_gen.splits import Group, assign_split, balance
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Arrival:
     """A distinct cover and when it came.
 
@@ -39,7 +39,7 @@ class Arrival:
     split: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """Where a cover belongs.
 

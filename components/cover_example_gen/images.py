@@ -38,7 +38,7 @@ LARGEST_PIXELS = 25_000_000
 _DECODED_SIDE = 64  # decoded small, never smaller than this
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What is known about a decodable image.
 

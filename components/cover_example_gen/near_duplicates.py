@@ -140,7 +140,8 @@ class NearDuplicates:
             pairs = find_near_duplicates(hashes, workers)
         words = np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, HASH_BITS // 64)
         distances = hamming_distances(words[pairs[:, 0]], words[pairs[:, 1]])
-        levels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(ids), -1)
+        size = len(thumbnails[0]) if thumbnails else 0
+        levels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(ids), size)
         alike = _are_alike(levels[pairs[:, 0]], levels[pairs[:, 1]])
         return cls(ids, pairs, distances, (distances <= SAME_PICTURE) | alike)
 

@@ -21,7 +21,7 @@ _LONGEST_DETAIL = 1000
 _BYTES_AT_ONCE = 16 << 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class InspectedRow:
     """A row after its check.
 

@@ -35,7 +35,7 @@ from components.support.texts import first_few
 _ROWS_BETWEEN_REPORTS = 10_000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One row as given.
 

@@ -118,5 +118,6 @@ def test_without_any_image_there_is_nothing_to_search(
 ) -> None:
     (tmp_path / "jazz").mkdir()
     (tmp_path / "jazz" / "empty.jpg").touch()
+    assert ingest(tmp_path).summary.rows_quarantined == 1
     with_engine()
     assert ingest(tmp_path).summary.rows_quarantined == 1
