@@ -20,6 +20,7 @@ from components.contracts.genre_names import listing
 from components.support.compat import input_options
 from components.support.errors import DataError
 from components.trainer.config import TrainerConfig
+from components.trainer.parts import WHOLE, Part
 from components.trainer.preprocessing import decode_and_resize
 
 # Decoding into memory holds the covers twice for a moment.
@@ -144,7 +145,7 @@ def load_images(
     shape = (len(split.labels), config.image_size, config.image_size, 3)
     images = np.empty(shape, np.uint8)
     # Batches are prefetched: decoding goes on while they are copied here.
-    batches = _batched(_decoded(_records(split.files), schema, config), config)
+    batches = _batched(_decoded(_records(split.files), schema, config), config.batch_size)
     done = 0
     for batch, _ in batches:
         images[done : done + len(batch)] = batch
@@ -159,6 +160,7 @@ def train_dataset(
     schema: label_schema.LabelSchema,
     config: TrainerConfig,
     start: Position = START,
+    part: Part = WHOLE,
 ) -> tf.data.Dataset:
     """Returns the batches of all epochs from `start` on, one after the other.
 
@@ -171,24 +173,33 @@ def train_dataset(
         schema: names the features.
         config: batch size, image size, epochs and seed.
         start: the first batch to return.
+        part: of each batch; the others' covers are not decoded.
 
     Yields:
         (image, label): tf.uint8 (batch, image_size, image_size, 3); tf.float32 (batch, genres).
+        With a part of several, (image, label, count) of its covers; see `Part.of_epoch`.
     """
     epochs = tf.data.Dataset.range(start.epoch, config.epochs)
+    size = part.size(config.batch_size)
     if images is None:
-        skipped = start.step * config.batch_size
-        records = epochs.flat_map(lambda epoch: _shuffled_records(split, config, epoch))
-        return _batched(_decoded(records.skip(skipped), schema, config), config)
+
+        def decoded(epoch: tf.Tensor) -> tf.data.Dataset:
+            done = tf.where(epoch == start.epoch, tf.constant(start.step * size, tf.int64), 0)
+            records = _part_of(_shuffled_records(split, config, epoch), split, config, part)
+            return _decoded(records.skip(done), schema, config).batch(size)
+
+        batches = epochs.flat_map(decoded).with_options(input_options())
+        return batches.prefetch(_PREFETCHED_BATCHES)
     with tf.device("CPU:0"):
         labels = tf.convert_to_tensor(split.labels)
 
     def indices(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _permutation(len(split.labels), config, epoch)
-        return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
+        rows = tf.data.Dataset.from_tensor_slices(order)
+        return _part_of(rows, split, config, part).batch(size)
 
-    def gather(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(images, index), tf.gather(labels, index)
+    def gather(index: tf.Tensor, *count: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tf.gather(images, index), tf.gather(labels, index), *count
 
     batches = epochs.flat_map(indices).skip(start.step).with_options(input_options())
     return batches.map(gather, num_parallel_calls=2, deterministic=True).prefetch(
@@ -197,7 +208,11 @@ def train_dataset(
 
 
 def eval_dataset(
-    split: Split, images: tf.Tensor | None, schema: label_schema.LabelSchema, config: TrainerConfig
+    split: Split,
+    images: tf.Tensor | None,
+    schema: label_schema.LabelSchema,
+    config: TrainerConfig,
+    part: Part = WHOLE,
 ) -> tf.data.Dataset:
     """Returns the batches of a split in the order of its files, as in `split.labels`.
 
@@ -206,15 +221,21 @@ def eval_dataset(
         images: its decoded covers, from `load_images`, or None to decode them as they come.
         schema: names the features.
         config: batch size and image size.
+        part: of each batch; the others' covers are not decoded.
 
     Yields:
-        (image, label): tf.uint8 (batch, image_size, image_size, 3); tf.float32 (batch, genres).
+        What `train_dataset` does.
     """
+    size = part.size(config.batch_size)
     if images is None:
-        return _batched(_decoded(_records(split.files), schema, config), config)
+        records = _part_of(_records(split.files), split, config, part)
+        return _batched(_decoded(records, schema, config), size)
     with tf.device("CPU:0"):
         pairs = tf.data.Dataset.from_tensor_slices((images, split.labels))
-    return _batched(pairs.with_options(input_options()), config)
+    pairs = _part_of(pairs.with_options(input_options()), split, config, part)
+    if not part.is_whole:
+        pairs = pairs.map(lambda pair, count: (*pair, count))
+    return _batched(pairs, size)
 
 
 def images_dataset(
@@ -245,7 +266,7 @@ def images_dataset(
     wanted = tf.constant(chosen)
     records = _records(split.files).enumerate().filter(lambda row, _: wanted[row])
     decoded = _decoded(records.map(lambda _, record: record), schema, config)
-    return _batched(decoded.map(lambda image, _: image), config)
+    return _batched(decoded.map(lambda image, _: image), config.batch_size)
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:
@@ -282,16 +303,24 @@ def _decoded(
 ) -> tf.data.Dataset:
     spec = label_schema.parsing_spec(schema)
 
-    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def parse(serialized: tf.Tensor, *count: tf.Tensor) -> tuple[tf.Tensor, ...]:
         features = tf.io.parse_single_example(serialized, spec)
         image = decode_and_resize(features[label_schema.IMAGE_ENCODED], config.image_size)
-        return image, features[label_schema.LABEL]
+        return image, features[label_schema.LABEL], *count
 
     return records.map(parse, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
 
 
-def _batched(dataset: tf.data.Dataset, config: TrainerConfig) -> tf.data.Dataset:
-    return dataset.batch(config.batch_size).prefetch(_PREFETCHED_BATCHES)
+def _part_of(
+    items: tf.data.Dataset, split: Split, config: TrainerConfig, part: Part
+) -> tf.data.Dataset:
+    if part.is_whole:
+        return items
+    return part.of_epoch(items, len(split.labels), config.batch_size)
+
+
+def _batched(dataset: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    return dataset.batch(size).prefetch(_PREFETCHED_BATCHES)
 
 
 def _fits(split: Split, config: TrainerConfig) -> bool:

@@ -16,6 +16,7 @@ from components.trainer.dataset import (
     read_split,
     train_dataset,
 )
+from components.trainer.parts import Part
 from components.trainer.preprocessing import decode_and_resize
 
 
@@ -105,12 +106,66 @@ def test_a_training_goes_on_at_its_position(train, schema, small_config, cache, 
 @pytest.mark.parametrize("cache", [True, False])
 def test_every_epoch_sees_every_cover_once(covers, train, schema, small_config, cache, monkeypatch):
     monkeypatch.setattr(dataset, "_SHUFFLED_BLOCK", 7)
-    config = small_config.model_copy(update={"cache": cache, "epochs": 1})
-    config = config.model_copy(update={"batch_size": 16})
-    images = np.concatenate([images for images, _ in batches_of(train, schema, config)])
+    config = small_config.model_copy(update={"cache": cache, "epochs": 2, "batch_size": 16})
+    batches = batches_of(train, schema, config)
     expected = {decode_and_resize(cover, 48).numpy().tobytes() for cover in covers.encoded["train"]}
-    assert len(images) == len(expected) == len(train.labels)
-    assert {image.tobytes() for image in images} == expected
+    steps = train.steps(16)
+    assert len(batches) == 2 * steps  # of which each epoch's last is smaller
+    for epoch in (batches[:steps], batches[steps:]):
+        images = np.concatenate([images for images, _ in epoch])
+        assert len(images) == len(expected) == len(train.labels)
+        assert {image.tobytes() for image in images} == expected
+
+
+@pytest.mark.parametrize(
+    ("cache", "start", "workers", "batch_size"),
+    [
+        (True, Position(0, 2), 3, 13),
+        (False, Position(0, 2), 5, 6),
+        (False, Position(1, 0), 2, 8),
+    ],
+)
+def test_the_parts_of_all_workers_are_the_batches_of_one(
+    train, schema, small_config, cache, start, workers, batch_size
+):
+    config = small_config.model_copy(update={"cache": cache, "batch_size": batch_size})
+    images = load_images(train, schema, config)
+    parts = [Part(index, workers) for index in range(workers)]
+
+    def check(whole: tf.data.Dataset, shares: list[tf.data.Dataset]) -> None:
+        batches = list(whole.as_numpy_iterator())
+        own = [list(share.as_numpy_iterator()) for share in shares]
+        assert {len(each) for each in own} == {len(batches)}
+        for number, (pixels, labels) in enumerate(batches):
+            counts = np.concatenate([each[number][2] for each in own]) > 0
+            assert all(len(each[number][0]) for each in own)
+            together = [np.concatenate([each[number][key] for each in own]) for key in (0, 1)]
+            np.testing.assert_array_equal(together[0][counts], pixels)
+            np.testing.assert_array_equal(together[1][counts], labels)
+
+    check(
+        train_dataset(train, images, schema, config, start),
+        [train_dataset(train, images, schema, config, start, part) for part in parts],
+    )
+    check(
+        eval_dataset(train, images, schema, config),
+        [eval_dataset(train, images, schema, config, part) for part in parts],
+    )
+
+
+def test_a_worker_decodes_no_cover_of_another(
+    schema, small_config, tmp_path, example, write_split, covers
+):
+    encoded = [*covers.encoded["eval"][:3], b"not a cover"]
+    write_split(tmp_path, "train", [example(each, [1.0, 0.0, 0.0, 0.0, 0.0]) for each in encoded])
+    split = read_split([str(tmp_path / "Split-train" / "*")], schema, "train")
+    config = small_config.model_copy(update={"batch_size": 4})
+    whole = eval_dataset(split, None, schema, config)
+    first, second = (eval_dataset(split, None, schema, config, Part(index, 2)) for index in (0, 1))
+    assert [len(images) for images, _, _ in first] == [2]
+    for batches in (whole, second):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            list(batches)
 
 
 def test_covers_that_do_not_fit_are_not_cached(train, schema, small_config, monkeypatch, caplog):
