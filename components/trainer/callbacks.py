@@ -14,6 +14,7 @@ from components.support import progress
 from components.trainer.dataset import Position
 from components.trainer.optimization import learning_rate
 from components.trainer.state import TrainingState
+from components.trainer.worker_group import WorkerGroup
 
 
 class ProgressReport(keras.callbacks.Callback):
@@ -138,3 +139,16 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.state.best_epoch == epoch + 1:
             self.state.best_weights = self.model.network.get_weights()
+
+
+class OwnRandomNumbers(keras.callbacks.Callback):
+    """Lets each worker draw random numbers of its own from the first epoch on; after `Resume`."""
+
+    def __init__(self, group: WorkerGroup) -> None:
+        super().__init__()
+        self.group: WorkerGroup | None = group
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.group:
+            self.group.draw_apart(self.model)
+            self.group = None

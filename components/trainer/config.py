@@ -194,7 +194,7 @@ class TrainerConfig(Options):
     Attributes:
         image_size: side in pixels that covers are resized to; with a backbone, unless given,
             the side that it was trained with.
-        batch_size: covers per step, over all devices.
+        batch_size: covers per step, over all devices and workers.
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
         backbone: a network to start from, by name or as `Backbone`, or a list of several, whose
@@ -230,6 +230,8 @@ class TrainerConfig(Options):
         precision: of the computation. `mixed_bfloat16` and `mixed_float16` keep weights in
             float32; `auto` takes mixed_float16 on GPUs with tensor cores, float32 elsewhere.
             The exported model is float32 in any case.
+        workers: processes that train together, each on its part of every batch; 1 trains in the
+            process of the run. See docs/distributed-training.md.
         cache: keep decoded covers in memory when they fit.
         checkpoint_seconds: time between checkpoints within an epoch; there is one after every
             epoch too. A killed training run resumes from the last one. Null writes none.
@@ -262,6 +264,7 @@ class TrainerConfig(Options):
     decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = DEFAULT_THRESHOLD
     at_least_one_genre: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
+    workers: int = Field(default=1, ge=1, le=64)
     cache: bool = True
     checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
     checkpoint_folder: LastingFolder | None = None
@@ -295,6 +298,15 @@ class TrainerConfig(Options):
             raise ValueError(
                 f"Expected warmup_epochs below epochs={self.epochs}. "
                 f"Received: {self.learning_rate_schedule.warmup_epochs:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_worker_has_a_part(self) -> TrainerConfig:
+        if self.workers > self.batch_size:
+            raise ValueError(
+                f"Expected at most batch_size={self.batch_size} workers, each of which trains on "
+                f"a part of every batch. Received: workers={self.workers}"
             )
         return self
 

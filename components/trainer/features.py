@@ -20,6 +20,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split, images_dataset
 from components.trainer.feature_store import FeatureStore, covers_in_a_segment
 from components.trainer.lasting import lasting_folder
+from components.trainer.worker_group import WorkerGroup
 
 # What turns the bytes of a cover into features.
 _CODE = (preprocessing, backbone, efficientnet_lite)
@@ -67,6 +68,7 @@ def compute_features(
     schema: LabelSchema,
     config: TrainerConfig,
     store: FeatureStore | None,
+    group: WorkerGroup | None = None,
 ) -> tf.Tensor:
     """Returns the features of each cover, float32, shape (covers, ...), in the machine's memory.
 
@@ -81,28 +83,48 @@ def compute_features(
         schema: names the features of examples.
         config: batch size and image size.
         store: where features are kept; None computes all of them.
+        group: the workers that share the work; None does it alone.
     """
-    features = np.empty((len(split.ids), *extractor.output_shape[1:]), np.float32)
-    missing = store.read(key, split.ids, features) if store else np.arange(len(split.ids))
+    features = np.zeros((len(split.ids), *extractor.output_shape[1:]), np.float32)
+    missing = _missing(features, key, split, store, group)
     kept = len(split.ids) - len(missing)
     note = f"{kept:,} features kept from earlier runs"
     if not len(missing):
         progress.report(TRAINER, kept, kept, note)
-        return _in_memory(features)
-    unit = "covers through the frozen backbone"
-    progress.start(TRAINER, len(missing), f"{unit} ({note})" if kept else unit)
+    own = missing[group.part.index :: group.part.count] if group else missing
+    if len(own):
+        unit = "covers through the frozen backbone"
+        progress.start(TRAINER, len(own), f"{unit} ({note})" if kept else unit)
     size = covers_in_a_segment(features)
     done = written = 0
-    for batch in images_dataset(split, images, missing, schema, config):
-        rows = missing[done : done + len(batch)]
+    for batch in images_dataset(split, images, own, schema, config) if len(own) else ():
+        rows = own[done : done + len(batch)]
         features[rows] = extractor.predict_on_batch(batch)
         done += len(rows)
-        if store and (done - written >= size or done == len(missing)):
-            rows = missing[written:done]
+        if store and (done - written >= size or done == len(own)):
+            rows = own[written:done]
             store.write(key, [split.ids[row] for row in rows], features[rows])
             written = done
         progress.advance(TRAINER, len(batch))
-    return _in_memory(features)
+    return _in_memory(group.add_up(features) if group else features)
+
+
+def _missing(
+    features: np.ndarray,
+    key: str,
+    split: Split,
+    store: FeatureStore | None,
+    group: WorkerGroup | None,
+) -> np.ndarray:
+    """Fills in what is kept, at the chief alone, and returns the rows for which nothing is."""
+    rows = np.arange(len(split.ids))
+    if group is None or group.is_chief:
+        rows = store.read(key, split.ids, features) if store else rows
+    if group is None:
+        return rows
+    is_missing = np.zeros((len(split.ids), 1), np.float32)
+    is_missing[rows if group.is_chief else []] = 1.0
+    return np.flatnonzero(group.add_up(is_missing)[:, 0])
 
 
 def _in_memory(features: np.ndarray) -> tf.Tensor:

@@ -90,7 +90,7 @@ def without_pretrained_weights(config: TrainerConfig) -> TrainerConfig:
 def _build_model(
     config: TrainerConfig, num_genres: int, label_prior: np.ndarray | None
 ) -> AugmentedModel:
-    body = _make_layers("layers", config.layers, config.seed + 1000)
+    body = _make_layers("layers", _same_at_all_workers(config), config.seed + 1000)
     if config.backbone:
         names = ", ".join(each.name for each in config.backbone)
         body.insert(0, (f"backbone ({names})", build_backbones(config.backbone)))
@@ -116,6 +116,17 @@ def _build_model(
         if config.class_weights == "none":  # Balanced genres have a prior of one half.
             head.bias.assign(np.log(label_prior / (1.0 - label_prior)))
     return AugmentedModel(network, [layer for _, layer in augmentation])
+
+
+def _same_at_all_workers(config: TrainerConfig) -> tuple[dict[str, dict[str, Any]], ...]:
+    """Returns the layers, with batch normalisation over the whole batch and not over a part."""
+    if config.workers == 1:
+        return config.layers
+    name = keras.layers.BatchNormalization.__name__
+    return tuple(
+        {name: {"synchronized": True, **spec[name]}} if name in spec else spec
+        for spec in config.layers
+    )
 
 
 def make_augmentation(config: TrainerConfig) -> list[keras.Layer]:

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-import tensorflow as tf
 
 from components.contracts.decision_counts import count_decisions, write_counts
 from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
-from components.support.errors import DataError
 from components.trainer.calibration import cross_fitted, fit_calibration, record_calibration
 from components.trainer.checkpoint_mirror import open_mirror
 from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
@@ -20,20 +18,28 @@ from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.covers import examine_covers
 from components.trainer.diagnostics.predictions import check_predictions
+from components.trainer.distributed import train_together
 from components.trainer.embedding import write_training_embeddings
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
+from components.trainer.handover import WorkerTask
 from components.trainer.model import serving_network
 from components.trainer.parameter import TrainingParameter
 from components.trainer.recipe import make_recipe
 from components.trainer.thresholds import decision_rule
-from components.trainer.training import TrainingData, evaluation_probabilities, train_model
+from components.trainer.training import (
+    TrainingData,
+    covers_that_decode,
+    evaluation_probabilities,
+    train_model,
+)
 from components.trainer.tuning import with_hyperparameters
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 
+@covers_that_decode()
 def run_fn(fn_args: FnArgs) -> None:
     """Trains on `train_files`, stops and tunes thresholds on `eval_files`, exports.
 
@@ -65,8 +71,21 @@ def run_fn(fn_args: FnArgs) -> None:
     checkpoints = mirror.folder if mirror else checkpoint_folder(root, recipe)
     store = open_feature_store(config.feature_folder or given.feature_folder, config)
     try:
-        data = TrainingData.load(schema, train, evaluation, config, store)
-        trained = train_model(data, config, run_dir, checkpoints, mirror)
+        if config.workers > 1:
+            task = WorkerTask(
+                config=config.model_dump(mode="json"),
+                train_files=list(fn_args.train_files),
+                eval_files=list(fn_args.eval_files),
+                schema_path=str(fn_args.schema_path),
+                run_dir=str(run_dir),
+                recipe=recipe,
+                checkpoint_root=root,
+                feature_root=config.feature_folder or given.feature_folder,
+            )
+            data, trained = train_together(task, schema, train, evaluation, config, store)
+        else:
+            data = TrainingData.load(schema, train, evaluation, config, store)
+            trained = train_model(data, config, run_dir, checkpoints, mirror)
         network = serving_network(trained.model, config)
         probabilities = evaluation_probabilities(network, data, config)
         judged = probabilities
@@ -97,13 +116,5 @@ def run_fn(fn_args: FnArgs) -> None:
             remove_checkpoint(checkpoints)
         if mirror:
             mirror.remove()
-    except tf.errors.InvalidArgumentError as error:
-        if "IteratorGetNext" not in error.message:  # Not raised by the input.
-            raise
-        reasons = [line for line in error.message.splitlines() if "[[" not in line]
-        raise DataError(
-            f"Expected every cover of the {TRAIN_SPLIT} and {EVAL_SPLIT} splits to decode. "
-            f"Received: {reasons[-1]}. Ingest the data again, so that bad covers are quarantined."
-        ) from error
     finally:
         keras.backend.clear_session()

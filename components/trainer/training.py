@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -13,15 +15,18 @@ import tensorflow as tf
 
 from components.contracts.diagnosis import Finding
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.support.errors import DataError
 from components.trainer.callbacks import (
     AveragedWeights,
     BestWeights,
+    OwnRandomNumbers,
     ProgressReport,
     StateKeeper,
 )
 from components.trainer.checkpoint_mirror import CheckpointMirror
 from components.trainer.checkpoints import Checkpointer, Resume, read_checkpoint
 from components.trainer.config import TrainerConfig, name_and_kwargs
+from components.trainer.data_parallel import DataParallelModel
 from components.trainer.dataset import (
     Position,
     Split,
@@ -40,7 +45,9 @@ from components.trainer.model import (
     build_training_variables,
     compile_model,
 )
+from components.trainer.parts import WHOLE, Part
 from components.trainer.state import TrainingState
+from components.trainer.worker_group import WorkerGroup
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +63,7 @@ class TrainingData:
         train_images: see `load_images`.
         evaluation_images: see `load_images`.
         store: where features of frozen backbones are kept for other training runs; None keeps none.
+        group: the workers that train together, of which this process is one; None trains alone.
         remembered: features by split and by what they depend on, so that the trials of a tuner
             share a frozen backbone.
     """
@@ -66,6 +74,7 @@ class TrainingData:
     train_images: tf.Tensor | None
     evaluation_images: tf.Tensor | None
     store: FeatureStore | None = None
+    group: WorkerGroup | None = None
     remembered: dict[tuple[str, str], tf.Tensor] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -76,11 +85,17 @@ class TrainingData:
         evaluation: Split,
         config: TrainerConfig,
         store: FeatureStore | None = None,
+        group: WorkerGroup | None = None,
     ) -> TrainingData:
         """Decodes both splits; raises as `load_images` does."""
         train_images = load_images(train, schema, config)
         evaluation_images = load_images(evaluation, schema, config)
-        return cls(schema, train, evaluation, train_images, evaluation_images, store)
+        return cls(schema, train, evaluation, train_images, evaluation_images, store, group)
+
+    @property
+    def part(self) -> Part:
+        """The part of every batch that this process trains on."""
+        return self.group.part if self.group else WHOLE
 
     def with_features(self, extractor: keras.Model, config: TrainerConfig) -> TrainingData:
         """Returns the same data with the covers' features in the place of their images."""
@@ -105,18 +120,20 @@ class TrainingData:
         key = features_key(extractor, config)
         if (name, key) in self.remembered:
             return self.remembered[name, key]
-        features = compute_features(extractor, key, split, images, self.schema, config, self.store)
+        features = compute_features(
+            extractor, key, split, images, self.schema, config, self.store, self.group
+        )
         if config.trains_on_features:  # Otherwise they are needed only once.
             self.remembered[name, key] = features
         return features
 
     def train_batches(self, config: TrainerConfig, start: Position) -> tf.data.Dataset:
-        """Returns the shuffled batches of all epochs from `start` on."""
-        return train_dataset(self.train, self.train_images, self.schema, config, start)
+        """Returns the shuffled batches of all epochs from `start` on, or this worker's part."""
+        return train_dataset(self.train, self.train_images, self.schema, config, start, self.part)
 
-    def evaluation_batches(self, config: TrainerConfig) -> tf.data.Dataset:
-        """Returns one pass over the eval split in the order of its labels."""
-        return eval_dataset(self.evaluation, self.evaluation_images, self.schema, config)
+    def evaluation_batches(self, config: TrainerConfig, part: Part = WHOLE) -> tf.data.Dataset:
+        """Returns one pass over the eval split, or a part of it, in the order of its labels."""
+        return eval_dataset(self.evaluation, self.evaluation_images, self.schema, config, part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +163,7 @@ def train_model(
     """Builds and trains a model; a killed training run resumes from its last checkpoint.
 
     Args:
-        data: both splits.
+        data: both splits, and the workers that train together, each of which calls this.
         config: everything that shapes the training.
         run_dir: where history, diagnosis and TensorBoard logs go; exists.
         checkpoints: folder of this training run's checkpoint; None writes none.
@@ -169,29 +186,42 @@ def train_model(
             extractor, head = split_at_features(whole.network)
             data = data.with_features(extractor, config)
             model = AugmentedModel(head)
+        if data.group:
+            model = DataParallelModel(model, data.group, config.batch_size)
         compile_model(model, config, steps, prior)
         build_training_variables(model)
         if checkpoint and not checkpoint.fits(model):
             _logger.warning("The checkpoint belongs to another model: training starts over.")
             checkpoint = None
-        if config.backbone and config.head_epochs and model is whole and checkpoint is None:
+        fits_head_first = bool(config.backbone and config.head_epochs)
+        if fits_head_first and not config.trains_on_features and checkpoint is None:
             extractor, head = split_at_features(whole.network)
             features = data.features_of(TRAIN_SPLIT, extractor, config)
             fit_head(head, features, data.train.labels, config, prior)
     state = TrainingState(config.early_stopping)
     callbacks = _callbacks(data, config, state, run_dir)
-    if checkpoints and config.checkpoint_seconds:
+    is_chief = data.group is None or data.group.is_chief
+    if checkpoints and config.checkpoint_seconds and is_chief:
         callbacks.append(Checkpointer(checkpoints, state, config.checkpoint_seconds, mirror))
     if checkpoint:
         checkpoint.restore_state(state)
         checkpoint.restore_variables(model)
         state.write_history(run_dir)
         callbacks.insert(0, Resume(checkpoint, state))
+    if data.group:
+        variables = [*model.variables, *model.optimizer.variables]
+        data.group.take_over(variables)
+        callbacks.insert(1 if checkpoint else 0, OwnRandomNumbers(data.group))
     _fit(model, data, config, state, callbacks)
     if state.best_weights is not None:
         model.network.set_weights(state.best_weights)
-    findings = next(each for each in callbacks if isinstance(each, Diagnostics)).findings
-    return Trained(whole, list(findings.values()), state.epochs, state.best_epoch)
+    findings = [each.findings for each in callbacks if isinstance(each, Diagnostics)]
+    return Trained(
+        whole,
+        [each for found in findings for each in found.values()],
+        state.epochs,
+        state.best_epoch,
+    )
 
 
 def evaluation_probabilities(
@@ -247,7 +277,7 @@ def _fit(
             steps_per_epoch=data.train.steps(config.batch_size) - start.step,
             initial_epoch=start.epoch,
             epochs=start.epoch + 1 if start.step else config.epochs,
-            validation_data=data.evaluation_batches(config),
+            validation_data=data.evaluation_batches(config, data.part),
             callbacks=callbacks,
             verbose=0,
         )
@@ -260,22 +290,38 @@ def _callbacks(
     run_dir: Path,
 ) -> list[keras.callbacks.Callback]:
     steps = data.train.steps(config.batch_size)
-    callbacks: list[keras.callbacks.Callback] = [
-        StateKeeper(state, run_dir),
-        ProgressReport(state, config.epochs, steps),
-        Diagnostics(
-            *first_covers(data.evaluation_batches(config)),
-            data.train.labels,
-            data.schema.genres,
-            config,
-            state,
-            run_dir,
-        ),
-    ]
+    callbacks: list[keras.callbacks.Callback] = [StateKeeper(state, run_dir)]
+    if data.group is None or data.group.is_chief:
+        callbacks += [
+            ProgressReport(state, config.epochs, steps),
+            Diagnostics(
+                *first_covers(data.evaluation_batches(config)),
+                data.train.labels,
+                data.schema.genres,
+                config,
+                state,
+                run_dir,
+            ),
+        ]
+        if importlib.util.find_spec("tensorboard"):
+            callbacks.append(keras.callbacks.TensorBoard(str(run_dir), write_graph=False))
     if config.early_stopping:
         callbacks.append(BestWeights(state))
-    if importlib.util.find_spec("tensorboard"):
-        callbacks.append(keras.callbacks.TensorBoard(str(run_dir), write_graph=False))
     if name_and_kwargs(config.optimizer)[1].get("use_ema"):
         callbacks.append(AveragedWeights())
     return callbacks
+
+
+@contextlib.contextmanager
+def covers_that_decode() -> Iterator[None]:
+    """Raises a DataError for what TensorFlow raises if a cover does not decode."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if "IteratorGetNext" not in error.message:  # Not raised by the input.
+            raise
+        reasons = [line for line in error.message.splitlines() if "[[" not in line]
+        raise DataError(
+            f"Expected every cover of the {TRAIN_SPLIT} and {EVAL_SPLIT} splits to decode. "
+            f"Received: {reasons[-1]}. Ingest the data again, so that bad covers are quarantined."
+        ) from error

@@ -149,7 +149,7 @@ def make_tuner(
         else:
             hyperparameters.Choice(path, list(values))
     short = config.model_dump(mode="json")
-    short |= {"epochs": tuner.epochs, "checkpoint_seconds": None}
+    short |= {"epochs": tuner.epochs, "checkpoint_seconds": None, "workers": 1}
     warm_up = min(config.learning_rate_schedule.warmup_epochs, tuner.epochs / 4)
     short["learning_rate_schedule"]["warmup_epochs"] = warm_up
     trial_config = TrainerConfig.model_validate(short)

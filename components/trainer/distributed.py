@@ -1,0 +1,47 @@
+"""Training by several workers, as the process of the run sees it."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from components.contracts.label_schema import LabelSchema
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import Split
+from components.trainer.feature_store import FeatureStore
+from components.trainer.handover import WorkerTask
+from components.trainer.launcher import train_with_workers
+from components.trainer.model import build_model, without_pretrained_weights
+from components.trainer.training import Trained, TrainingData
+
+
+def train_together(
+    task: WorkerTask,
+    schema: LabelSchema,
+    train: Split,
+    evaluation: Split,
+    config: TrainerConfig,
+    store: FeatureStore | None,
+) -> tuple[TrainingData, Trained]:
+    """Lets `config.workers` processes train, and returns what `train_model` would.
+
+    Args:
+        task: what the workers do.
+        schema: names genres and features.
+        train: the train split.
+        evaluation: the eval split.
+        config: what the task holds, too.
+        store: where features of frozen backbones are kept.
+
+    Returns:
+        Both splits, of which nothing is decoded, and the trained model.
+
+    Raises:
+        CoversError: as `train_with_workers`.
+    """
+    result = train_with_workers(task, config.workers)
+    model = build_model(without_pretrained_weights(config), len(schema.genres))
+    model.network.set_weights(result.weights)
+    with tf.device("CPU:0"):
+        features = {name: tf.convert_to_tensor(each) for name, each in result.features.items()}
+    data = TrainingData(schema, train, evaluation, None, None, store, remembered=features)
+    return data, Trained(model, result.findings, result.epochs, result.best_epoch)

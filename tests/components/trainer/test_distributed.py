@@ -1,0 +1,158 @@
+"""Several workers train one model, as one process would, whatever happens to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
+from components.support import progress
+from components.trainer.config import TrainerConfig
+from components.trainer.model import build_model
+from components.trainer.parts import Part
+from components.trainer.run import run_fn
+from components.trainer.worker_group import WorkerGroup
+
+_CONFIG = TrainerConfig.model_validate(
+    {
+        "image_size": 48,
+        "batch_size": 13,
+        "epochs": 3,
+        "layers": [
+            {"Rescaling": {"scale": 1 / 255}},
+            {"Conv2D": {"filters": 8, "kernel_size": 3, "strides": 2, "use_bias": False}},
+            {"BatchNormalization": {"momentum": 0.9}},
+            "ReLU",
+            "GlobalAveragePooling2D",
+        ],
+        "class_weights": "balanced",
+        "optimizer": {"AdamW": {"learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.8}},
+        "learning_rate_schedule": {"name": "cosine", "warmup_epochs": 1},
+        "early_stopping": {"monitor": "val_loss", "patience": 3},
+        "checkpoint_seconds": 1e-6,
+    }
+)
+
+
+def train(covers: Any, config: TrainerConfig, folder: Path, **kept: str) -> None:
+    run_fn(
+        SimpleNamespace(
+            train_files=covers.patterns("train"),
+            eval_files=covers.patterns("eval"),
+            schema_path=str(covers.schema_path),
+            serving_model_dir=str(folder / "Format-Serving"),
+            model_run_dir=str(folder / "model_run"),
+            hyperparameters=None,
+            custom_config={
+                "config": config.model_dump(mode="json"),
+                "code_fingerprint": "1",
+                "checkpoint_folder": str(folder / "checkpoints"),
+                **kept,
+            },
+        )
+    )
+
+
+def history(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_run" / HISTORY_FILE).read_text())
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    network = build_model(_CONFIG, 5).network
+    network.load_weights(folder / "model_run" / WEIGHTS_FILE)
+    return network.get_weights()
+
+
+def changed(config: TrainerConfig, **options: Any) -> TrainerConfig:
+    return TrainerConfig.model_validate({**config.model_dump(), **options})
+
+
+def kill_the_chief_after(step: int) -> Callable[..., None]:
+    steps = 0
+
+    def listen(stage: str, done: int, total: int, detail: str) -> None:
+        nonlocal steps
+        steps += " loss " in detail
+        if steps == step:
+            steps += 1
+            os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+
+    return listen
+
+
+def workers_of(process: int) -> list[int]:
+    """Returns the processes of the workers that a process has started, in their order."""
+    found = {}
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(each.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if parent != process:
+                continue
+            variables = each.joinpath("environ").read_bytes().split(b"\0")
+        except OSError:  # ended meanwhile
+            continue
+        for variable in variables:
+            if variable.startswith(b"TF_CONFIG="):
+                found[json.loads(variable[10:])["task"]["index"]] = int(each.name)
+    return [found[index] for index in sorted(found)]
+
+
+@pytest.fixture(scope="module")
+def trained(covers, tmp_path_factory) -> Callable[[int, Callable[..., None]], Path]:
+    """Returns a function that trains with some workers, in a folder of its own."""
+
+    def train_with(workers: int, listener: Callable[..., None]) -> Path:
+        folder = tmp_path_factory.mktemp(f"workers_{workers}")
+        with progress.listening(listener):
+            train(covers, changed(_CONFIG, workers=workers), folder)
+        return folder
+
+    return train_with
+
+
+@pytest.mark.slow
+def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(trained):
+    """Batch statistics, averaged weights and last batches of odd sizes included."""
+    reports: list[str] = []
+    one = trained(1, lambda *_: None)
+    two = trained(2, lambda *report: reports.append(report[-1]))
+    assert history(two)["exported_epoch"] == history(one)["exported_epoch"]
+    for row, same in zip(history(one)["epochs"], history(two)["epochs"], strict=True):
+        del row["seconds"], same["seconds"]
+        assert same == pytest.approx(row, rel=1e-3, abs=1e-5)
+    for array, same in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_allclose(same, array, atol=1e-3)
+    assert reports[-1].startswith("epoch 3/3")
+    assert not list((two / "checkpoints").iterdir())
+
+    killed = trained(2, kill_the_chief_after(6))
+    assert history(killed)["resumed_epochs"] == [2]
+    for row, same in zip(history(two)["epochs"], history(killed)["epochs"], strict=True):
+        del row["seconds"], same["seconds"]
+        assert same == row
+    for array, same in zip(weights(two), weights(killed), strict=True):
+        np.testing.assert_array_equal(same, array)
+    assert workers_of(os.getpid()) == []
+
+
+def test_each_worker_draws_random_numbers_of_its_own(small_config):
+    def drawn(index: int) -> tuple[np.ndarray, np.ndarray]:
+        model = build_model(small_config, 5)
+        group = WorkerGroup.__new__(WorkerGroup)
+        group.part = Part(index, 2)
+        group.draw_apart(model)
+        covers = np.random.default_rng(0).random((4, 48, 48, 3)).astype(np.float32)
+        return model.network.get_weights()[0], np.asarray(model(covers, training=True))
+
+    (kernel, first), (same_kernel, second) = drawn(0), drawn(1)
+    np.testing.assert_array_equal(kernel, same_kernel)
+    assert not np.allclose(first, second)
+    np.testing.assert_array_equal(first, drawn(0)[1])

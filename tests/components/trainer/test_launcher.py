@@ -1,0 +1,111 @@
+"""How workers are started and watched; here they do not train, and begin at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.support import progress
+from components.support.errors import ConfigError, CoversError, MachineError
+from components.trainer import launcher
+from components.trainer.handover import WorkerTask
+from components.trainer.launcher import train_with_workers
+
+_ROOT = Path(__file__).parents[3]
+_TASK = WorkerTask({}, [], [], "", "", "recipe", "", "")
+_PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+from components.support import progress
+from components.support.errors import ConfigError
+from components.trainer import worker
+from components.trainer.handover import WorkResult
+
+def train(task, threads):
+    index = int(os.environ["TF_CONFIG"][-3])
+    {body}
+    return WorkResult([], [], [], 3, {{}}) if index == 0 else None
+
+worker._train = train
+worker.main(Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Returns a function that says what each worker does instead of training."""
+
+    def do(body: str) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(_PROGRAM.format(body=body))
+        monkeypatch.setattr(launcher, "_COMMAND", (sys.executable, str(program)))
+
+    return do
+
+
+def test_the_chief_reports_and_hands_over(working):
+    working('progress.report("Trainer", 1, 2, f"from {index}"); progress.warn("Trainer", "mind")')
+    reports: list[object] = []
+    warned: list[object] = []
+    with progress.listening(lambda *each: reports.append(each), lambda *each: warned.append(each)):
+        assert train_with_workers(_TASK, 3).best_epoch == 3
+    assert reports == [("Trainer", 1, 2, "from 0")]
+    assert warned == [("Trainer", "mind")]
+
+
+def test_what_a_worker_is_refused_with_is_what_the_training_is_refused_with(working):
+    working('if index: raise ConfigError("Expected a finite loss.")\n    time.sleep(60)')
+    with pytest.raises(ConfigError, match=re.escape("Expected a finite loss.")):
+        train_with_workers(_TASK, 2)
+
+
+def test_an_unexpected_error_is_not_tried_again(working):
+    working("1 / (index - 1)")
+    with pytest.raises(CoversError, match=r"worker 1 of 2 ended with exit code 1\. The log has"):
+        train_with_workers(_TASK, 2)
+
+
+def test_workers_that_are_killed_again_and_again_end_the_training(working):
+    working("os.kill(os.getpid(), signal.SIGKILL) if index else time.sleep(60)")
+    warned: list[str] = []
+    listening = progress.listening(lambda *_: None, lambda _, sentence: warned.append(sentence))
+    with (
+        listening,
+        pytest.raises(MachineError, match=r"SIGKILL.*after 3 restarts.*trainer.workers"),
+    ):
+        train_with_workers(_TASK, 2)
+    assert len(warned) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_whoever_started_them(working, tmp_path, number):
+    pids = tmp_path / "pids"
+    working(f'open("{pids}", "a").write(f"{{os.getpid()}}\\n"); time.sleep(600)')
+    starter = (
+        "import sys; from components.trainer import launcher, handover; "
+        f"launcher._COMMAND = {launcher._COMMAND!r}; "
+        f"launcher.train_with_workers(handover.{_TASK!r}, 2)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter], env=environment, stderr=subprocess.DEVNULL
+    )
+    until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    process.send_signal(number)
+    process.wait(30)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
