@@ -57,7 +57,12 @@ class Part:
             inside, _, stop = place(number)
             return item, tf.cast(inside < stop, tf.float32)
 
-        return items.enumerate().filter(is_own).map(counted)
+        own = items.enumerate().filter(is_own).map(counted)
+        full, rest = divmod(covers, batch_size)
+        size = self.size(rest) or 1 if rest else 0
+        return own.apply(
+            tf.data.experimental.assert_cardinality(full * self.size(batch_size) + size)
+        )
 
     def _end(self, index: int, size: int | tf.Tensor) -> int | tf.Tensor:
         return size * index // self.count

@@ -35,6 +35,7 @@ def main(folder: Path, threads: int) -> None:
     threading.Thread(target=_end_with_whoever_started_this, daemon=True).start()
     worker = int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
     logging.basicConfig(level=logging.INFO, format=f"worker {worker}: %(message)s", force=True)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # or it tells of every sum
 
     def tell(*report: str | int) -> None:
         reports.write(json.dumps(report) + "\n")

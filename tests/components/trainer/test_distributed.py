@@ -127,7 +127,9 @@ def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(
     assert history(two)["exported_epoch"] == history(one)["exported_epoch"]
     for row, same in zip(history(one)["epochs"], history(two)["epochs"], strict=True):
         del row["seconds"], same["seconds"]
-        assert same == pytest.approx(row, rel=1e-3, abs=1e-5)
+        assert same == pytest.approx(row, abs=5e-3)  # two covers may change places in a ranking
+        assert same["loss"] == pytest.approx(row["loss"], rel=1e-4)
+        assert same["val_loss"] == pytest.approx(row["val_loss"], rel=1e-3)
     for array, same in zip(weights(one), weights(two), strict=True):
         np.testing.assert_allclose(same, array, atol=1e-3)
     assert reports[-1].startswith("epoch 3/3")
