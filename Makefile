@@ -13,7 +13,8 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
 UV = $(or $(wildcard .venv/bin/uv),$(shell command -v uv))
-PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --extra serve --extra mlflow --generate-hashes --quiet \
+PIP_COMPILE = "$(UV)" pip compile setup.py --extra object-store --extra serve --extra mlflow \
+	--extra foundation --generate-hashes --quiet \
 	--overrides requirements/overrides.txt --custom-compile-command "make lock" $(ARGS)
 FOR_DEVELOPERS = --extra onnx --extra kubeflow --extra test --extra dev
 IMAGE ?= covers:latest

@@ -57,6 +57,8 @@ EXTRAS_REQUIRE = {
     "serve": ["fastapi", "prometheus-client", "python-multipart", "uvicorn"],
     # Runs in MLflow: the client alone, without server and database.
     "mlflow": ["mlflow-skinny>=3.5"],
+    # Backbones from KerasHub presets; the one below 0.26 goes with Python 3.10.
+    "foundation": ["keras-hub>=0.25"],
     # covers export: the converter, and the runtime that the result is compared in.
     "onnx": ["onnx", "onnxruntime", "tf2onnx"],
     # tfx 1.16 works with kfp 2.5; 1.21 with 2.6 to 2.16, below Python 3.12 only. Compiling needs
