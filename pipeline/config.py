@@ -27,6 +27,7 @@ from components.support.file_systems import is_url
 from components.support.options import Options
 from components.support.suggestions import did_you_mean
 from components.trainer.config import TrainerConfig, TunerConfig
+from components.trainer.foundation.config import KINDS
 from pipeline.bounded_yaml import read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
 from pipeline.engine.config import EngineConfig
@@ -156,13 +157,27 @@ def load_config(
         given = within.get(name) if isinstance(within, dict) else None
         if isinstance(given, str) and not is_url(given):
             within[name] = (file.parent / given).resolve()
+    _resolve_backbones(values, file.parent)
     if clusters:
         values["kubeflow"] = _with_clusters(file, values.get("kubeflow", {}), clusters)
     for override in overrides:
         if override.partition("=")[0].strip() == "schema":
             values.pop("genres", None)
         apply_override(values, override)
+    _resolve_backbones(values, Path.cwd())
     return PipelineConfig.from_fields(values, f"a valid pipeline configuration in {file}")
+
+
+def _resolve_backbones(values: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of backbones that are read from files absolute, in place."""
+    trainer = values.get("trainer")
+    given = trainer.get("backbone") if isinstance(trainer, dict) else None
+    backbones = given if isinstance(given, list) else [given]
+    for backbone in (each for each in backbones if isinstance(each, dict)):
+        for kind in KINDS:
+            location = backbone.get(kind)
+            if isinstance(location, str) and location and not is_url(location):
+                backbone[kind] = str((folder / location).resolve())
 
 
 def _with_clusters(file: Path, options: Any, clusters: Sequence[Path]) -> dict[str, Any]:

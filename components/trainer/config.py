@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from components.support.file_systems import check_lasting_folder
 from components.support.options import Options
+from components.trainer.foundation.config import KINDS, FoundationModel
 
 Monitor = Literal[
     "val_loss",
@@ -23,6 +33,8 @@ LastingFolder = Annotated[str, AfterValidator(check_lasting_folder)]
 ThresholdRule = Literal["best_f1", "label_share"]
 CalibrationMethod = Literal["none", "temperature", "platt"]
 DEFAULT_THRESHOLD = 0.5
+IMAGENET = "imagenet"
+NO_WEIGHTS = "none"
 
 _NATIVE_IMAGE_SIZES: Mapping[str, int] = MappingProxyType(
     {
@@ -167,7 +179,7 @@ class Backbone(Options):
     """
 
     name: str
-    weights: str = "imagenet"
+    weights: str = IMAGENET
     features: Literal["maps", "stages"] = "maps"
     fine_tune: str = "all"
 
@@ -181,11 +193,29 @@ class Backbone(Options):
         """The side in pixels that the network was trained with."""
         return _NATIVE_IMAGE_SIZES.get(self.name, _USUAL_IMAGE_SIZE)
 
+    @property
+    def file(self) -> str | None:
+        """The path whose content decides what it computes; None for packages and random weights."""
+        return None if self.weights in (IMAGENET, NO_WEIGHTS) else self.weights
+
+
+def _form_of_backbone(value: Any) -> str:
+    is_file = isinstance(value, dict) and not {*KINDS}.isdisjoint(value)
+    return "file" if is_file or isinstance(value, FoundationModel) else "network"
+
+
+AnyBackbone = Backbone | FoundationModel
+_OneBackbone = Annotated[
+    Annotated[Backbone, Tag("network")] | Annotated[FoundationModel, Tag("file")],
+    Discriminator(_form_of_backbone),
+]
+_one_backbone: TypeAdapter[AnyBackbone] = TypeAdapter(_OneBackbone)
+
 
 def _one_or_more(value: Any) -> Any:
     if value is None:
         return ()
-    return (value,) if isinstance(value, str | dict | Backbone) else value
+    return (value,) if isinstance(value, str | dict | Backbone | FoundationModel) else value
 
 
 class TrainerConfig(Options):
@@ -197,8 +227,9 @@ class TrainerConfig(Options):
         batch_size: covers per step, over all devices and workers.
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
-        backbone: a network to start from, by name or as `Backbone`, or a list of several, whose
-            `stages` features are concatenated; null trains `layers` alone. If no part of it is
+        backbone: a network to start from, by name, as `Backbone`, or as `FoundationModel`: a
+            SavedModel, a `.keras` file or a KerasHub preset; or a list of several, whose `stages`
+            features and vectors are concatenated; null trains `layers` alone. If no part of it is
             fine-tuned and nothing is augmented, its features of each cover are computed once.
         head_epochs: passes over the features of a backbone that fit the layers after it, before
             the backbone is fine-tuned with them; 0 trains everything from the start.
@@ -250,7 +281,7 @@ class TrainerConfig(Options):
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    backbone: Annotated[tuple[Backbone, ...], BeforeValidator(_one_or_more)] = ()
+    backbone: Annotated[tuple[_OneBackbone, ...], BeforeValidator(_one_or_more)] = ()
     head_epochs: int = Field(default=8, ge=0)
     layers: tuple[Named, ...] = Field(default_factory=_original_layers)
     augmentation: tuple[Named, ...] = ()
@@ -277,11 +308,11 @@ class TrainerConfig(Options):
         if not isinstance(values, dict) or not values.get("backbone"):
             return values
         try:
-            first = Backbone.model_validate(next(iter(_one_or_more(values["backbone"]))))
+            first = _one_backbone.validate_python(next(iter(_one_or_more(values["backbone"]))))
         except (ValidationError, TypeError):
             return values  # The field says what is wrong with it.
         layers = _layers_after_a_backbone(maps=first.features == "maps")
-        return {"image_size": first.image_size, "layers": layers, **values}
+        return {"image_size": first.image_size or _USUAL_IMAGE_SIZE, "layers": layers, **values}
 
     @model_validator(mode="after")
     def _several_backbones_give_vectors(self) -> TrainerConfig:

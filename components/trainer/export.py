@@ -13,6 +13,7 @@ from components.contracts import label_schema, signatures
 from components.contracts.backgrounds import DEFAULT_BACKGROUND
 from components.contracts.saved_models import file_digests
 from components.trainer.embedding import split_at_embedding
+from components.trainer.foundation.encoder import function_resources
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
 from components.trainer.warmup import write_warmup_requests
@@ -33,6 +34,7 @@ class ServingModule(tf.Module):
         # A tf.Module does not see the variables of a Keras 3 model. The loader of TensorFlow
         # Serving finds by their tracked names what TensorFlow's Python loader finds without.
         self.network_variables = [variable.value for variable in network.variables]
+        self.network_resources = function_resources(network)
         self.image_size = network.input_shape[1]
         pixels = [tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)]
         # All signatures call these, so that the network is traced and written only once. It is not

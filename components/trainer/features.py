@@ -15,15 +15,25 @@ import tensorflow as tf
 from components.contracts.label_schema import LabelSchema
 from components.contracts.nodes import TRAINER
 from components.support import progress
-from components.trainer import backbone, efficientnet_lite, preprocessing
-from components.trainer.config import TrainerConfig
+from components.trainer import backbone, channel_statistics, efficientnet_lite, preprocessing
+from components.trainer.config import AnyBackbone, TrainerConfig
 from components.trainer.dataset import Split, images_dataset
 from components.trainer.feature_store import FeatureStore, covers_in_a_segment
+from components.trainer.foundation import (
+    build,
+    encoder,
+    files,
+    keras_file,
+    keras_hub_preset,
+    saved_model,
+)
+from components.trainer.foundation.config import FoundationModel
 from components.trainer.lasting import lasting_folder
 from components.trainer.worker_group import WorkerGroup
 
 # What turns the bytes of a cover into features.
-_CODE = (preprocessing, backbone, efficientnet_lite)
+_CODE = (preprocessing, backbone, channel_statistics, efficientnet_lite)
+_CODE_FOR_FILES = (build, encoder, keras_file, keras_hub_preset, saved_model)
 
 
 def open_feature_store(root: str, config: TrainerConfig) -> FeatureStore | None:
@@ -47,13 +57,15 @@ def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
         config: names the backbones and the size of the covers.
     """
     image, *layers = extractor.layers
+    is_from_file = any(isinstance(each, FoundationModel) for each in config.backbone)
+    code = (*_CODE, *_CODE_FOR_FILES) if is_from_file else _CODE
     parts = {
-        "backbones": [(each.name, each.features) for each in config.backbone],
+        "backbones": [_describe_backbone(each) for each in config.backbone],
         "layers_after_them": [_describe(layer) for layer in layers[1:]],
         "image_size": config.image_size,
         "precision": [layer.dtype_policy.name for layer in (image, *layers)],
         "weights": _digest_of_weights(extractor),
-        "code": {module.__name__: _digest_of_code(module) for module in _CODE},
+        "code": {module.__name__: _digest_of_code(module) for module in code},
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
         "on_a_gpu": bool(tf.config.list_physical_devices("GPU")),
     }
@@ -130,6 +142,14 @@ def _missing(
 def _in_memory(features: np.ndarray) -> tf.Tensor:
     with tf.device("CPU:0"):
         return tf.convert_to_tensor(features)
+
+
+def _describe_backbone(config: AnyBackbone) -> Any:
+    """Describes a backbone, by what is in its file and not by where that is."""
+    if not isinstance(config, FoundationModel):
+        return config.name, config.features
+    options = config.model_dump(mode="json", exclude={config.kind})
+    return config.kind, files.fingerprint(config.location), options
 
 
 def _describe(layer: keras.Layer) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy as np
 from components.support.compat import has_no_output_left
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
-from components.trainer.backbone import ChannelStatistics, build_backbones
-from components.trainer.config import TrainerConfig, name_and_kwargs
+from components.trainer.backbone import build_backbones
+from components.trainer.channel_statistics import ChannelStatistics
+from components.trainer.config import NO_WEIGHTS, Backbone, TrainerConfig, name_and_kwargs
 from components.trainer.metrics import training_metrics
 from components.trainer.optimization import make_loss, make_optimizer
 from components.trainer.precision import float32_policy, training_policy
@@ -82,8 +83,14 @@ def serving_network(model: AugmentedModel, config: TrainerConfig) -> keras.Model
 
 
 def without_pretrained_weights(config: TrainerConfig) -> TrainerConfig:
-    """Returns the configuration of the same network, to be filled with weights afterwards."""
-    backbones = tuple(each.model_copy(update={"weights": "none"}) for each in config.backbone)
+    """Returns the configuration of the same network, to be filled with weights afterwards.
+
+    What is read from a file is read again: the file says what the network is.
+    """
+    backbones = tuple(
+        each.model_copy(update={"weights": NO_WEIGHTS}) if isinstance(each, Backbone) else each
+        for each in config.backbone
+    )
     return config.model_copy(update={"backbone": backbones})
 
 
@@ -93,7 +100,7 @@ def _build_model(
     body = _make_layers("layers", _same_at_all_workers(config), config.seed + 1000)
     if config.backbone:
         names = ", ".join(each.name for each in config.backbone)
-        body.insert(0, (f"backbone ({names})", build_backbones(config.backbone)))
+        body.insert(0, (f"backbone ({names})", build_backbones(config.backbone, config.image_size)))
     augmentation = _make_layers("augmentation", config.augmentation, config.seed + 1)
     head = keras.layers.Dense(
         num_genres, activation="sigmoid", dtype="float32", name="probabilities"

@@ -23,7 +23,7 @@ class TrainingParameter(Options):
     Attributes:
         config: the trainer's options.
         code_fingerprint: hash of the training code, part of the recipe of a model.
-        weights_fingerprints: file of a backbone's weights -> hash of its content.
+        weights_fingerprints: file or folder of a backbone -> hash of its content.
         checkpoint_folder: where checkpoints outlive a killed training run: a folder, or the URL of
             one in an object store; empty if there is none.
         feature_folder: a folder that keeps the features of frozen backbones, likewise.

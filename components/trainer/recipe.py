@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 from components.support.file_systems import fingerprint_file
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split
+from components.trainer.foundation.files import fingerprint
 
 
 def make_recipe(
     splits: Iterable[Split], schema_text: str, config: TrainerConfig, code_fingerprint: str
 ) -> str:
-    """Returns a hash of the examples' bytes, the schema, the options, the code, a weights file.
+    """Returns a hash of the examples' bytes, the schema, the options, the code, files of backbones.
 
     Two models with one recipe are the same model, up to the order of floating-point additions.
 
@@ -28,8 +28,8 @@ def make_recipe(
     for text in (schema_text, config.model_dump_json(), code_fingerprint):
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
     for backbone in config.backbone:
-        if Path(backbone.weights).is_file():
-            digest.update(fingerprint_file(backbone.weights).encode())
+        if backbone.file:
+            digest.update(fingerprint(backbone.file).encode())
     for split in splits:
         for file in split.files:
             digest.update(fingerprint_file(file).encode())

@@ -32,7 +32,7 @@ def run_inputs(config: PipelineConfig) -> RunInputs:
         data_fingerprint="",
         schema_text=config.schema_text(),
         training=RuntimeParameter(TRAINING, str),
-        tuning=tuning_options(config),
+        tuning=tuning_options(config, asks_stores=False),
         code_fingerprints=fingerprint_components(),
         beam_args=config.beam_args,
     )
@@ -43,6 +43,6 @@ def default_parameters(config: PipelineConfig) -> dict[str, str]:
     defaults = {
         DATA: config.kubeflow.data,
         PUSH_DESTINATION: config.kubeflow.push_destination,
-        TRAINING: json.dumps(training_options(config)),
+        TRAINING: json.dumps(training_options(config, asks_stores=False)),
     }
     return {name: value for name, value in defaults.items() if value}

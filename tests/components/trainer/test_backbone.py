@@ -94,7 +94,7 @@ def test_a_truncated_file_is_a_config_error(tmp_path):
 
 @pytest.fixture(scope="module")
 def lite0() -> keras.Model:
-    return build_backbones([Backbone(name="EfficientNetLite0")])
+    return build_backbones([Backbone(name="EfficientNetLite0")], 224)
 
 
 def test_imagenet_weights_tell_a_texture_from_a_flat_image(lite0):
@@ -120,9 +120,9 @@ def test_batch_normalisation_is_frozen_and_the_rest_is_fine_tuned_from_a_layer_o
     norms = [each for each in lite0.layers if isinstance(each, keras.layers.BatchNormalization)]
     assert norms and not any(each.trainable_weights for each in norms)
     assert lite0.trainable_weights
-    part = build_backbones([Backbone(name="EfficientNetLite0", fine_tune="blocks_11_")])
+    part = build_backbones([Backbone(name="EfficientNetLite0", fine_tune="blocks_11_")], 224)
     assert 0 < len(part.trainable_weights) < len(lite0.trainable_weights)
-    frozen = build_backbones([Backbone(name="EfficientNetLite0", fine_tune="none")])
+    frozen = build_backbones([Backbone(name="EfficientNetLite0", fine_tune="none")], 224)
     assert not frozen.trainable_weights
 
 
@@ -137,14 +137,14 @@ def test_batch_normalisation_is_frozen_and_the_rest_is_fine_tuned_from_a_layer_o
 )
 def test_what_is_absent_is_said(changes, message):
     with pytest.raises(ConfigError, match=message):
-        build_backbones([Backbone(**changes)])
+        build_backbones([Backbone(**changes)], 224)
 
 
 def test_weights_of_another_network_are_a_config_error(tmp_path):
     efficientnet_lite("EfficientNetLite2", 32).save_weights(tmp_path / "lite2.weights.h5")
     backbone = Backbone(name="EfficientNetLite0", weights=str(tmp_path / "lite2.weights.h5"))
     with pytest.raises(ConfigError, match="to hold the weights of EfficientNetLite0"):
-        build_backbones([backbone])
+        build_backbones([backbone], 224)
 
 
 @pytest.mark.parametrize("features", ["maps", "stages"])

@@ -51,7 +51,7 @@ def features(request: pytest.FixtureRequest, references: dict[str, np.ndarray]) 
     maps = {}
     # A GPU may multiply with fewer digits than single precision has.
     with keras.device("cpu"):
-        network = build_backbones([Backbone(name=request.param)])
+        network = build_backbones([Backbone(name=request.param)], 224)
         stages = stage_ends(network)
         ends = keras.Model(network.input, [network.get_layer(name).output for name in stages])
         for size in _IMAGE_SIZES:

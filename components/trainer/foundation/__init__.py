@@ -1,0 +1,1 @@
+"""Frozen image encoders of the user's own: SavedModels, .keras files and KerasHub presets."""
