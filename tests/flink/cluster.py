@@ -91,7 +91,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def running_cluster(
-    jars: Path, folder: Path, task_managers: int = 2, slots: int = 1
+    jars: Path, folder: Path, task_managers: int = 2, slots: int = 2
 ) -> Iterator[Cluster]:
     """Starts a cluster, and ends it with the block.
 
@@ -146,11 +146,12 @@ def _configure(folder: Path, rpc: str, rest: str, slots: int) -> None:
         "taskmanager.bind-host": "localhost",
         "taskmanager.numberOfTaskSlots": slots,
         "taskmanager.cpu.cores": slots,
-        # Whoever dies is missed soon, and what it did is done again.
+        "cluster.evenly-spread-out-slots": "true",
+        # Whoever dies is missed soon, and what it did is done again; attempts until then fail.
         "heartbeat.interval": 2000,
         "heartbeat.timeout": 10000,
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 2,
+        "restart-strategy.fixed-delay.attempts": 30,
         "restart-strategy.fixed-delay.delay": "1 s",
         # A stage has many exchanges at a time; each would take 16 MB of buffers.
         "taskmanager.network.sort-shuffle.min-buffers": 32,

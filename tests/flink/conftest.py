@@ -32,6 +32,6 @@ def jars() -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two TaskManagers with one task slot each."""
+    """Two TaskManagers, one of which has the slots that tests need, should the other die."""
     with running_cluster(jars, tmp_path_factory.mktemp("flink")) as running:
         yield running
