@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,7 +22,13 @@ from components.cover_example_gen.config import IngestConfig
 from components.support.compat import LOCAL_BEAM_ARGS
 
 
-def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -> int:
+def ingest_covers(
+    data: Path,
+    folder: Path,
+    schema: str,
+    config: IngestConfig,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
+) -> int:
     """Ingests covers as the pipeline does and returns the number of rows given.
 
     Args:
@@ -29,6 +36,7 @@ def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -
         folder: receives `schema`, `examples` and `quarantine`; exists.
         schema: the label schema in text format.
         config: how to ingest.
+        beam_args: which engine works, and how.
     """
     artifacts = {
         nodes.SCHEMA: standard_artifacts.Schema(),
@@ -45,7 +53,7 @@ def ingest_covers(data: Path, folder: Path, schema: str, config: IngestConfig) -
         config=config.model_dump_json(),
         data_fingerprint="",
         code_fingerprint="",
-        beam_pipeline=beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)),
+        beam_pipeline=beam.Pipeline(argv=list(beam_args)),
     )
     return read_summary(folder / nodes.QUARANTINE).rows_given
 
