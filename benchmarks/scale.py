@@ -5,8 +5,9 @@
 `--flink` is the folder that `make test-flink` fills. Covers are synthetic, 300 x 300 JPEG; nearly
 all of them are in the test split, so that inference and evaluation see them. The model is tiny:
 what is measured is everything but the model. The stages share a process, which has imported what
-they need; what workers import is part of the stage. `cpu` and `memory` are those of all processes, Flink's
-included: memory is the most that they held at one time, where what they share counts for each.
+they need; what workers import is part of the stage. `cpu` and `memory` are those of all processes,
+Flink's included: memory is the most that they held at one time, where what they share counts for
+each.
 """
 
 from __future__ import annotations
