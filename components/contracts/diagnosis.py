@@ -19,6 +19,9 @@ from components.support.errors import DeploymentError
 DIAGNOSIS_FILE = "diagnosis.json"
 AUGMENTATION_PICTURE = "augmentation.jpg"
 
+OF_KEPT_FEATURES = ("too_little_data", "unstable_seed")
+"""Codes of what only the training run finds, since it has the features of frozen backbones."""
+
 Severity = Literal["warning", "info"]
 
 

@@ -23,6 +23,7 @@ from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
 from components.report_gen.gallery import choose_covers
 from components.report_gen.label_errors import LABEL_ERRORS_FILE, suspected_labels, to_csv
+from components.report_gen.leakage import check_leakage
 from components.report_gen.pictures import thumbnails
 from components.report_gen.provenance import describe_provenance
 from components.report_gen.sources import RunFacts, Sources
@@ -99,6 +100,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         pictures = thumbnails(sources.examples, shown)
         if sources.model_run:
             findings = check_predictions_on_test(sources.model_run, predictions)
+            findings += check_leakage(predictions.genres, sources.examples, sources.quarantine)
             report["training"]["findings"] += [finding.to_dict() for finding in findings]
         report["label_errors"] = suspected_labels(sources, predictions)
         elsewhere = {error["id"] for error in report["label_errors"][:SHOWN_LABEL_ERRORS]}

@@ -20,6 +20,7 @@ from components.trainer.diagnostics.covers import examine_covers
 from components.trainer.diagnostics.predictions import check_predictions
 from components.trainer.distributed import train_together
 from components.trainer.embedding import write_training_embeddings
+from components.trainer.event_files import write_final_metrics
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
 from components.trainer.handover import WorkerTask
@@ -46,7 +47,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: TFX's arguments. `custom_config` holds the fields of a TrainingParameter;
             `hyperparameters` are a tuner's best. The model goes to `serving_model_dir`; history,
-            diagnosis, Keras weights, configuration and TensorBoard logs to `model_run_dir`.
+            diagnosis, Keras weights, configuration and event files to `model_run_dir`.
 
     Raises:
         ConfigError: the configuration or schema is wrong, or training diverged.
@@ -106,6 +107,14 @@ def run_fn(fn_args: FnArgs) -> None:
         final = {finding.code for finding in findings}
         earlier = [finding for finding in trained.findings if finding.code not in final]
         write_diagnosis(run_dir, [*earlier, *findings])
+        write_final_metrics(
+            run_dir,
+            trained.best_epoch,
+            schema.genres,
+            evaluation.labels,
+            probabilities,
+            rule.decide(probabilities),
+        )
         write_counts(run_dir, count_decisions(evaluation.labels, rule.decide(probabilities)))
         write_training_embeddings(network, trained.model.network, data, config, run_dir)
         network.save_weights(run_dir / WEIGHTS_FILE)

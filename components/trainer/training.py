@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ from components.trainer.dataset import (
     train_dataset,
 )
 from components.trainer.diagnostics.callback import Diagnostics, first_covers
+from components.trainer.event_files import EventFiles
 from components.trainer.feature_store import FeatureStore
 from components.trainer.features import compute_features, features_key
 from components.trainer.head import fit_head, split_at_features
@@ -165,7 +165,7 @@ def train_model(
     Args:
         data: both splits, and the workers that train together, each of which calls this.
         config: everything that shapes the training.
-        run_dir: where history, diagnosis and TensorBoard logs go; exists.
+        run_dir: where history, diagnosis and event files go; exists.
         checkpoints: folder of this training run's checkpoint; None writes none.
         mirror: copies it to an object store; None if the folder itself outlives the process.
 
@@ -213,6 +213,9 @@ def train_model(
         data.group.take_over(variables)
         callbacks.insert(1 if checkpoint else 0, OwnRandomNumbers(data.group))
     _fit(model, data, config, state, callbacks)
+    for callback in callbacks:
+        if isinstance(callback, EventFiles):
+            callback.write_new()  # of a training run that was killed after its last epoch
     if state.best_weights is not None:
         model.network.set_weights(state.best_weights)
     findings = [each.findings for each in callbacks if isinstance(each, Diagnostics)]
@@ -302,9 +305,8 @@ def _callbacks(
                 state,
                 run_dir,
             ),
+            EventFiles(state, run_dir),
         ]
-        if importlib.util.find_spec("tensorboard"):
-            callbacks.append(keras.callbacks.TensorBoard(str(run_dir), write_graph=False))
     if config.early_stopping:
         callbacks.append(BestWeights(state))
     if name_and_kwargs(config.optimizer)[1].get("use_ema"):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contracts import nodes
+from components.contracts.diagnosis import OF_KEPT_FEATURES, read_diagnosis
 from components.contracts.files import serving_model
 from components.contracts.label_schema import SCHEMA_FILE_NAME, LabelSchema
 from components.contracts.predictions import read_predictions
 from components.contracts.signatures import read_model_description
 from components.cover_example_gen.remote import local_data
+from components.report_gen.leakage import check_leakage
 from components.report_gen.transfer import check_predictions_on_test
 from components.support.errors import ConfigError
 from pipeline.commands.labelled_covers import read_labelled_covers
@@ -54,19 +56,17 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
             schema = history.outputs(run_id, nodes.LABEL_SCHEMA_GEN)[nodes.SCHEMA].uri
             model_run = Path(trained[nodes.MODEL_RUN].uri)
             model = serving_model(trained[nodes.MODEL].uri)
-            diagnosis = examine_training(
-                model_run,
-                model,
-                Path(ingested),
-                LabelSchema.from_file(Path(schema) / SCHEMA_FILE_NAME),
-                range_steps,
-            )
+            labels = LabelSchema.from_file(Path(schema) / SCHEMA_FILE_NAME)
+            diagnosis = examine_training(model_run, model, Path(ingested), labels, range_steps)
+            told = [found for found in read_diagnosis(model_run) if found.code in OF_KEPT_FEATURES]
             asked = history.outputs(run_id, nodes.BATCH_INFERENCE)
             if nodes.PREDICTIONS in asked:
                 folder = Path(asked[nodes.PREDICTIONS].uri)
                 predictions = read_predictions(folder, read_model_description(model))
-                found = check_predictions_on_test(model_run, predictions)
-                diagnosis = dataclasses.replace(diagnosis, findings=[*diagnosis.findings, *found])
+                told += check_predictions_on_test(model_run, predictions)
+            noted = history.outputs(run_id, nodes.COVER_EXAMPLE_GEN).get(nodes.QUARANTINE)
+            told += check_leakage(labels.genres, Path(ingested), Path(noted.uri) if noted else None)
+            diagnosis = dataclasses.replace(diagnosis, findings=[*diagnosis.findings, *told])
             return f"run {run_id}, the eval split", diagnosis
     wanted = f"run {run!r}" if run else "a run"
     raise ConfigError(

@@ -1,4 +1,4 @@
-"""What kept features tell about the covers: out-of-fold predictions, and a learning curve."""
+"""What kept features tell: out-of-fold predictions, a learning curve, the part of the seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT
 from components.contracts.out_of_fold import OutOfFold, write_out_of_fold
 from components.trainer.config import TrainerConfig
 from components.trainer.diagnostics.cross_fit import check_learning_curve, cross_fit
+from components.trainer.diagnostics.seeds import areas_by_seed, check_seeds, standardized
 from components.trainer.head import split_at_features
 from components.trainer.identities import identities
 from components.trainer.model import AugmentedModel
@@ -20,7 +21,9 @@ from components.trainer.training import TrainingData
 def examine_covers(
     model: AugmentedModel, data: TrainingData, config: TrainerConfig, model_run: Path
 ) -> list[Finding]:
-    """Predicts each cover without it, writes that down, and finds whether more covers would help.
+    """Predicts each cover without it, writes that down, and finds what more covers would bring.
+
+    Also finds what another seed would change.
 
     Only for networks that are trained on features, which are in memory by then.
 
@@ -47,4 +50,9 @@ def examine_covers(
         return []
     found = OutOfFold(tuple(ids), tuple(paths), labels > 0, fit.probabilities)
     write_out_of_fold(model_run, found)
-    return check_learning_curve(data.schema.genres, fit)
+    train, evaluation = standardized(features, fit.components)
+    areas = areas_by_seed(train, data.train.labels, evaluation, data.evaluation.labels)
+    return [
+        *check_learning_curve(data.schema.genres, fit),
+        *check_seeds(areas, len(evaluation)),
+    ]

@@ -35,11 +35,13 @@ class CrossFit:
         probabilities: float64, shape (covers, genres).
         areas: share of the covers -> ROC AUC of each genre, NaN where it is undefined.
         covers: to which the heads of the whole share were fitted.
+        components: of the covers' features, float64, shape (covers, n).
     """
 
     probabilities: np.ndarray
     areas: dict[float, np.ndarray]
     covers: int
+    components: np.ndarray
 
 
 def cross_fit(features: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -> CrossFit | None:
@@ -78,7 +80,8 @@ def cross_fit(features: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -
         mean = _mean(np.stack(each, axis=-1))
         best = int(np.nan_to_num(_mean(mean)).argmax())
         areas[share] = mean[best]
-    return CrossFit(_calibrated(whole[best], labels), areas, round(len(labels) * (1 - 1 / _FOLDS)))
+    covers = round(len(labels) * (1 - 1 / _FOLDS))
+    return CrossFit(_calibrated(whole[best], labels), areas, covers, components)
 
 
 def check_learning_curve(genres: Sequence[str], fit: CrossFit) -> list[Finding]:

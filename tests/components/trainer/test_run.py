@@ -11,7 +11,6 @@ import tensorflow as tf
 from components.contracts import signatures
 from components.support import progress
 from components.support.errors import ConfigError, DataError
-from components.trainer import training
 from components.trainer.dataset import Position, label_prior
 from components.trainer.run import run_fn
 from components.trainer.state import TrainingState
@@ -104,12 +103,6 @@ def test_divergence_is_a_config_error(logs):
     state = TrainingState(early_stopping=None, position=Position(2, 0))
     with pytest.raises(ConfigError, match=r"Expected a finite loss. Received: .* in epoch 3"):
         state.finish_epoch(logs, learning_rate=0.1)
-
-
-def test_without_tensorboard(covers, small_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
-    run_fn(fn_args(covers, small_config, tmp_path))
-    assert not list((tmp_path / "model_run").rglob("events.out*"))
 
 
 @pytest.mark.parametrize("labels", [[], [[0.0] * 5]])
