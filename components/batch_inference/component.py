@@ -25,7 +25,7 @@ from components.contracts.label_schema import TEST_SPLIT
 from components.contracts.predictions import BASELINE, CANDIDATE
 
 _FILE_PREFIX = "predictions"
-_MOST_EMBEDDED = 2_000  # about so many covers are enough for the report's map
+_MOST_EMBEDDED = 1_000  # about so many covers are enough for the map in the report
 _MODEL_INPUTS = {CANDIDATE: nodes.MODEL, BASELINE: nodes.BASELINE_MODEL}
 
 

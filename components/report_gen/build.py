@@ -15,10 +15,11 @@ from components.contracts.evaluation_record import read_evaluation
 from components.contracts.files import REPORT_DATA, REPORT_PAGE
 from components.contracts.label_schema import SPLITS
 from components.contracts.model_card import make_model_card
-from components.contracts.predictions import read_predictions
+from components.contracts.predictions import read_embeddings, read_predictions
 from components.contracts.quarantine import read_summary
 from components.contracts.serving_check import read_serving_check
 from components.contracts.signatures import read_model_description
+from components.report_gen.cover_map import describe_map
 from components.report_gen.curves import describe_genres
 from components.report_gen.data import describe_data
 from components.report_gen.gallery import choose_covers
@@ -76,6 +77,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         "genres": None,
         "co_occurrence": None,
         "covers": None,
+        "map": None,
         "label_errors": None,
         "data": describe_data(sources),
         "tuning": describe_tuning(sources.tuner_results, facts.config.get("tuner")),
@@ -96,6 +98,7 @@ def build_report(sources: Sources, facts: RunFacts) -> tuple[Report, dict[str, s
         report["genres"] = describe_genres(predictions)
         report["co_occurrence"] = (labels.T @ labels).tolist()
         report["covers"] = covers
+        report["map"] = describe_map(predictions, *read_embeddings(sources.predictions))
         shown = {c["id"] for kinds in covers.values() for kind in kinds.values() for c in kind}
         pictures = thumbnails(sources.examples, shown)
         if sources.model_run:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from components.contracts.genre_names import listing
 from components.contracts.metrics import METRICS, is_worse
 from components.report_gen import views
+from components.report_gen.palette import palette_style
 
 _UNDEFINED = "\N{EN DASH}"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -33,7 +34,7 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     environment = page_environment(_TEMPLATES)
     environment.tests["worse"] = lambda change, metric: is_worse(metric, change)
     environment.tests["lower_is_better"] = lambda metric: METRICS[metric].better == "lower"
-    style, script = page_style(), _read("report.js")
+    style, script = page_style() + palette_style("genre"), _read("report.js")
     return environment.get_template("report.html").render(
         report=report,
         pictures=pictures,

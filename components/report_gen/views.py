@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.contracts.genre_names import listing
 from components.contracts.label_schema import SLICE_PREFIX
 from components.contracts.metrics import (
     COLUMN_SLICE_COLUMNS,
@@ -15,6 +16,8 @@ from components.contracts.metrics import (
     TILES,
 )
 from components.report_gen import charts
+from components.report_gen.cover_map import MARKS
+from components.report_gen.palette import LIGHT
 
 SLICES = {
     "genres": "Covers that have the genre",
@@ -27,6 +30,7 @@ MANY_GENRES = 20
 SHOWN_LABEL_ERRORS = 40
 _SHADES = 10
 _PAIRS = 40
+_MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 720, 480, 10
 _DRAWN_POINTS = 120
 _SHOWN = (*TILES, EXAMPLE_COUNT)
 
@@ -59,6 +63,38 @@ def make_views(report: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": [_pairs(matrix, genres) for matrix in matrices],
         "training": _training(report["training"]),
         "shares": _shares(report["data"]["summary"]),
+        "map": _map(report["map"], genres) if report["map"] else None,
+    }
+
+
+def _map(described: Mapping[str, Any], genres: Sequence[str]) -> dict[str, Any]:
+    """Returns the map's size, its points and their colours, one for each of the largest genres."""
+    largest = sorted(genres, key=lambda genre: -described["genres"][genre]["covers"])
+    coloured = sorted(largest[: len(LIGHT)], key=genres.index)
+    numbers = {genre: place for place, genre in enumerate(genres)}
+    points = [
+        {
+            "x": round(_MAP_MARGIN + cover["x"] * (_MAP_WIDTH - 2 * _MAP_MARGIN)),
+            "y": round(_MAP_MARGIN + (1 - cover["y"]) * (_MAP_HEIGHT - 2 * _MAP_MARGIN)),
+            "mark": cover["mark"],
+            "colour": next(
+                (place for place, genre in enumerate(coloured, 1) if genre in cover["genres"]), 0
+            ),
+            "classes": " ".join(
+                [f"t{numbers[genre]}" for genre in cover["genres"]]
+                + [f"d{numbers[genre]}" for genre in cover["decided"]]
+            ),
+            "words": f"{cover['path'] or cover['id']}: {listing(cover['genres']) or 'no genre'}; "
+            f"decided {listing(cover['decided']) or 'none'}",
+        }
+        for cover in described["covers"]
+    ]
+    return {
+        "width": _MAP_WIDTH,
+        "height": _MAP_HEIGHT,
+        "points": points,
+        "coloured": coloured,
+        "marks": {name: sum(point["mark"] == name for point in points) for name in MARKS},
     }
 
 

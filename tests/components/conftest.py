@@ -28,6 +28,7 @@ from components.contracts.label_schema import (
 )
 from components.contracts.signatures import (
     DECISIONS,
+    EMBEDDINGS,
     EXAMPLES_SIGNATURE,
     PROBABILITIES,
     ModelDescription,
@@ -195,7 +196,10 @@ def _write_examples(
 
 
 def _write_model(directory: Path, outputs: Outputs, genres: tuple[str, ...]) -> None:
-    """Saves a model that looks its outputs up by the row in `image/id`."""
+    """Saves a model that looks its outputs up by the row in `image/id`.
+
+    Probabilities are also its embeddings.
+    """
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -205,6 +209,7 @@ def _write_model(directory: Path, outputs: Outputs, genres: tuple[str, ...]) -> 
         return {
             PROBABILITIES: tf.gather(tf.constant(outputs.probabilities), rows),
             DECISIONS: tf.gather(tf.constant(outputs.decisions), rows),
+            EMBEDDINGS: tf.gather(tf.constant(outputs.probabilities), rows),
         }
 
     path = str(directory / "Format-Serving")

@@ -104,6 +104,68 @@ if (data) {
     explore(panel, genres[Number(panel.dataset.genre)]);
   }
 }
+// The map of the covers: one genre at a time, and each cover in words.
+const map = document.querySelector(".map svg");
+if (map) {
+  const points = [...map.querySelectorAll("use")];
+  const marks = points.map((point) => point.getAttribute("href"));
+  const words = document.getElementById("map-cover");
+  const genre = document.getElementById("map-genre");
+  let shown = null;
+
+  const show = (point) => {
+    shown?.classList.remove("shown");
+    shown = point;
+    point.classList.add("shown");
+    words.textContent = point.querySelector("title").textContent;
+  };
+  const at = (point) => [Number(point.getAttribute("x")), Number(point.getAttribute("y"))];
+
+  // The nearest cover within 45 degrees of a direction.
+  const next = (dx, dy) => {
+    const [x, y] = at(shown);
+    let best = null;
+    let least = Infinity;
+    for (const point of points) {
+      const along = (at(point)[0] - x) * dx + (at(point)[1] - y) * dy;
+      const aside = Math.abs((at(point)[0] - x) * dy) + Math.abs((at(point)[1] - y) * dx);
+      if (along > 0 && aside <= along && along + aside < least) {
+        best = point;
+        least = along + aside;
+      }
+    }
+    return best;
+  };
+  const moves = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  map.tabIndex = 0;
+  map.addEventListener("keydown", (event) => {
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    const found = shown ? next(...moves[event.key]) : points[0];
+    if (found) show(found);
+  });
+  map.addEventListener("pointerover", (event) => {
+    const point = event.target.closest("use");
+    if (point) show(point);
+  });
+
+  genre.closest(".choice").hidden = false;
+  genre.addEventListener("change", () => {
+    const all = genre.value === "";
+    map.classList.toggle("one", !all);
+    document.querySelector(".map-all").hidden = !all;
+    document.querySelector(".map-one").hidden = all;
+    points.forEach((point, place) => {
+      const is = point.classList.contains(`t${genre.value}`);
+      const decided = point.classList.contains(`d${genre.value}`);
+      point.classList.toggle("hit", is && decided);
+      point.classList.toggle("missed", is && !decided);
+      point.classList.toggle("wrong", !is && decided);
+      const mark = is ? (decided ? "right" : "wrong") : decided ? "partly" : "other";
+      point.setAttribute("href", all ? marks[place] : `#map-${mark}`);
+    });
+  });
+}
 window.addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });

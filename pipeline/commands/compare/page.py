@@ -13,6 +13,7 @@ from components.contracts.metrics import CI_HIGH, CI_LOW, COMPARED_PER_GENRE, ME
 from components.report_gen import charts
 from components.report_gen.overlays import Line, overlay
 from components.report_gen.page import page_environment, page_style, policy
+from components.report_gen.palette import LIGHT, palette_style
 from components.support.texts import shortened
 from pipeline.commands.compare.comparison import Comparison
 from pipeline.commands.compare.selection import ComparedRun
@@ -27,9 +28,8 @@ _CURVES = {
 }
 _DRAWN_POINTS = 120
 _LONGEST_VALUE = 400
-# Told apart by most who do not see all colours; further runs have the same ones, dashed.
-_LIGHT = ("#2a4fc4", "#b4530a", "#0f766e", "#a21c6b", "#5b6b00", "#6d3fc0", "#1d1c1a", "#8a7a5c")
-_DARK = ("#8fa8ff", "#f0a35e", "#5fcabd", "#f58ac4", "#c3d34a", "#c3a5ff", "#eceae5", "#b8a98a")
+_NUMBER = ".number { white-space: nowrap; }\n"
+# Runs beyond the colours of the palette have the same ones, dashed.
 _DASHES: tuple[tuple[int, ...], ...] = ((), (7, 3), (2, 3))
 
 
@@ -37,33 +37,17 @@ def render_page(comparison: Comparison) -> str:
     """Returns the page."""
     environment = page_environment(Path(__file__).parent)
     environment.filters["short"] = lambda text: shortened(text, _LONGEST_VALUE)
-    style = page_style() + _colours()
+    style = page_style() + palette_style("run") + _NUMBER
     return environment.get_template(_TEMPLATE).render(
         comparison=comparison,
         changes=list(enumerate(comparison.changes, start=2)),
-        colours=[place % len(_LIGHT) + 1 for place in range(len(comparison.runs))],
+        colours=[place % len(LIGHT) + 1 for place in range(len(comparison.runs))],
         tiles=TILES,
         per_genre=COMPARED_PER_GENRE,
         intervals={METRICS[name].title: _intervals(comparison, name) for name in _INTERVALS},
         curves=_curves(comparison.runs),
         style=Markup(style),
         policy=policy(style),
-    )
-
-
-def _colours() -> str:
-    def variables(colours: Sequence[str]) -> str:
-        return "".join(f"--run-{place}: {colour};" for place, colour in enumerate(colours, 1))
-
-    keys = "".join(
-        f".key.run-{place}::before {{ background: var(--run-{place}); }}\n"
-        for place in range(1, len(_LIGHT) + 1)
-    )
-    return (
-        f"\n:root {{ {variables(_LIGHT)} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(_DARK)} }} }}\n"
-        f"@media print {{ :root {{ {variables(_LIGHT)} }} }}\n"
-        f"{keys}.number {{ white-space: nowrap; }}\n"
     )
 
 
@@ -99,7 +83,7 @@ def _line(place: int, run: ComparedRun, metric: str) -> Line | None:
     points = [point for row in history.epochs if (point := _point(row, metric))] if history else []
     if not history or not points:
         return None
-    round_, colour = divmod(place, len(_LIGHT))
+    round_, colour = divmod(place, len(LIGHT))
     return Line(
         points=points[:: math.ceil(len(points) / _DRAWN_POINTS)],
         colour=f"var(--run-{colour + 1})",

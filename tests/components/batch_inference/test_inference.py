@@ -87,6 +87,10 @@ def test_what_a_model_says_stands_beside_the_features_without_the_image(
             for output in OUTPUTS:
                 feature = example.features.feature.pop(output_feature(model, output))
                 np.testing.assert_array_equal(feature.float_list.value, getattr(said, output)[row])
+        embedding = example.features.feature.pop(output_feature(CANDIDATE, EMBEDDINGS))
+        np.testing.assert_array_equal(
+            embedding.float_list.value, outputs[CANDIDATE].probabilities[row]
+        )
         assert IMAGE_ENCODED not in example.features.feature
         del before.features.feature[IMAGE_ENCODED]
         assert example == before

@@ -35,6 +35,7 @@ from components.contracts.quarantine import (
 from components.contracts.scores import Table
 from components.contracts.signatures import (
     DECISIONS,
+    EMBEDDINGS,
     PROBABILITIES,
     ModelDescription,
     write_model_description,
@@ -328,6 +329,7 @@ def _write_examples(directory: Path, outputs: Any, images: Sequence[bytes]) -> N
                     IMAGE_ENCODED: texts(image),
                     output_feature(CANDIDATE, PROBABILITIES): numbers(outputs.probabilities[row]),
                     output_feature(CANDIDATE, DECISIONS): numbers(outputs.decisions[row]),
+                    output_feature(CANDIDATE, EMBEDDINGS): numbers(outputs.probabilities[row]),
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))
                 out.write(example.SerializeToString())

@@ -150,7 +150,7 @@ def test_tabs_and_slider_obey_the_keyboard(open_report: Open, refused: Any) -> N
 def test_every_section_is_reached_by_its_link(open_report: Open, refused: Any) -> None:
     page = open_report(refused)
     links = page.find_elements(By.CSS_SELECTOR, "nav a")
-    assert len(links) == 11
+    assert len(links) == 12
     for link in links:
         link.click()
         section = page.find_element(By.CSS_SELECTOR, link.get_attribute("hash"))
@@ -347,3 +347,72 @@ def test_print_shows_every_genre_on_white(open_report: Open, refused: Any) -> No
     assert not page.find_element(By.CSS_SELECTOR, "header.top").is_displayed()
     background = page.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_map_names_each_cover(open_report: Open, refused: Any, size: tuple[int, int]) -> None:
+    page = open_report(refused, size)
+    covers = refused.content["map"]["covers"]
+    points = page.find_elements(By.CSS_SELECTOR, ".map use")
+    assert len(points) == len(covers) == len(refused.outputs.labels)
+    titles = page.execute_script(
+        "return [...document.querySelectorAll('.map use title')].map((each) => each.textContent)"
+    )
+    for cover, title in zip(covers, titles, strict=True):
+        assert title.startswith(f"{cover['path']}: ")
+        assert all(genre in title for genre in (*cover["genres"], *cover["decided"]))
+    area = page.find_element(By.CSS_SELECTOR, ".map svg")
+    area.send_keys(Keys.ARROW_RIGHT)
+    said = page.find_element(By.ID, "map-cover")
+    assert text_of(said) == titles[0].strip()
+    seen = {titles[0]}
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.ARROW_UP, Keys.ARROW_DOWN) * 3:
+        area.send_keys(key)
+        seen.add(text_of(said))
+    assert len(page.find_elements(By.CSS_SELECTOR, ".map .shown")) == 1
+    places = page.execute_script(
+        "return [...document.querySelectorAll('.map use')].map("
+        "(each) => [Number(each.getAttribute('x')), Number(each.getAttribute('y'))])"
+    )
+    assert np.min(places) >= 0
+    assert np.max(np.array(places) - [720, 480]) <= 0
+
+
+def test_the_map_of_one_genre_marks_its_mistakes(open_report: Open, refused: Any) -> None:
+    page, outputs = open_report(refused), refused.outputs
+    choice = Select(page.find_element(By.ID, "map-genre"))
+    genres = refused.content["evaluation"]["genres"]
+    for number in (0, 3):
+        choice.select_by_visible_text(genres[number])
+        true, decided = outputs.labels[:, number] > 0, outputs.decisions[:, number] > 0
+        counts = {
+            name: len(page.find_elements(By.CSS_SELECTOR, f".map .one .{name}, .map .one.{name}"))
+            for name in ("hit", "missed", "wrong")
+        }
+        expected = {
+            "hit": np.sum(true & decided),
+            "missed": np.sum(true & ~decided),
+            "wrong": np.sum(~true & decided),
+        }
+        assert counts == expected
+    before = page.execute_script("return document.querySelectorAll('.map .missed').length")
+    assert before
+    choice.select_by_visible_text("all")
+    assert page.execute_script("return document.querySelectorAll('.map svg.one').length") == 0
+    marks = page.execute_script(
+        "return [...document.querySelectorAll('.map use')].map((each) => each.getAttribute('href'))"
+    )
+    assert marks == [f"#map-{cover['mark']}" for cover in refused.content["map"]["covers"]]
+
+
+def test_the_map_needs_no_script(open_report: Open, refused: Any) -> None:
+    page = open_report(refused)
+    page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        page.get(refused.page.as_uri())
+        assert len(page.find_elements(By.CSS_SELECTOR, ".map use title")) == 200
+        assert not page.find_element(By.ID, "map-genre").is_displayed()
+        assert page.find_element(By.CSS_SELECTOR, ".map-all").is_displayed()
+        assert not page.find_element(By.CSS_SELECTOR, ".map-one").is_displayed()
+    finally:
+        page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
