@@ -14,6 +14,7 @@ from components.contracts.label_schema import LabelSchema
 from components.support.errors import ConfigError, DataError, ModelNotBlessed
 from components.support.file_systems import is_url
 from pipeline.config import PipelineConfig
+from pipeline.kubeflow.backbones import backbones_are_here
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.engines import check_engine, shared_folder
 from pipeline.kubeflow.graph import PYTHON_MODULE
@@ -108,7 +109,8 @@ def compile_pipeline(
     from components.trainer.model import check_buildable
     from pipeline.pipeline import create_pipeline
 
-    check_buildable(config.trainer, len(labels.genres))
+    if backbones_are_here(config):
+        check_buildable(config.trainer, len(labels.genres))
     tfx_pipeline = create_pipeline(_portable(config), run_inputs(config))
     tfx_pipeline.enable_cache = use_cache
     job = _compile_with_tfx(config, tfx_pipeline)

@@ -143,3 +143,20 @@ def test_decisions_about_labels_are_read_beside_the_configuration(
         load_config(mine, ["ingest.relabel=decided.csv"])
     with pytest.raises(ConfigError, match=r"line 2\. Received: 'Pop'"):
         load_config(mine, ["genres=[soul, jazz]"]).schema_text()
+
+
+def test_paths_of_backbones_are_relative_to_the_file_or_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    file = tmp_path / "there" / "own.yaml"
+    monkeypatch.chdir(tmp_path)
+    beginning = "name: own\nschema: schema.pbtxt\ntrainer:\n  backbone:"
+    file.write_text(f"{beginning} {{saved_model: encoder}}\n")
+    (one,) = load_config(file).trainer.backbone
+    assert one.file == str(tmp_path / "there" / "encoder")
+    file.write_text(f"{beginning}\n  - {{keras: ../a.keras}}\n  - {{keras_hub: 's3://bucket/b'}}\n")
+    locations = [each.file for each in load_config(file).trainer.backbone]
+    assert locations == [str(tmp_path / "a.keras"), "s3://bucket/b"]
+    (given,) = load_config(file, ["trainer.backbone={keras_hub: preset}"]).trainer.backbone
+    assert given.file == str(tmp_path / "preset")

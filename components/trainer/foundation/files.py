@@ -28,10 +28,11 @@ def local_path(config: FoundationModel) -> Path:
         ConfigError: there is nothing, or no installed package can open the URL.
         DeploymentError: the object store refused or failed.
     """
-    path = _copy(config.location) if is_url(config.location) else Path(config.location).absolute()
+    location = config.location
+    path = _copy(location, fingerprint(location)) if is_url(location) else Path(location).absolute()
     if not path.exists():
         raise ConfigError(
-            f"Expected backbone.{config.kind} to be a path or URL. Received: {config.location}, "
+            f"Expected backbone.{config.kind} to be a path or URL. Received: {location}, "
             "and there is nothing."
         )
     return path
@@ -59,6 +60,6 @@ def fingerprint(location: str) -> str:
 
 
 @functools.cache
-def _copy(url: str) -> Path:
-    """Fetches what is at a URL, for as long as the process lives."""
+def _copy(url: str, content: str) -> Path:
+    """Fetches what is at a URL, for as long as the process lives; other content anew."""
     return _copies.enter_context(local_copy(url))
