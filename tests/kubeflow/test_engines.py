@@ -58,7 +58,7 @@ def test_tasks_on_beam_get_the_engine_and_the_shared_folder(
 def test_the_contract_names_the_nodes_on_beam() -> None:
     from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 
-    from pipeline.kubeflow.parameters import run_inputs
+    from pipeline.kubeflow.run_inputs import run_inputs
     from pipeline.pipeline import create_pipeline
 
     config = load_config("sample")
