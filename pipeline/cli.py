@@ -126,6 +126,27 @@ def run(
     sys.exit(result.outcome.exit_code)
 
 
+@main.command("train-worker")
+@config_option
+@overrides_option
+@click.option(
+    "--index",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Which of trainer.worker_addresses this machine has; 0 is the machine of the run.",
+)
+@_pipeline_root
+def train_worker(config: str, overrides: Sequence[str], index: int, pipeline_root: Path) -> None:
+    """Wait on this machine for trainings of runs on another one, and be one of their workers.
+
+    Both machines see the pipeline root and the data under the same paths.
+    """
+    from pipeline.commands.train_worker import wait_for_trainings
+    from pipeline.config import load_config
+
+    wait_for_trainings(load_config(config, overrides), index, pipeline_root, say)
+
+
 @main.command()
 @click.argument("directory", type=_PATH)
 @click.option("--images", default=600, show_default=True, help="Number of covers.")

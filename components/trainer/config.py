@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -29,6 +30,16 @@ Monitor = Literal[
     "val_macro_average_precision",
 ]
 _FALLING_MONITORS = ("val_loss", "val_hamming_loss")
+
+
+def _check_address(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", host) or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"Expected HOST:PORT, such as gpu-1.example:2222. Received: {address}")
+    return address
+
+
+WorkerAddress = Annotated[str, AfterValidator(_check_address)]
 LastingFolder = Annotated[str, AfterValidator(check_lasting_folder)]
 ThresholdRule = Literal["best_f1", "label_share"]
 CalibrationMethod = Literal["none", "temperature", "platt"]
@@ -263,6 +274,8 @@ class TrainerConfig(Options):
             The exported model is float32 in any case.
         workers: processes that train together, each on its part of every batch; 1 trains in the
             process of the run. See docs/distributed-training.md.
+        worker_addresses: `HOST:PORT` of each worker, the first on the machine of the run, the
+            others where `covers train-worker` waits; unless given, all are on that machine.
         cache: keep decoded covers in memory when they fit.
         checkpoint_seconds: time between checkpoints within an epoch; there is one after every
             epoch too. A killed training run resumes from the last one. Null writes none.
@@ -296,6 +309,7 @@ class TrainerConfig(Options):
     at_least_one_genre: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     workers: int = Field(default=1, ge=1, le=64)
+    worker_addresses: tuple[WorkerAddress, ...] = ()
     cache: bool = True
     checkpoint_seconds: float | None = Field(default=120.0, gt=0.0)
     checkpoint_folder: LastingFolder | None = None
@@ -338,6 +352,11 @@ class TrainerConfig(Options):
             raise ValueError(
                 f"Expected at most batch_size={self.batch_size} workers, each of which trains on "
                 f"a part of every batch. Received: workers={self.workers}"
+            )
+        if self.worker_addresses and len(set(self.worker_addresses)) != self.workers:
+            raise ValueError(
+                f"Expected worker_addresses of workers={self.workers}, each another one. "
+                f"Received: {', '.join(self.worker_addresses)}"
             )
         return self
 

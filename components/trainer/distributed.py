@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.contracts.label_schema import LabelSchema
+from components.trainer.attendance import meeting_folder
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split
 from components.trainer.feature_store import FeatureStore
@@ -36,9 +37,11 @@ def train_together(
         Both splits, of which nothing is decoded, and the trained model.
 
     Raises:
+        ConfigError: workers on other machines have no folder to meet in.
         CoversError: as `train_with_workers`.
     """
-    result = train_with_workers(task, config.workers)
+    meeting = meeting_folder(task.checkpoint_root) if config.worker_addresses else None
+    result = train_with_workers(task, config.workers, config.worker_addresses, meeting)
     model = build_model(without_pretrained_weights(config), len(schema.genres))
     model.network.set_weights(result.weights)
     with tf.device("CPU:0"):

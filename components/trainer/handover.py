@@ -35,6 +35,7 @@ class WorkerTask:
         schema_path: the label schema.
         run_dir: where the chief writes history, pictures and TensorBoard logs.
         recipe: of the model; names the checkpoint.
+        code_fingerprint: hash of the training code.
         checkpoint_root: where checkpoints are kept; empty if they cannot be.
         feature_root: where features are kept, likewise.
     """
@@ -45,6 +46,7 @@ class WorkerTask:
     schema_path: str
     run_dir: str
     recipe: str
+    code_fingerprint: str
     checkpoint_root: str
     feature_root: str
 

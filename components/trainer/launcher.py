@@ -1,4 +1,4 @@
-"""Starts the workers of a training run on this machine, and again if one of them dies."""
+"""Starts the workers of a training run, and again if one of them dies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from components.contracts.nodes import TRAINER
 from components.support import progress
 from components.support.errors import CoversError, MachineError
+from components.trainer import attendance
 from components.trainer.handover import WorkerTask, WorkResult, read_error
 from components.trainer.worker import LOST_THE_OTHERS
 
@@ -33,24 +34,42 @@ _CODE = Path(__file__).parents[2]
 _logger = logging.getLogger("covers")
 
 
-def train_with_workers(task: WorkerTask, workers: int) -> WorkResult:
-    """Trains in several processes of this machine.
+class Worker(Protocol):
+    """A worker, wherever it is."""
+
+    def poll(self) -> int | None:
+        """Returns its exit code, negative for a signal; None while it works."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+def train_with_workers(
+    task: WorkerTask, workers: int, addresses: Sequence[str] = (), meeting: Path | None = None
+) -> WorkResult:
+    """Trains in several processes of this machine, or of several machines.
 
     If one is killed, all are started again and resume from the last checkpoint, three times.
 
     Args:
         task: what they do.
         workers: how many.
+        addresses: `HOST:PORT` of each, the first on this machine; none starts all of them here.
+        meeting: with addresses, a folder that all machines see; see `attendance`.
 
     Raises:
         CoversError: what one of them was refused with.
         MachineError: workers were killed, again and again, or ended unexpectedly.
     """
-    with tempfile.TemporaryDirectory(prefix="covers-workers-") as scratch:
-        folder = Path(scratch)
+    with contextlib.ExitStack() as stack:
+        if meeting is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="covers-workers-"))
+            folder = Path(scratch)
+        else:
+            folder = stack.enter_context(attendance.meeting(meeting))
         task.write(folder)
         for restarts in range(_RESTARTS + 1):
-            codes = _run(folder, workers)
+            codes = _run(folder, workers, addresses)
             if not any(codes):
                 return WorkResult.read(folder)
             worker, code = _first_to_fail(codes)
@@ -76,51 +95,67 @@ def train_with_workers(task: WorkerTask, workers: int) -> WorkResult:
     )
 
 
-def _run(folder: Path, workers: int) -> list[int]:
+def start_worker(
+    folder: Path, addresses: Sequence[str], index: int, threads: int
+) -> subprocess.Popen[str]:
+    """Starts a worker on this machine; it ends when its standard input is closed.
+
+    Args:
+        folder: holds the task.
+        addresses: of all workers.
+        index: which of them it is; the first reports on its standard output.
+        threads: see `worker.main`.
+    """
+    process = subprocess.Popen(
+        [*_COMMAND, str(folder), str(threads)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL,
+        env=_environment(addresses, index),
+        text=True,
+        start_new_session=True,  # Ctrl-C is for whoever started it, which ends it
+    )
+    _logger.info("Worker %d of %d is process %d.", index, len(addresses), process.pid)
+    return process
+
+
+def _run(folder: Path, workers: int, addresses: Sequence[str]) -> list[int]:
     """Runs all workers until they have ended; returns their exit codes, negative for signals."""
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(each) for each in _start(folder, workers)]
-        relay = threading.Thread(target=_relay, args=(processes[0].stdout,), daemon=True)
+        if addresses:
+            others: list[Worker] = attendance.call(folder, addresses)
+            here = [stack.enter_context(start_worker(folder, addresses, 0, threads=0))]
+        else:
+            addresses, others = _free_addresses(workers), []
+            threads = max(1, (os.cpu_count() or 1) // workers)
+            here = [
+                stack.enter_context(start_worker(folder, addresses, index, threads))
+                for index in range(workers)
+            ]
+        relay = threading.Thread(target=_relay, args=(here[0].stdout,), daemon=True)
         relay.start()
+        team: list[Worker] = [*here, *others]
         try:
-            while all(process.poll() is None for process in processes):
+            while all(worker.poll() is None for worker in team):
                 time.sleep(_LOOKED_AT_EVERY)
-            _wait(processes)
+            _wait(team)
         finally:
-            killed = [process for process in processes if process.poll() is None]
-            for process in killed:
-                process.kill()
-            for process in processes:
+            left = [worker for worker in team if worker.poll() is None]
+            for worker in left:
+                worker.kill()
+            for process in here:
                 process.wait()
         relay.join()
-        # A worker that had to be killed only waited for one that had failed.
-        return [LOST_THE_OTHERS if each in killed else each.returncode for each in processes]
+        # Those that were left only waited for one that had failed.
+        return [LOST_THE_OTHERS if each in left else each.poll() or 0 for each in team]
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]]) -> None:
+def _wait(team: Sequence[Worker]) -> None:
     """Waits for the others when the first worker has ended; briefly, if it has failed."""
     deadline = time.monotonic() + _OTHERS_END_WITHIN
-    while any(process.poll() is None for process in processes):
-        if any(process.poll() for process in processes) and time.monotonic() > deadline:
+    while any(worker.poll() is None for worker in team):
+        if any(worker.poll() for worker in team) and time.monotonic() > deadline:
             return
         time.sleep(_LOOKED_AT_EVERY)
-
-
-def _start(folder: Path, workers: int) -> Iterator[subprocess.Popen[str]]:
-    addresses = _free_addresses(workers)
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    command = [*_COMMAND, str(folder), str(threads)]
-    for index in range(workers):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL,
-            env=_environment(addresses, index),
-            text=True,
-            start_new_session=True,  # Ctrl-C is for whoever started it, which ends it
-        )
-        _logger.info("Worker %d of %d is process %d.", index, workers, process.pid)
-        yield process
 
 
 def _environment(addresses: Sequence[str], index: int) -> dict[str, str]:
@@ -134,7 +169,7 @@ def _environment(addresses: Sequence[str], index: int) -> dict[str, str]:
                 "task": {"type": "worker", "index": index},
             }
         ),
-        "no_grpc_proxy": _ADDRESS,
+        "no_grpc_proxy": ",".join({address.rpartition(":")[0] for address in addresses}),
     }
 
 

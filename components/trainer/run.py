@@ -80,6 +80,7 @@ def run_fn(fn_args: FnArgs) -> None:
                 schema_path=str(fn_args.schema_path),
                 run_dir=str(run_dir),
                 recipe=recipe,
+                code_fingerprint=given.code_fingerprint,
                 checkpoint_root=root,
                 feature_root=config.feature_folder or given.feature_folder,
             )

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from components.contracts.nodes import TRAINER
 from components.support import progress
 from components.support.errors import CoversError
 from components.support.machine import machine_error
@@ -71,6 +72,7 @@ def _train(task: WorkerTask, threads: int) -> WorkResult | None:
     from components.trainer.worker_group import WorkerGroup
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    progress.report(TRAINER, 0, 0, "waiting for all workers")
     group = WorkerGroup()
     config = TrainerConfig.from_fields(task.config)
     schema = LabelSchema.from_file(task.schema_path)
@@ -95,9 +97,8 @@ def _train(task: WorkerTask, threads: int) -> WorkResult | None:
 
 
 def _is_of_the_group(error: Exception) -> bool:
-    import tensorflow as tf
-
-    return isinstance(error, tf.errors.OpError)
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
 
 
 def _end_with_whoever_started_this() -> None:

@@ -24,6 +24,7 @@ from pipeline.kubeflow.notifications import add_notifications, check_no_url
 from pipeline.kubeflow.rewrite import ENTRYPOINT, Gate, rewrite
 from pipeline.kubeflow.run_inputs import default_parameters, run_inputs
 from pipeline.kubeflow.small_tasks import BASELINE_VERSION_TASK, FINGERPRINT_TASK, STOP_SUFFIX
+from pipeline.kubeflow.workers import check_workers
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
@@ -155,6 +156,7 @@ def _check(config: PipelineConfig) -> None:
     COMPILED_PIPELINE.check(config.name)
     check_no_url(config.notifications)
     check_mlflow(config)
+    check_workers(config.trainer, config.kubeflow)
     for option, readers in _READ_BY.items():
         _check_reachable(config.kubeflow, option, readers)
 

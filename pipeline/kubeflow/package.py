@@ -14,6 +14,7 @@ from components.trainer.config import TrainerConfig
 from components.trainer.parameter import TrainingParameter
 from pipeline.bounded_yaml import read_documents
 from pipeline.kubeflow.parameters import TRAINING
+from pipeline.kubeflow.workers import check_same_workers
 from pipeline.overrides import set_option
 
 _TRAINER_KEY = "trainer."
@@ -108,7 +109,8 @@ def _assignment(package: CompiledPackage, text: str) -> tuple[str, str]:
 
 
 def _override_training(training: str, overrides: Sequence[str]) -> str:
-    options = TrainingParameter.from_text(training).model_dump(mode="json")
+    compiled = TrainingParameter.from_text(training)
+    options = compiled.model_dump(mode="json")
     for override in overrides:
         for part in override.split("=", 1):
             refuse_credentials(part)
@@ -119,7 +121,7 @@ def _override_training(training: str, overrides: Sequence[str]) -> str:
                 "change the rest."
             )
         set_option(options["config"], override.removeprefix(_TRAINER_KEY))
-    TrainerConfig.from_fields(options["config"])
+    check_same_workers(compiled.config, TrainerConfig.from_fields(options["config"]))
     return json.dumps(options)
 
 

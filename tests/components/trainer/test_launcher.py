@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +19,19 @@ import pytest
 from components.support import progress
 from components.support.errors import ConfigError, CoversError, MachineError
 from components.trainer import launcher
+from components.trainer.attendance import attend, meeting_folder
 from components.trainer.handover import WorkerTask
 from components.trainer.launcher import train_with_workers
 
 _ROOT = Path(__file__).parents[3]
-_TASK = WorkerTask({}, [], [], "", "", "recipe", "", "")
+_TASK = WorkerTask({}, [], [], "", "", "recipe", "code-1", "", "")
 _PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
 from components.support import progress
 from components.support.errors import ConfigError
 from components.trainer import worker
+from components.trainer.attendance import attend, meeting_folder
 from components.trainer.handover import WorkResult
 
 def train(task, threads):
@@ -42,6 +47,8 @@ worker.main(Path(sys.argv[1]), int(sys.argv[2]))
 @pytest.fixture
 def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Returns a function that says what each worker does instead of training."""
+
+    monkeypatch.setattr(launcher, "_OTHERS_END_WITHIN", 0.5)
 
     def do(body: str) -> None:
         program = tmp_path / "program.py"
@@ -102,6 +109,74 @@ def test_workers_end_with_whoever_started_them(working, tmp_path, number):
     process.send_signal(number)
     process.wait(30)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Callable[..., list[str]]:
+    """Returns a function that waits for trainings as another machine does; it is told so."""
+
+    def wait(index: int, code: str = "code-1") -> list[str]:
+        told: list[str] = []
+        starts = functools.partial(launcher.start_worker, threads=0)
+        arguments = (tmp_path / "meeting", index, code, starts, told.append)
+        threading.Thread(target=attend, args=arguments, daemon=True).start()
+        return told
+
+    return wait
+
+
+_ADDRESSES = ("run:1", "other:1", "third:1")
+
+
+def test_workers_on_other_machines_come_when_they_are_called(working, elsewhere, tmp_path):
+    working('Path(sys.argv[1], f"seen-{index}").write_text(os.environ["TF_CONFIG"])')
+    told = [elsewhere(index) for index in (1, 2)]
+    meeting = tmp_path / "meeting"
+    for _ in range(2):
+        assert train_with_workers(_TASK, 3, _ADDRESSES, meeting).best_epoch == 3
+        assert {file.name for file in meeting.iterdir()} == {"seen-0", "seen-1", "seen-2"}
+        for index in range(3):
+            seen = json.loads((meeting / f"seen-{index}").read_text())
+            assert seen["cluster"]["worker"] == list(_ADDRESSES)
+            assert seen["task"]["index"] == index
+    for index, lines in enumerate(told, start=1):
+        until(lambda lines=lines: len(lines) == 5)
+        assert lines[1:] == [f"Worker {index} of 3 begins.", f"Worker {index} has ended."] * 2
+
+
+def test_a_worker_that_is_killed_elsewhere_is_called_again(working, elsewhere, tmp_path):
+    working(
+        'first = Path(sys.argv[1], f"first-{index}")\n    if not first.exists():\n'
+        "        first.touch()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL) if index else time.sleep(60)"
+    )
+    elsewhere(1)
+    warned: list[str] = []
+    with progress.listening(lambda *_: None, lambda _, sentence: warned.append(sentence)):
+        assert train_with_workers(_TASK, 2, _ADDRESSES[:2], tmp_path / "meeting").best_epoch == 3
+    (sentence,) = warned
+    assert sentence.startswith("Worker 1 of 2 was killed by SIGKILL")
+
+
+def test_a_worker_with_other_code_ends_the_training(working, elsewhere, tmp_path):
+    working("time.sleep(60)")
+    elsewhere(1, "code-2")
+    with pytest.raises(ConfigError, match="worker 1 to have the training code of the run"):
+        train_with_workers(_TASK, 2, _ADDRESSES[:2], tmp_path / "meeting")
+
+
+def test_a_worker_too_many_is_told_so(working, elsewhere, tmp_path):
+    working("pass")
+    told = [elsewhere(index) for index in (1, 2)]
+    assert train_with_workers(_TASK, 2, _ADDRESSES[:2], tmp_path / "meeting").best_epoch == 3
+    until(lambda: len(told[1]) == 2)
+    assert "Expected a training with a worker 2. Received:" in told[1][1]
+
+
+def test_they_meet_in_a_folder_and_nowhere_else():
+    for root in ("", "s3://bucket/checkpoints"):
+        with pytest.raises(ConfigError, match=r"trainer\.checkpoint_folder to be a folder"):
+            meeting_folder(root)
 
 
 def until(condition: Callable[[], bool]) -> None:
