@@ -8,9 +8,11 @@ Run it by hand with `python tests/flink/cluster.py FOLDER_OF_JARS`; it prints th
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +27,7 @@ _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntr
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
+_PR_SET_PDEATHSIG = 1
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_END = 10.0
 # Flink's own start scripts open these for Java 17.
@@ -173,7 +176,13 @@ def _process(folder: Path, name: str, command: Sequence[str]) -> Iterator[subpro
     environment = {**os.environ, "PATH": path, "PYTHONWARNINGS": "ignore"}
     environment["TMPDIR"] = str(folder / "temporary")
     with (folder / "logs" / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            preexec_fn=_die_with_parent,
+        )
     try:
         yield process
     finally:
@@ -183,6 +192,11 @@ def _process(folder: Path, name: str, command: Sequence[str]) -> Iterator[subpro
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _die_with_parent() -> None:
+    """Ends this process when whoever started it does, by whatever signal."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_for(cluster: Cluster, task_managers: int) -> None:
