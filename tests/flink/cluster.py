@@ -68,6 +68,7 @@ class Cluster:
         worker_pool: address of Beam's worker pool.
         rest: address of Flink's REST API.
         task_managers: their processes.
+        server: the process of Beam's job server; without it, a job that hangs ends for its client.
         logs: folder with a log of each process.
     """
 
@@ -75,6 +76,7 @@ class Cluster:
     worker_pool: str
     rest: str
     task_managers: list[subprocess.Popen[bytes]]
+    server: subprocess.Popen[bytes]
     logs: Path
 
     def options(self, parallelism: int) -> dict[str, Any]:
@@ -127,13 +129,13 @@ def running_cluster(
             "worker-pool", sys.executable, "-W", "ignore", "-m", _WORKER_POOL,
             "--service_port", pool.rpartition(":")[2],
         )  # fmt: skip
-        java(
+        server = java(
             "job-server", 384, _JOB_SERVER, f"--flink-master={rest}", f"--flink-conf-dir={folder}",
             "--job-host=localhost", f"--job-port={job.rpartition(':')[2]}",
             f"--artifact-port={artifacts.rpartition(':')[2]}", "--expansion-port=0",
             f"--artifacts-dir={folder / 'artifacts'}",
         )  # fmt: skip
-        cluster = Cluster(job, pool, rest, workers, folder / "logs")
+        cluster = Cluster(job, pool, rest, workers, server, folder / "logs")
         _wait_for(cluster, task_managers)
         yield cluster
 

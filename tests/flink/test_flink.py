@@ -17,6 +17,7 @@ from cluster import Cluster
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "tests" / "containers" / "tiny.yaml"
 COVERS = int(os.environ.get("COVERS_FLINK_COVERS", "200"))
+SECONDS = 900.0
 STAGES = ("CoverExampleGen", "StatisticsGen", "BatchInference", "Evaluator")
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 def _covers(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=SECONDS)
 
 
 def _run(data: Path, root: Path, *options: str) -> str:
