@@ -1,4 +1,4 @@
-"""How often each genre was decided, and was true, on the split that its threshold was tuned on.
+"""How often each genre was decided, and was true, on the covers that its threshold was tuned on.
 
 `decision_counts.json` lies in the trainer's model_run artifact, so that whoever knows the test
 split can tell whether the thresholds hold there.
@@ -22,7 +22,7 @@ class DecisionCounts:
     """Counts of covers, by genre in the order of the model's outputs.
 
     Attributes:
-        covers: of the split.
+        covers: how many there were.
         true: with the genre.
         decided: for which the model decided on it.
         rightly: both.
@@ -58,7 +58,7 @@ def read_counts(model_run: Path) -> DecisionCounts | None:
     return read_record(
         path,
         _VERSION,
-        "the decisions on the eval split",
+        "the decisions that thresholds were tuned on",
         lambda fields: DecisionCounts(
             int(fields["covers"]),
             *(tuple(map(int, fields[key])) for key in ("true", "decided", "rightly")),

@@ -1,4 +1,4 @@
-"""Whether decision thresholds that were tuned on the eval split hold on the test split."""
+"""Whether decision thresholds hold on the test split, which they were not tuned on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEED = 0
 
 
 def check_predictions_on_test(model_run: Path, predictions: Predictions) -> list[Finding]:
-    """Compares what a training run noted of its eval split with predictions of the test split.
+    """Compares what a training run noted as it tuned thresholds with predictions of the test split.
 
     Raises:
         DeploymentError: this project did not write what the training run noted.
@@ -39,7 +39,7 @@ def check_transfer(
 
     Args:
         genres: in the order of the counts.
-        tuned_on: the model's decisions on the eval split.
+        tuned_on: decisions on the covers that thresholds were tuned on.
         test: those on the test split.
     """
     numbers: dict[str, float] = {}
@@ -54,12 +54,12 @@ def check_transfer(
         Finding(
             "thresholds_do_not_transfer",
             "warning",
-            f"Thresholds tuned on {tuned_on.covers:,} eval covers do not hold on {test.covers:,} "
+            f"Thresholds tuned on {tuned_on.covers:,} covers do not hold on {test.covers:,} "
             f"test covers: {'; '.join(words)}. The differences are beyond chance, so new covers "
             "will be decided as those of test are.",
-            "Tune on more covers: a larger share for eval, such as ingest.splits: {train: 0.6, "
-            "eval: 0.2, test: 0.2}. If the splits are given, see that eval and test hold covers "
-            "of the same kind.",
+            "Tune on more covers: with frozen backbones, all but those of test (trainer.refit: "
+            "true); or a larger share for eval, such as ingest.splits: {train: 0.6, eval: 0.2, "
+            "test: 0.2}. If the splits are given, see that all hold covers of the same kind.",
             numbers,
         )
     ]
@@ -79,14 +79,14 @@ def _differences(
         yield (
             "decided_per_true",
             after,
-            f"{genre} is decided for {before:.2f} times as many covers as have it on eval, for "
+            f"{genre} is decided for {before:.2f} times as many covers as have it on those, for "
             f"{after:.2f} times as many on test",
         )
     drawn = [_drawn_f1(each, place) for each in (tuned_on, test)]
     before, after = (_f1(each, place) for each in (tuned_on, test))
     error = math.hypot(*(float(each.std()) for each in drawn))
     if before - after >= _LARGEST_DROP and before - after > _STANDARD_ERRORS * error:
-        yield "f1", after, f"F1 of {genre} falls from {before:.2f} on eval to {after:.2f} on test"
+        yield "f1", after, f"F1 of {genre} falls from {before:.2f} there to {after:.2f} on test"
 
 
 def _log_ratio_error(counts: DecisionCounts, place: int) -> float:

@@ -264,6 +264,10 @@ class TrainerConfig(Options):
         calibration: what makes probabilities as high as covers of the genre are frequent, fitted
             on the eval split before thresholds are tuned: `none`; `temperature`, one scale of all
             logits; or `platt`, a scale and a shift per genre. It is part of the exported model.
+        refit: with frozen backbones, train the layers after them once more, on the train and eval
+            splits together, for as many epochs as were best on the eval split. Calibration and
+            thresholds then follow from all of these covers, each as predicted by layers that were
+            trained on four fifths of the others. Only the test split is unseen afterwards.
         decision_thresholds: one number for all genres, or a rule that finds each genre's on the
             eval split: `best_f1`, the highest F1; `label_share`, the genre is decided for the
             share of covers that have it.
@@ -305,6 +309,7 @@ class TrainerConfig(Options):
     early_stopping: EarlyStopping | None = EarlyStopping()
     output_bias: Literal["zeros", "prior"] = "zeros"
     calibration: CalibrationMethod = "none"
+    refit: bool = False
     decision_thresholds: Annotated[float, Field(gt=0.0, lt=1.0)] | ThresholdRule = DEFAULT_THRESHOLD
     at_least_one_genre: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
@@ -357,6 +362,16 @@ class TrainerConfig(Options):
             raise ValueError(
                 f"Expected worker_addresses of workers={self.workers}, each another one. "
                 f"Received: {', '.join(self.worker_addresses)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refit_needs_features(self) -> TrainerConfig:
+        if self.refit and not self.trains_on_features:
+            raise ValueError(
+                "Expected refit only where all backbones are frozen (fine_tune: none) and nothing "
+                "is augmented: the layers after them are trained six more times. Received: "
+                + ("augmentation" if self.augmentation else "layers that train on images")
             )
         return self
 

@@ -7,9 +7,10 @@ import tensorflow as tf
 from components.contracts.label_schema import LabelSchema
 from components.trainer.attendance import meeting_folder
 from components.trainer.config import TrainerConfig
-from components.trainer.dataset import Split
+from components.trainer.dataset import Split, label_prior
 from components.trainer.feature_store import FeatureStore
 from components.trainer.handover import WorkerTask
+from components.trainer.head import split_at_features
 from components.trainer.launcher import train_with_workers
 from components.trainer.model import build_model, without_pretrained_weights
 from components.trainer.training import Trained, TrainingData
@@ -42,9 +43,12 @@ def train_together(
     """
     meeting = meeting_folder(task.checkpoint_root) if config.worker_addresses else None
     result = train_with_workers(task, config.workers, config.worker_addresses, meeting)
-    model = build_model(without_pretrained_weights(config), len(schema.genres))
+    prior = label_prior(train.labels)
+    model = build_model(without_pretrained_weights(config), len(schema.genres), prior)
+    start = split_at_features(model.network)[1] if config.trains_on_features else model.network
+    initial_weights = start.get_weights()
     model.network.set_weights(result.weights)
     with tf.device("CPU:0"):
         features = {name: tf.convert_to_tensor(each) for name, each in result.features.items()}
     data = TrainingData(schema, train, evaluation, None, None, store, remembered=features)
-    return data, Trained(model, result.findings, result.epochs, result.best_epoch)
+    return data, Trained(model, result.findings, result.epochs, result.best_epoch, initial_weights)

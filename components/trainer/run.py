@@ -27,6 +27,7 @@ from components.trainer.handover import WorkerTask
 from components.trainer.model import serving_network
 from components.trainer.parameter import TrainingParameter
 from components.trainer.recipe import make_recipe
+from components.trainer.refit import Judged, refit
 from components.trainer.thresholds import decision_rule
 from components.trainer.training import (
     TrainingData,
@@ -89,20 +90,24 @@ def run_fn(fn_args: FnArgs) -> None:
             data = TrainingData.load(schema, train, evaluation, config, store)
             trained = train_model(data, config, run_dir, checkpoints, mirror)
         network = serving_network(trained.model, config)
-        probabilities = evaluation_probabilities(network, data, config)
+        if config.refit:
+            judges = refit(network, trained, data, config, run_dir)
+        else:
+            judges = Judged(evaluation.labels, evaluation_probabilities(network, data, config))
+        labels, probabilities = judges.labels, judges.probabilities
         judged = probabilities
         if config.calibration != "none":
-            calibration = fit_calibration(config.calibration, evaluation.labels, probabilities)
-            judged = cross_fitted(config.calibration, evaluation.labels, probabilities)
+            calibration = fit_calibration(config.calibration, labels, probabilities)
+            judged = cross_fitted(config.calibration, labels, probabilities)
             record_calibration(
-                run_dir, config.calibration, schema.genres, evaluation.labels, probabilities, judged
+                run_dir, config.calibration, schema.genres, labels, probabilities, judged
             )
             calibration.fold_into(network)
             probabilities = calibration.apply(probabilities)
-        rule = decision_rule(config, evaluation.labels, probabilities)
+        rule = decision_rule(config, labels, probabilities)
         findings = [
-            *check_predictions(schema.genres, evaluation.labels, probabilities, rule),
-            *check_calibration(schema.genres, evaluation.labels, judged),
+            *check_predictions(schema.genres, labels, probabilities, rule),
+            *check_calibration(schema.genres, labels, judged),
             *examine_covers(trained.model, data, config, run_dir),
         ]
         final = {finding.code for finding in findings}
@@ -112,11 +117,11 @@ def run_fn(fn_args: FnArgs) -> None:
             run_dir,
             trained.best_epoch,
             schema.genres,
-            evaluation.labels,
+            labels,
             probabilities,
             rule.decide(probabilities),
         )
-        write_counts(run_dir, count_decisions(evaluation.labels, rule.decide(probabilities)))
+        write_counts(run_dir, count_decisions(labels, rule.decide(probabilities)))
         write_training_embeddings(network, trained.model.network, data, config, run_dir)
         network.save_weights(run_dir / WEIGHTS_FILE)
         export_model(

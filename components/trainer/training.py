@@ -145,12 +145,14 @@ class Trained:
         findings: what is wrong with its training.
         epochs: the history, a row per epoch.
         best_epoch: the epoch, from 1, whose weights the model has.
+        initial_weights: those that the layers after a frozen backbone, or all layers, began with.
     """
 
     model: AugmentedModel
     findings: list[Finding]
     epochs: list[dict[str, float]]
     best_epoch: int
+    initial_weights: list[np.ndarray]
 
 
 def train_model(
@@ -186,6 +188,7 @@ def train_model(
             extractor, head = split_at_features(whole.network)
             data = data.with_features(extractor, config)
             model = AugmentedModel(head)
+        initial_weights = model.network.get_weights()
         if data.group:
             model = DataParallelModel(model, data.group, config.batch_size)
         compile_model(model, config, steps, prior)
@@ -224,6 +227,7 @@ def train_model(
         [each for found in findings for each in found.values()],
         state.epochs,
         state.best_epoch,
+        initial_weights,
     )
 
 

@@ -67,7 +67,7 @@ def diagnose_run(pipeline_root: Path, run: str | None, range_steps: int) -> tupl
             noted = history.outputs(run_id, nodes.COVER_EXAMPLE_GEN).get(nodes.QUARANTINE)
             told += check_leakage(labels.genres, Path(ingested), Path(noted.uri) if noted else None)
             diagnosis = dataclasses.replace(diagnosis, findings=[*diagnosis.findings, *told])
-            return f"run {run_id}, the eval split", diagnosis
+            return f"run {run_id}, the {diagnosis.split} split", diagnosis
     wanted = f"run {run!r}" if run else "a run"
     raise ConfigError(
         f"Expected {wanted} in {pipeline_root} that got as far as training, and was not pruned. "

@@ -55,7 +55,7 @@ def check_calibration(
             f"On {len(labels):,} covers, probabilities of {listing(named)} cannot be taken at "
             f"their word; on average they are off: {'; '.join(words)}. Who reads them as chances, "
             "or sets own thresholds, is misled; the ranking and the tuned decisions are not.",
-            "Calibrate the model on the eval split (trainer.calibration: platt), stop where the "
+            "Calibrate the model (trainer.calibration: platt), stop where the "
             "loss is least (trainer.early_stopping: {monitor: val_loss}), or smooth the labels "
             "(trainer.loss: {BinaryCrossentropy: {label_smoothing: 0.1}}). "
             "Focal loss and class_weights: balanced cause this; leave them out if chances matter.",

@@ -58,8 +58,7 @@ def cross_fit(features: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -
     if len(labels) < _FEWEST_COVERS:
         return None
     random = np.random.default_rng(_SEED)
-    names, group = np.unique(np.asarray(groups), return_inverse=True)
-    fold = random.permutation(len(names))[group] % _FOLDS
+    fold = grouped_folds(groups, _FOLDS, random)
     order = random.permutation(len(labels))
     components = _reduced(features)
     whole = np.zeros((len(_PENALTIES), *labels.shape))
@@ -82,6 +81,18 @@ def cross_fit(features: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -
         areas[share] = mean[best]
     covers = round(len(labels) * (1 - 1 / _FOLDS))
     return CrossFit(_calibrated(whole[best], labels), areas, covers, components)
+
+
+def grouped_folds(groups: Sequence[str], folds: int, random: np.random.Generator) -> np.ndarray:
+    """Returns each cover's fold, int64 from 0 to `folds` - 1; covers of a group share theirs.
+
+    Args:
+        groups: near-duplicate group of each cover.
+        folds: how many; with fewer groups, some folds are empty.
+        random: draws them.
+    """
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    return random.permutation(len(names))[group] % folds
 
 
 def check_learning_curve(genres: Sequence[str], fit: CrossFit) -> list[Finding]:

@@ -13,7 +13,12 @@ import tensorflow as tf
 
 from components.contracts.diagnosis import Finding
 from components.contracts.files import split_pattern
-from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.label_schema import (
+    EVAL_SPLIT,
+    TEST_SPLIT,
+    TRAIN_SPLIT,
+    LabelSchema,
+)
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import (
     CONFIG_FILE,
@@ -77,10 +82,13 @@ class Diagnosis:
     Attributes:
         measured: what was measured, in sentences; given for any model.
         findings: what is wrong; empty for a healthy model.
+        split: whose covers were predicted: eval, or test if eval was trained on, too; empty for
+            covers of no split.
     """
 
     measured: list[str]
     findings: list[Finding]
+    split: str = ""
 
 
 def examine_training(
@@ -91,7 +99,7 @@ def examine_training(
     Args:
         model_run: folder with history, configuration and weights.
         model: folder of the exported model.
-        examples: folder with `Split-train` and `Split-eval`.
+        examples: folder with `Split-train`, `Split-eval` and `Split-test`.
         schema: names genres and features.
         range_steps: steps of the learning-rate range test; 0 leaves it out.
 
@@ -108,7 +116,8 @@ def examine_training(
             f"Received: {type(error).__name__}: {error}. Train again."
         ) from error
     train = read_split([split_pattern(examples, TRAIN_SPLIT)], schema, TRAIN_SPLIT)
-    split = read_split([split_pattern(examples, EVAL_SPLIT)], schema, EVAL_SPLIT)
+    unseen = TEST_SPLIT if config.refit else EVAL_SPLIT
+    split = read_split([split_pattern(examples, unseen)], schema, unseen)
     batches = eval_dataset(split, load_images(split, schema, config), schema, config)
     trained = build_model(without_pretrained_weights(config), len(schema.genres))
     trained.network.load_weights(model_run / WEIGHTS_FILE)
@@ -145,7 +154,7 @@ def examine_training(
             + f"; the configured rate is {found.configured:g}"
         )
         findings += check_learning_rate(found)
-    return Diagnosis(measured, findings)
+    return Diagnosis(measured, findings, unseen)
 
 
 def examine_model(model: Path, encoded: list[bytes], labels: np.ndarray) -> Diagnosis:

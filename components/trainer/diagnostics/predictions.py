@@ -67,7 +67,7 @@ def check_mute(labels: np.ndarray, probabilities: np.ndarray, rule: DecisionRule
             f"probability is {highest:.2f}, the threshold {threshold:.2f}. Only "
             f"{_percent(density)} of the labels are true, and the probabilities stay close to "
             "that.",
-            "Tune the decision thresholds on the eval split: trainer.decision_thresholds: "
+            "Tune the decision thresholds: trainer.decision_thresholds: "
             "label_share (or best_f1). Watch macro_roc_auc and macro_average_precision, which need "
             "no threshold.",
             numbers,

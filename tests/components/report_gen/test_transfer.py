@@ -47,7 +47,7 @@ def test_a_fall_of_f1_is_named() -> None:
     tuned_on = DecisionCounts(400, (80, 80), (80, 80), (64, 40))
     test = DecisionCounts(800, (160, 160), (160, 160), (64, 80))
     (finding,) = check_transfer(GENRES, tuned_on, test)
-    assert "F1 of rock falls from 0.80 on eval to 0.40 on test" in finding.sentence
+    assert "F1 of rock falls from 0.80 there to 0.40 on test" in finding.sentence
     assert set(finding.numbers) == {"f1_rock"}
 
 

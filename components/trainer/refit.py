@@ -1,0 +1,128 @@
+"""Training once more, on train and eval together, after the eval split has chosen the epoch.
+
+The eval split cannot judge the result any more. What calibrates it and sets its thresholds are
+out-of-fold predictions: each cover's, by layers that were trained on other covers, as long and in
+the same way. Only the test split remains unseen, and only that is evaluated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT
+from components.contracts.nodes import TRAINER
+from components.contracts.signatures import HISTORY_FILE
+from components.support import progress
+from components.support.errors import DataError
+from components.trainer.config import TrainerConfig
+from components.trainer.dataset import START, Split, label_prior, train_dataset
+from components.trainer.diagnostics.cross_fit import grouped_folds
+from components.trainer.head import split_at_features
+from components.trainer.identities import identities
+from components.trainer.model import AugmentedModel, compile_model
+from components.trainer.training import Trained, TrainingData, device_strategy
+
+_FOLDS = 5
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Covers with labels, and what was predicted for them by a network that had not seen them.
+
+    Attributes:
+        labels: float32, shape (covers, genres).
+        probabilities: float32, shape (covers, genres).
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def refit(
+    network: keras.Model,
+    trained: Trained,
+    data: TrainingData,
+    config: TrainerConfig,
+    run_dir: Path,
+) -> Judged:
+    """Trains the layers after a frozen backbone on both splits, in the network to be served.
+
+    Adds `refit` to `history.json`: covers, epochs and folds.
+
+    Args:
+        network: the network to be served; its layers after the backbone are changed.
+        trained: the initial weights of these layers, and how many epochs were best.
+        data: both splits.
+        config: what the network was trained with.
+        run_dir: holds `history.json`.
+
+    Returns:
+        The out-of-fold predictions of both splits, train first.
+
+    Raises:
+        DataError: all covers are near-duplicates of each other.
+    """
+    extractor, head = split_at_features(network)
+    parts = [data.features_of(name, extractor, config) for name in (TRAIN_SPLIT, EVAL_SPLIT)]
+    with tf.device("CPU:0"):
+        features = tf.concat(parts, axis=0)
+    labels = np.concatenate([data.train.labels, data.evaluation.labels])
+    groups = [group for split in (data.train, data.evaluation) for group in identities(split)[1]]
+    folds = grouped_folds(groups, _FOLDS, np.random.default_rng(_SEED))
+    if not folds.any():
+        raise DataError(
+            "Expected covers that are not all near-duplicates of each other, to refit. "
+            f"Received: {len(labels)} covers of one group. Add other covers, or set refit: false."
+        )
+    probabilities = np.empty_like(labels)
+    numbers = np.unique(folds)
+    progress.start(TRAINER, len(numbers) + 1, "heads refitted on train and eval")
+    for fold in numbers:
+        asked, known = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        _fit(head, tf.gather(features, known), labels[known], trained, data, config)
+        probabilities[asked] = head.predict(
+            tf.gather(features, asked), batch_size=config.batch_size, verbose=0
+        )
+        progress.advance(TRAINER, 1)
+    _fit(head, features, labels, trained, data, config)
+    progress.advance(TRAINER, 1)
+    record = {"covers": len(labels), "epochs": trained.best_epoch, "folds": len(numbers)}
+    _add_to_history(run_dir, record)
+    return Judged(labels, probabilities)
+
+
+def _fit(
+    head: keras.Model,
+    features: tf.Tensor,
+    labels: np.ndarray,
+    trained: Trained,
+    data: TrainingData,
+    config: TrainerConfig,
+) -> None:
+    """Trains from the initial weights, on the learning rates of the first training's epochs."""
+    split = Split((), labels, ())
+    steps = split.steps(config.batch_size)
+    prior = label_prior(labels)
+    with device_strategy().scope():
+        head.set_weights(trained.initial_weights)
+        model = AugmentedModel(head)
+        compile_model(model, config, steps, prior)
+    model.fit(
+        train_dataset(split, features, data.schema, config, START),
+        steps_per_epoch=steps,
+        epochs=trained.best_epoch,
+        verbose=0,
+    )
+
+
+def _add_to_history(run_dir: Path, record: dict[str, int]) -> None:
+    path = run_dir / HISTORY_FILE
+    history = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**history, "refit": record}, indent=2) + "\n", encoding="utf-8")
