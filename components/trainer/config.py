@@ -184,14 +184,16 @@ class Backbone(Options):
             for EfficientNet-lite, else a Keras weights file without the top (`.h5`).
         features: what it passes to the layers after it. `maps`: its last feature maps.
             `stages`: one vector, the mean and standard deviation of each channel at the end of
-            each of its stages, so that colours and textures count as well as objects.
+            each of its stages, so that colours and textures count as well as objects. `style`:
+            the same and, at the end of its deepest stage of at most 128 channels, how much each
+            pair of channels goes together.
         fine_tune: `all` its layers, `none`, or the name (or its beginning) of the first one to
             train. Batch normalisation stays frozen.
     """
 
     name: str
     weights: str = IMAGENET
-    features: Literal["maps", "stages"] = "maps"
+    features: Literal["maps", "stages", "style"] = "maps"
     fine_tune: str = "all"
 
     @model_validator(mode="before")
@@ -240,8 +242,9 @@ class TrainerConfig(Options):
         seed: fixes initial weights, shuffling, dropout and augmentation.
         backbone: a network to start from, by name, as `Backbone`, or as `FoundationModel`: a
             SavedModel, a `.keras` file or a KerasHub preset; or a list of several, whose `stages`
-            features and vectors are concatenated; null trains `layers` alone. If no part of it is
-            fine-tuned and nothing is augmented, its features of each cover are computed once.
+            or `style` features and vectors are concatenated; null trains `layers` alone. If no
+            part of it is fine-tuned and nothing is augmented, its features of each cover are
+            computed once.
         head_epochs: passes over the features of a backbone that fit the layers after it, before
             the backbone is fine-tuned with them; 0 trains everything from the start.
         layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
@@ -337,7 +340,8 @@ class TrainerConfig(Options):
     def _several_backbones_give_vectors(self) -> TrainerConfig:
         if len(self.backbone) > 1 and any(each.features == "maps" for each in self.backbone):
             raise ValueError(
-                "Expected features: stages for each of several backbones, to concatenate them. "
+                "Expected features: stages or style for each of several backbones, to concatenate "
+                "them. "
                 f"Received: {', '.join(f'{each.name} {each.features}' for each in self.backbone)}"
             )
         return self

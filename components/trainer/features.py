@@ -15,7 +15,13 @@ import tensorflow as tf
 from components.contracts.label_schema import LabelSchema
 from components.contracts.nodes import TRAINER
 from components.support import progress
-from components.trainer import backbone, channel_statistics, efficientnet_lite, preprocessing
+from components.trainer import (
+    backbone,
+    channel_correlations,
+    channel_statistics,
+    efficientnet_lite,
+    preprocessing,
+)
 from components.trainer.config import AnyBackbone, TrainerConfig
 from components.trainer.dataset import Split, images_dataset
 from components.trainer.feature_store import FeatureStore, covers_in_a_segment
@@ -32,7 +38,13 @@ from components.trainer.lasting import lasting_folder
 from components.trainer.worker_group import WorkerGroup
 
 # What turns the bytes of a cover into features.
-_CODE = (preprocessing, backbone, channel_statistics, efficientnet_lite)
+_CODE = (
+    preprocessing,
+    backbone,
+    channel_correlations,
+    channel_statistics,
+    efficientnet_lite,
+)
 _CODE_FOR_FILES = (build, encoder, keras_file, keras_hub_preset, saved_model)
 
 
