@@ -59,6 +59,7 @@ def test_a_package_passes_them_on_and_no_run_changes_them(
     package = CompiledPackage.from_file(tmp_path / "pipeline.yaml")
     training = package.parameters["training"]["defaultValue"]
     assert json.loads(training)["config"]["workers"] == 2
-    parameter_values(package, ["data=s3://b/d"], ["trainer.workers=2", "trainer.epochs=3"])
+    given = ["data=s3://bucket/covers", "push_destination=s3://bucket/models"]
+    parameter_values(package, given, ["trainer.workers=2", "trainer.epochs=3"])
     with pytest.raises(ConfigError, match="the 2 workers that the package was compiled for"):
-        parameter_values(package, ["data=s3://b/d"], ["trainer.workers=4"])
+        parameter_values(package, given, ["trainer.workers=4"])
