@@ -71,6 +71,7 @@ class FrozenFunction(keras.layers.Layer):
         resources: Sequence[Any],
     ) -> None:
         super().__init__(name="function", dtype="float32", trainable=False)
+        self.supports_jit = False  # XLA refuses tables and bicubic resizing, for example
         self._function = function
         self._image = image
         self._output = output

@@ -78,6 +78,8 @@ def as_encoder(config: FoundationModel, model: Any, side: int) -> Encoder:
         raise ConfigError(f"Expected {what} to have one input, the images. Received: {listed}.")
     (image,) = inputs
     side = check_image_input(config, what, image.shape, image.dtype, side)
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(image, model.outputs[0])
     network = keras.Model(image, _output(config, what, model), name="encoder")
     rank = len(network.output.shape)
     if rank not in (2, 3, 4) or "float" not in network.output.dtype:
@@ -89,9 +91,28 @@ def as_encoder(config: FoundationModel, model: Any, side: int) -> Encoder:
 
 
 def _output(config: FoundationModel, what: str, model: keras.Model) -> Any:
-    layers = {layer.name: layer for layer in model.layers}
     names = list(model.output_names)
-    if config.output in layers and config.output not in names:
-        return layers[config.output].output
-    name = pick_output(config, what, names if config.output is None else [*names, *layers])
-    return model.outputs[names.index(name)]
+    layers = [layer.name for layer in model.layers if layer.name not in names]
+    if config.output is None or config.output not in layers:
+        name = pick_output(config, what, names if config.output is None else [*names, *layers])
+        return model.outputs[names.index(name)]
+    found = _made_by(config.output, model)
+    if len(found) != 1:
+        raise ConfigError(
+            f"Expected backbone.output to name a layer of {what} with one output, used once. "
+            f"Received: {config.output!r}, with {len(found)}. Name a layer after it."
+        )
+    return found[0]
+
+
+def _made_by(layer: str, model: keras.Model) -> list[Any]:
+    """Returns what a layer makes in a network: a layer's `output` may be another network's."""
+    found: dict[int, Any] = {}
+    waiting = list(model.outputs)
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) not in found:
+            found[id(tensor)] = tensor
+            made = tensor._keras_history
+            waiting += made.operation._inbound_nodes[made.node_index].input_tensors
+    return [each for each in found.values() if each._keras_history.operation.name == layer]

@@ -55,6 +55,48 @@ def test_the_output_or_the_layer_that_is_named_is_used(tmp_path: Path) -> None:
         build(keras=file, output="clases")
 
 
+def _sequential() -> keras.Model:
+    return keras.Sequential(network().layers)
+
+
+def _around_a_network() -> keras.Model:
+    image = keras.Input((32, 32, 3))
+    body = network()
+    inner = keras.Model(body.input, body.get_layer("vector").output, name="vector")
+    keras.utils.set_random_seed(2)
+    return keras.Sequential([image, inner, keras.layers.Dense(7, "softmax", name="classes")])
+
+
+def _around_a_sequence() -> keras.Model:
+    image = keras.Input((32, 32, 3))
+    body = keras.Sequential(network().layers[:-2], name="vector")
+    return keras.Model(image, keras.layers.Dense(7, "softmax", name="classes")(body(image)))
+
+
+@pytest.mark.parametrize("make", [_sequential, _around_a_network, _around_a_sequence])
+def test_sequences_and_networks_of_networks_are_read(tmp_path: Path, make: Any) -> None:
+    model = make()
+    file = save(model, tmp_path)
+    np.testing.assert_allclose(extract(keras=file), model(IMAGES), atol=1e-6)
+    np.testing.assert_allclose(extract(keras=file, output="classes"), model(IMAGES), atol=1e-6)
+    body = network()
+    vector = keras.Model(body.input, body.get_layer("vector").output)(IMAGES)
+    np.testing.assert_allclose(extract(keras=file, output="vector"), vector, rtol=1e-4)
+    with pytest.raises(ConfigError, match=r"Received: 'clases'\. Did you mean classes"):
+        build(keras=file, output="clases")
+
+
+def test_a_layer_with_several_outputs_is_no_output(tmp_path: Path) -> None:
+    image = keras.Input((32, 32, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    parts = keras.Model(image, [image[:, ::2], image[:, 1::2]], name="parts")
+    rows = keras.layers.Add()(parts(twice(twice(image))))
+    file = save(keras.Model(image, keras.layers.GlobalAveragePooling2D()(rows)), tmp_path)
+    for layer in ("twice", "parts"):
+        with pytest.raises(ConfigError, match=f"one output, used once. Received: '{layer}', with"):
+            build(keras=file, output=layer)
+
+
 def test_it_stays_frozen_and_at_inference_in_training(tmp_path: Path) -> None:
     model = build(keras=save(network(rate=0.9), tmp_path), output="dropout")
     before = [np.array(each) for each in model.network.layers[1].variables]

@@ -173,6 +173,22 @@ def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
         extract(saved_model=str(tmp_path / "empty"))
 
 
+def test_what_a_signature_does_is_not_compiled_by_xla(tmp_path: Path) -> None:
+    def call(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"found": tf.image.resize(image, [4, 4], "bicubic", antialias=True)}
+
+    spec = tf.TensorSpec([None, 32, 32, 3], name="image")
+    signature = tf.function(call, input_signature=[spec])
+    tf.saved_model.save(tf.Module(), str(tmp_path / "model"), {"serving_default": signature})
+    config = TrainerConfig.from_fields(
+        {"backbone": {"saved_model": str(tmp_path / "model")}, "image_size": 32}
+    )
+    extractor, _ = split_at_features(build_model(config, 2).network)
+    with pytest.warns(UserWarning, match="doesn't support `jit_compile=True`"):
+        extractor.jit_compile = True  # what Keras tries by itself where there is a GPU
+    assert np.isfinite(extractor.predict_on_batch(IMAGES.astype(np.float32))).all()
+
+
 def test_tables_that_a_signature_uses_are_exported(
     tmp_path: Path, export_and_ask: Callable[..., np.ndarray]
 ) -> None:
