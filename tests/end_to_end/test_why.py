@@ -32,18 +32,22 @@ def _explained(pushed: tuple[TinyPipeline, list[Path]], *arguments: str) -> list
     return [json.loads(line) for line in seen.splitlines() if line.startswith("{")]
 
 
-def test_a_training_cover_is_nearest_to_itself(pushed: tuple[TinyPipeline, list[Path]]) -> None:
-    itself = 0
+def test_the_nearest_are_other_covers_and_a_training_cover_is_known(
+    pushed: tuple[TinyPipeline, list[Path]],
+) -> None:
+    trained_on = 0
     for found in _explained(pushed):
         nearest = found["nearest"]
         assert nearest["among"] > 100
         similar = [each["similarity"] for each in nearest["covers"]]
         assert similar == sorted(similar, reverse=True)
         name = Path(found["image"]).name
-        if name in {Path(each["cover"]).name for each in nearest["covers"]}:
-            assert similar[0] == pytest.approx(1, abs=1e-3)
-            itself += 1
-    assert 4 <= itself < 12, "about two thirds of the covers are in the train split"
+        assert name not in {Path(each["cover"]).name for each in nearest["covers"]}
+        if nearest["itself"]:
+            trained_on += 1
+            assert Path(nearest["itself"]["cover"]).name == name
+            assert nearest["itself"]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert 4 <= trained_on < 12, "about two thirds of the covers are in the train split"
 
 
 def test_the_page_shows_the_nearest(

@@ -133,11 +133,10 @@ class ExplainedModel:
             encoded=encoded,
             judged=tuple(Judged(*each) for each in judged),
             maps=heat_maps(pixels, self._probabilities),
-            image_id=image_id,
-            nearest=self._nearest(encoded),
+            nearest=self._nearest(encoded, image_id),
         )
 
-    def _nearest(self, encoded: bytes) -> Nearest | str:
+    def _nearest(self, encoded: bytes, image_id: str) -> Nearest | str:
         if isinstance(self._training, str):
             return self._training
         asked = self._signatures.get(EMBEDDINGS_SIGNATURE)
@@ -147,7 +146,7 @@ class ExplainedModel:
                 f"Expected embeddings of {self._training.width} numbers from the model, as its run "
                 f"kept them. Received: {len(found)}. Name the run that made it with --run."
             )
-        return self._training.nearest(found)
+        return self._training.nearest(found, image_id)
 
     def _probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         ask = self._signatures[PIXELS_SIGNATURE].ask

@@ -35,7 +35,6 @@ class Explanation:
         encoded: the image as the model sees it, JPEG or PNG.
         judged: the genres in the order of the model's outputs.
         maps: where the cover speaks for and against each genre.
-        image_id: identity of the file, that of a training cover if it is one.
         nearest: the nearest training covers, or why there are none.
     """
 
@@ -43,7 +42,6 @@ class Explanation:
     encoded: bytes
     judged: tuple[Judged, ...]
     maps: HeatMaps
-    image_id: str
     nearest: Nearest | str
 
     @property
@@ -108,15 +106,16 @@ def describe(explanation: Explanation) -> Iterator[str]:
     for place in explanation.mapped:
         yield f"  {explanation.judged[place].genre} rests on {explanation.rests_on(place)}"
     if isinstance(explanation.nearest, Nearest):
-        yield from _nearest(explanation.nearest, explanation.image_id)
+        yield from _nearest(explanation.nearest)
 
 
-def _nearest(nearest: Nearest, image_id: str) -> Iterator[str]:
+def _nearest(nearest: Nearest) -> Iterator[str]:
+    if nearest.itself:
+        genres = listing(nearest.itself.genres) or "no genre"
+        yield f"  the model was trained on this very cover, labelled {genres}"
     yield f"  nearest of {nearest.among:,} training covers:"
     for cover in nearest.covers:
-        itself = "  (this very cover)" if cover.identity == image_id else ""
-        genres = listing(cover.genres) or "no genre"
-        yield f"    {cover.similarity:.2f}  {genres}  {cover.path}{itself}"
+        yield f"    {cover.similarity:.2f}  {listing(cover.genres) or 'no genre'}  {cover.path}"
     yield f"    the nearest {nearest.counted}: {genre_counts(nearest)}"
 
 

@@ -61,12 +61,14 @@ class Nearest:
         genres: genre -> how many of the nearest `counted` have it, the most frequent first.
         counted: `COUNTED`, or all covers if there are fewer.
         among: how many covers were looked at.
+        itself: the cover asked about, if the model was trained on it; it is not among the others.
     """
 
     covers: tuple[Neighbour, ...]
     genres: dict[str, int]
     counted: int
     among: int
+    itself: Neighbour | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the covers ready for JSON."""
@@ -75,6 +77,7 @@ class Nearest:
             "genres": self.genres,
             "counted": self.counted,
             "among": self.among,
+            "itself": self.itself.to_dict() if self.itself else None,
         }
 
 
@@ -98,13 +101,22 @@ class TrainingCovers:
         """Numbers in an embedding."""
         return int(self._directions.shape[1])
 
-    def nearest(self, embedding: np.ndarray) -> Nearest:
-        """Returns the covers nearest to an embedding, shape (n,)."""
+    def nearest(self, embedding: np.ndarray, identity: str) -> Nearest:
+        """Returns the covers nearest to another.
+
+        Args:
+            embedding: of the cover, shape (n,).
+            identity: of the cover, which is not among its own neighbours.
+        """
         similarity = self._directions @ _directions(embedding[None])[0]
-        order = np.argsort(-similarity, kind="stable")[:COUNTED]
-        covers = [self._cover(row, float(similarity[row])) for row in order.tolist()]
-        counts = Counter(genre for cover in covers for genre in cover.genres)
-        return Nearest(tuple(covers[:SHOWN]), dict(counts.most_common()), len(covers), len(self))
+        order = np.argsort(-similarity, kind="stable")[: COUNTED + 1].tolist()
+        covers = [self._cover(row, float(similarity[row])) for row in order]
+        itself = next((cover for cover in covers if cover.identity == identity), None)
+        others = [cover for cover in covers if cover is not itself][:COUNTED]
+        counts = Counter(genre for cover in others for genre in cover.genres)
+        return Nearest(
+            tuple(others[:SHOWN]), dict(counts.most_common()), len(others), len(self), itself
+        )
 
     def pictures(self, wanted: Collection[str]) -> dict[str, str]:
         """Returns small pictures of covers as `data:` URIs, by identity."""

@@ -21,7 +21,8 @@ _STYLE = """
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 264px), 1fr));
   gap: 20px 28px; align-items: start;
 }
-.why > *, .why th { min-width: 0; overflow-wrap: anywhere; }
+.why > * { min-width: 0; overflow-wrap: anywhere; }
+.why table { overflow-wrap: normal; }
 .why img { display: block; width: 100%; max-width: 264px; height: auto; border-radius: 4px; }
 .why > figure figcaption { font-size: 14px; margin-top: 6px; max-width: 264px; }
 .key.for::before { background: #eb5e00; }

@@ -27,7 +27,9 @@ def _circle(count: int) -> CoverEmbeddings:
 
 def test_the_nearest_are_those_of_the_smallest_angle() -> None:
     covers = _circle(61)
-    nearest = TrainingCovers(GENRES, covers, Path()).nearest(0.01 * covers.embeddings[10])
+    nearest = TrainingCovers(GENRES, covers, Path()).nearest(
+        0.01 * covers.embeddings[10], "another"
+    )
     assert nearest.among == 61
     assert nearest.covers[0].identity == "10"
     assert nearest.covers[0].similarity == pytest.approx(1.0)
@@ -39,13 +41,22 @@ def test_the_nearest_are_those_of_the_smallest_angle() -> None:
     assert (nearest.counted, nearest.genres) == (COUNTED, {"pop": COUNTED})
 
 
+def test_a_cover_is_not_its_own_neighbour() -> None:
+    covers = _circle(61)
+    nearest = TrainingCovers(GENRES, covers, Path()).nearest(covers.embeddings[10], "10")
+    assert nearest.itself is not None
+    assert (nearest.itself.identity, nearest.itself.genres) == ("10", ("pop",))
+    assert {each.identity for each in nearest.covers[:2]} == {"09", "11"}
+    assert (nearest.counted, len(nearest.covers)) == (COUNTED, SHOWN)
+
+
 def test_of_few_covers_all_are_counted() -> None:
-    nearest = TrainingCovers(GENRES, _circle(4), Path()).nearest(np.array([0.0, 1.0]))
+    nearest = TrainingCovers(GENRES, _circle(4), Path()).nearest(np.array([0.0, 1.0]), "another")
     assert (nearest.counted, nearest.genres) == (4, {"pop": 2, "rock": 2})
 
 
 def test_a_cover_of_which_nothing_is_seen_is_near_none() -> None:
-    nearest = TrainingCovers(GENRES, _circle(9), Path()).nearest(np.zeros(2))
+    nearest = TrainingCovers(GENRES, _circle(9), Path()).nearest(np.zeros(2), "another")
     assert {each.similarity for each in nearest.covers} == {0.0}
 
 
