@@ -8,14 +8,24 @@ from components.support.errors import DeploymentError
 from components.support.texts import shortened
 
 # What Beam's portable runners raise; in this process, what a stage raises comes as it is.
-_ENDED = re.compile(r"Pipeline \S+ failed in state|Rendezvous of RPC that terminated with")
+_ENDED = re.compile(
+    r"Pipeline \S+ failed in state|RPC that terminated with|Dataflow pipeline failed\. State:"
+)
+# How gRPC says, without a word, that what listens there does not understand it.
+_NO_JOB_SERVER = "FutureTimeoutError"
 _CAUSE = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Artifact)\b: .+$", re.MULTILINE)
 _NOT_SEEN = re.compile(r"No such file or directory: '([^']+)'")
 
 
 def engine_error(error: BaseException) -> DeploymentError | None:
-    """Returns the project's error for a job that an engine ended, or None if it was not that."""
+    """Returns the project's error for a job that an engine refused or ended, else None."""
     text = str(error)
+    if type(error).__name__ == _NO_JOB_SERVER:
+        return DeploymentError(
+            "Expected Beam's job server at the address of the engine. Received: no answer that "
+            "Beam understands. Check that job_server is its address, and not that of Flink, Spark "
+            "or a worker pool (docs/scale.md)."
+        )
     if not _ENDED.search(text):
         return None
     if unseen := _NOT_SEEN.search(text):

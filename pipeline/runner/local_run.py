@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -32,6 +32,7 @@ from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
 from components.support.texts import shortened
 from pipeline.config import PipelineConfig
+from pipeline.engine.jobs import jobs_end_with_their_run
 from pipeline.engine.reach import check_reachable
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
@@ -240,7 +241,7 @@ class _Run:
         logger = logging.getLogger("absl")
         logger.addHandler(watcher)
         try:
-            with _without_arguments(), self._listening():
+            with _without_arguments(), self._listening(), self._ending_jobs():
                 launch()
         except BaseException:
             if watcher.running:
@@ -252,6 +253,9 @@ class _Run:
             raise
         finally:
             logger.removeHandler(watcher)
+
+    def _ending_jobs(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._config.engine.is_local else jobs_end_with_their_run()
 
     def _listening(self) -> AbstractContextManager[None]:
         return progress.listening(self._console.stage_progressed, self._console.stage_warned)

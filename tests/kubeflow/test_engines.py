@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from components.contracts.nodes import ON_BEAM
 from components.support.errors import ConfigError, DeploymentError
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
+from pipeline.kubeflow.container import entrypoint
 from pipeline.kubeflow.container.shared import in_shared_folder
 
 FLINK = [
@@ -147,6 +152,21 @@ def test_a_task_that_fails_leaves_nothing_either(task: Any, tmp_path: Path) -> N
         raise ValueError("broken")
     assert not (tmp_path / "s3" / "out").exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["s3"]
+
+
+def test_a_task_whose_pod_is_deleted_leaves_nothing_either(
+    task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: Sequence[str]) -> int:
+        with in_shared_folder(task, str(tmp_path)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return 0
+
+    monkeypatch.setattr(entrypoint, "main", main)
+    assert entrypoint.run([]) == 128 + signal.SIGTERM
+    assert [entry.name for entry in tmp_path.iterdir()] == ["s3"]
+    assert capfd.readouterr().err == "The task was ended by SIGTERM.\n"
 
 
 def test_a_shared_folder_that_is_not_there_is_said(task: Any, tmp_path: Path) -> None:

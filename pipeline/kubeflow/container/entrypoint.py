@@ -13,9 +13,11 @@ needs is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from components.support.engine_errors import engine_error
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
 from components.support.texts import message_for_people
+from pipeline.engine.jobs import jobs_end_with_their_run
 from pipeline.kubeflow.container.attempts import Attempts, state_folder, task_folder
 from pipeline.kubeflow.container.checkpoints import with_checkpoints
 from pipeline.kubeflow.container.compare_view import compare_view
@@ -58,12 +61,24 @@ from pipeline.kubeflow.container.refusals import (
 )
 from pipeline.kubeflow.container.scratch import use_scratch
 from pipeline.kubeflow.container.shared import in_shared_folder
+from pipeline.runner.signals import Interrupted, interruptible
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
 _OUR_LOGGERS = ("covers", "components", "pipeline")
 _VERSION_PROPERTY = "tfx_version"
+_EXIT_CODE_OF_SIGNALS = 128  # a shell's, for a process that a signal ended
 
 _logger = logging.getLogger("covers")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one task as `main` does; a signal, as of a pod that is deleted, lets it clear up."""
+    try:
+        with interruptible():
+            return main(argv)
+    except Interrupted as ended:
+        _say_last(f"The task was ended by {ended}.")
+        return _EXIT_CODE_OF_SIGNALS + signal.Signals[str(ended)]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -142,6 +157,7 @@ def _run(
     outputs = dict(task.outputs)
     with (
         in_shared_folder(task, shared),
+        jobs_end_with_their_run() if shared else contextlib.nullcontext(),
         tempfile.TemporaryDirectory(prefix="covers-") as scratch,
     ):
         executor = executor_class(_context(executor_class, beam_arguments, scratch))
@@ -208,5 +224,5 @@ def _say_last(text: str) -> None:
 
 if __name__ == "__main__":
     with third_parties_quiet():
-        exit_code = main(sys.argv[1:])
+        exit_code = run(sys.argv[1:])
     sys.exit(exit_code)

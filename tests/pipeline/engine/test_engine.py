@@ -119,6 +119,14 @@ def test_an_engine_that_is_away_is_named_before_the_run() -> None:
             "<_MultiThreadedRendezvous of RPC that terminated with:\n\tstatus = UNAVAILABLE",
             "Expected the engine to run the job",
         ),
+        (
+            "<_InactiveRpcError of RPC that terminated with:\n\tstatus = UNIMPLEMENTED",
+            "Expected the engine to run the job",
+        ),
+        (
+            "Dataflow pipeline failed. State: FAILED, Error:\nTraceback\nValueError: the reason",
+            r"Received: ValueError: the reason",
+        ),
     ],
 )
 def test_a_job_that_the_engine_ended_is_one_sentence(raised: str, said: str) -> None:
@@ -127,6 +135,20 @@ def test_a_job_that_the_engine_ended_is_one_sentence(raised: str, said: str) -> 
     with pytest.raises(DeploymentError, match=said):
         raise error
     assert "\n" not in str(error)
+
+
+def test_an_address_of_something_else_than_a_job_server_is_said() -> None:
+    from apache_beam.runners.portability.job_server import ExternalJobServer
+
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        listening.listen()
+        address = f"localhost:{listening.getsockname()[1]}"
+        with pytest.raises(Exception) as raised:  # noqa: PT011 gRPC's own class is what is asked
+            ExternalJobServer(address, timeout=0.5).start()
+    error = engine_error(raised.value)
+    assert isinstance(error, DeploymentError)
+    assert "Check that job_server is its address" in str(error)
 
 
 def test_an_error_of_this_process_is_none_of_an_engine() -> None:
