@@ -66,7 +66,7 @@ def write_final_metrics(
     probabilities: np.ndarray,
     decisions: np.ndarray,
 ) -> None:
-    """Writes the metrics of the exported model on the eval split into `final/`.
+    """Writes the metrics of the exported model on the covers that tuned it into `final/`.
 
     Args:
         folder: of the training run.

@@ -37,6 +37,8 @@ from components.trainer.foundation.config import FoundationModel
 from components.trainer.lasting import lasting_folder
 from components.trainer.worker_group import WorkerGroup
 
+# The maps of a large batch of large covers would fill the memory of a small machine.
+_COVERS_AT_ONCE = 32
 # What turns the bytes of a cover into features.
 _CODE = (
     preprocessing,
@@ -121,7 +123,8 @@ def compute_features(
         progress.start(TRAINER, len(own), f"{unit} ({note})" if kept else unit)
     size = covers_in_a_segment(features)
     done = written = 0
-    for batch in images_dataset(split, images, own, schema, config) if len(own) else ():
+    few = config.model_copy(update={"batch_size": min(config.batch_size, _COVERS_AT_ONCE)})
+    for batch in images_dataset(split, images, own, schema, few) if len(own) else ():
         rows = own[done : done + len(batch)]
         features[rows] = extractor.predict_on_batch(batch)
         done += len(rows)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.nodes import TRAINER
 from components.contracts.signatures import HISTORY_FILE
 from components.support import progress
@@ -74,50 +75,66 @@ def refit(
     with tf.device("CPU:0"):
         features = tf.concat(parts, axis=0)
     labels = np.concatenate([data.train.labels, data.evaluation.labels])
-    groups = [group for split in (data.train, data.evaluation) for group in identities(split)[1]]
-    folds = grouped_folds(groups, _FOLDS, np.random.default_rng(_SEED))
+    folds = draw_folds(
+        [group for split in (data.train, data.evaluation) for group in identities(split)[1]]
+    )
     if not folds.any():
         raise DataError(
             "Expected covers that are not all near-duplicates of each other, to refit. "
             f"Received: {len(labels)} covers of one group. Add other covers, or set refit: false."
         )
     probabilities = np.empty_like(labels)
+    start = trained.initial_weights, trained.best_epoch
     numbers = np.unique(folds)
     progress.start(TRAINER, len(numbers) + 1, "heads refitted on train and eval")
     for fold in numbers:
         asked, known = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        _fit(head, tf.gather(features, known), labels[known], trained, data, config)
+        fit_again(head, tf.gather(features, known), labels[known], start, data.schema, config)
         probabilities[asked] = head.predict(
             tf.gather(features, asked), batch_size=config.batch_size, verbose=0
         )
         progress.advance(TRAINER, 1)
-    _fit(head, features, labels, trained, data, config)
+    fit_again(head, features, labels, start, data.schema, config)
     progress.advance(TRAINER, 1)
     record = {"covers": len(labels), "epochs": trained.best_epoch, "folds": len(numbers)}
     _add_to_history(run_dir, record)
     return Judged(labels, probabilities)
 
 
-def _fit(
+def draw_folds(groups: Sequence[str]) -> np.ndarray:
+    """Returns the fold of each cover, int64; covers of a near-duplicate group share theirs."""
+    return grouped_folds(groups, _FOLDS, np.random.default_rng(_SEED))
+
+
+def fit_again(
     head: keras.Model,
-    features: tf.Tensor,
+    features: tf.Tensor | np.ndarray,
     labels: np.ndarray,
-    trained: Trained,
-    data: TrainingData,
+    start: tuple[list[np.ndarray], int],
+    schema: LabelSchema,
     config: TrainerConfig,
 ) -> None:
-    """Trains from the initial weights, on the learning rates of the first training's epochs."""
+    """Trains from given weights, on the learning rates of the first training's epochs.
+
+    Args:
+        head: features to probabilities.
+        features: float32, shape (covers, ...).
+        labels: float32, shape (covers, genres).
+        start: the weights, and for how many epochs to train.
+        schema: names the genres.
+        config: optimizer, its schedule over all epochs, loss and batch size.
+    """
+    weights, epochs = start
     split = Split((), labels, ())
     steps = split.steps(config.batch_size)
-    prior = label_prior(labels)
     with device_strategy().scope():
-        head.set_weights(trained.initial_weights)
+        head.set_weights(weights)
         model = AugmentedModel(head)
-        compile_model(model, config, steps, prior)
+        compile_model(model, config, steps, label_prior(labels))
     model.fit(
-        train_dataset(split, features, data.schema, config, START),
+        train_dataset(split, features, schema, config, START),
         steps_per_epoch=steps,
-        epochs=trained.best_epoch,
+        epochs=epochs,
         verbose=0,
     )
 

@@ -40,14 +40,14 @@ def refitted(covers, tmp_path_factory):
     """Trains with `refit`; returns the folder, and the rows that each fit was given."""
     folder = tmp_path_factory.mktemp("refitted")
     fits: list[tuple[np.ndarray, np.ndarray]] = []
-    fit = module._fit
+    fit = module.fit_again
 
     def recorded(head, features, labels, *rest):
         fits.append((np.asarray(features), labels))
         fit(head, features, labels, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_fit", recorded)
+        patch.setattr(module, "fit_again", recorded)
         run_fn(
             SimpleNamespace(
                 train_files=covers.patterns("train"),
