@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.support.errors import ConfigError
 from pipeline.commands.compare.comparison import Comparison, compare
 from pipeline.commands.compare.selection import select_runs
+from pipeline.commands.pages import write_page
 
 PAGE = "comparison.html"
 
@@ -29,13 +29,5 @@ def compare_runs(
 
     comparison = compare(select_runs(given, pipeline_root))
     page = output or pipeline_root / PAGE
-    text = render_page(comparison)
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"Expected a file for the page at {page}. Received: {error.strerror}. Name another one "
-            "with --output."
-        ) from error
+    write_page(page, render_page(comparison))
     return comparison, page

@@ -25,6 +25,7 @@ from components.contracts.signatures import (
 from components.support.errors import ConfigError, DataError, DeploymentError
 from components.support.file_systems import is_url, local_copy
 from pipeline.commands.batch_prediction.covers import CoverFile, list_covers, no_covers
+from pipeline.commands.pages import write_page
 from pipeline.commands.predict import Unreadable, accept_with_facts
 from pipeline.commands.why.explanation import Explanation, Judged, describe
 from pipeline.commands.why.heat_map import heat_maps
@@ -204,12 +205,4 @@ def _write(
     if isinstance(training, TrainingCovers):
         found = [each.nearest for each in explained if isinstance(each.nearest, Nearest)]
         pictures = training.pictures({cover.identity for each in found for cover in each.covers})
-    text = render_page(location, explained, pictures)
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"Expected a file for the page at {page}. Received: {error.strerror}. Name another one "
-            "with --output."
-        ) from error
+    write_page(page, render_page(location, explained, pictures))
