@@ -9,11 +9,13 @@ from components.support.texts import shortened
 
 # What Beam's portable runners raise; in this process, what a stage raises comes as it is.
 _ENDED = re.compile(
-    r"Pipeline \S+ failed in state|RPC that terminated with|Dataflow pipeline failed\. State:"
+    r"Pipeline \S+ failed in state \w+:?\s*|.*RPC that terminated with:?\s*"
+    r"|Dataflow pipeline failed\. State:\s*"
 )
 # How gRPC says, without a word, that what listens there does not understand it.
 _NO_JOB_SERVER = "FutureTimeoutError"
 _CAUSE = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Artifact)\b: .+$", re.MULTILINE)
+_REFUSED = re.compile(r"java\.net\.ConnectException")
 _NOT_SEEN = re.compile(r"No such file or directory: '([^']+)'")
 
 
@@ -26,7 +28,8 @@ def engine_error(error: BaseException) -> DeploymentError | None:
             "Beam understands. Check that job_server is its address, and not that of Flink, Spark "
             "or a worker pool (docs/scale.md)."
         )
-    if not _ENDED.search(text):
+    ended = _ENDED.search(text)
+    if not ended:
         return None
     if unseen := _NOT_SEEN.search(text):
         return DeploymentError(
@@ -34,9 +37,15 @@ def engine_error(error: BaseException) -> DeploymentError | None:
             f"{unseen[1]} there. Put the data and the pipeline root (on Kubeflow: "
             "engine.shared_folder) into a folder that all workers mount."
         )
+    if _REFUSED.search(text):
+        return DeploymentError(
+            "Expected Beam's worker pool where each machine of the engine looks for it "
+            "(worker_pool in the options of engine). Received: a refused connection. Start one "
+            "beside each TaskManager or executor; docs/scale.md has the command."
+        )
     causes = _CAUSE.findall(text)
-    said = causes[-1] if causes else text.splitlines()[0]
+    said = causes[-1] if causes else (text[ended.end() :].splitlines() or [text])[0]
     return DeploymentError(
-        f"Expected the engine to run the job. Received: {shortened(said)} The logs of its workers "
-        "say more. Run again when it is mended: finished stages are not repeated."
+        f"Expected the engine to run the job. Received: {shortened(said).rstrip('.')}. The logs "
+        "of its workers say more. Run again when it is mended: finished stages are not repeated."
     )

@@ -116,8 +116,18 @@ def test_an_engine_that_is_away_is_named_before_the_run() -> None:
             r"Received: ValueError: the reason",
         ),
         (
+            "Pipeline job_1 failed in state FAILED: java.io.IOException: Insufficient number of "
+            "network buffers",
+            r"Received: java\.io\.IOException: Insufficient number of network buffers\. The logs",
+        ),
+        (
+            "Pipeline job_1 failed in state FAILED: java.net.ConnectException: "
+            "java.net.ConnectException: finishConnect(..) failed: Connection refused",
+            "Expected Beam's worker pool .*: a refused connection",
+        ),
+        (
             "<_MultiThreadedRendezvous of RPC that terminated with:\n\tstatus = UNAVAILABLE",
-            "Expected the engine to run the job",
+            r"Expected the engine to run the job\. Received: status = UNAVAILABLE\.",
         ),
         (
             "<_InactiveRpcError of RPC that terminated with:\n\tstatus = UNIMPLEMENTED",
