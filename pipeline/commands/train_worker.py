@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from components.support.errors import ConfigError
+from components.support.signals import interruptible
 from components.trainer.attendance import attend, meeting_folder
 from components.trainer.launcher import Worker, start_worker
 from pipeline.config import PipelineConfig
 from pipeline.runner.fingerprints import fingerprint_code
-from pipeline.runner.signals import interruptible
 from pipeline.runner.workspace import Workspace
 
 

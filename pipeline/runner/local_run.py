@@ -27,12 +27,13 @@ from components.contracts.quarantine import IngestSummary, read_summary
 from components.support import progress
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.engine_errors import engine_error
+from components.support.engine_jobs import jobs_end_with_their_run
 from components.support.errors import ConfigError, CoversError, ModelNotBlessed
 from components.support.machine import machine_error
 from components.support.quiet import libraries_log_to
+from components.support.signals import interruptible
 from components.support.texts import shortened
 from pipeline.config import PipelineConfig
-from pipeline.engine.jobs import jobs_end_with_their_run
 from pipeline.engine.reach import check_reachable
 from pipeline.runner.build_check import check_buildable_once
 from pipeline.runner.closing import describe_ingest, describe_result
@@ -42,7 +43,6 @@ from pipeline.runner.fingerprints import fingerprint_components
 from pipeline.runner.logging_to_mlflow import log_to_mlflow
 from pipeline.runner.notifying import notify_of
 from pipeline.runner.result import RunResult
-from pipeline.runner.signals import interruptible
 from pipeline.runner.stages import StageWatcher
 from pipeline.runner.sweep import sweep
 from pipeline.runner.training_options import training_options, tuning_options

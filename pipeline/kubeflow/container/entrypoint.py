@@ -26,10 +26,11 @@ from typing import Any
 
 from components.contracts.decisions import DataRefused, decision_text
 from components.support.engine_errors import engine_error
+from components.support.engine_jobs import jobs_end_with_their_run
 from components.support.errors import CoversError
 from components.support.quiet import third_parties_quiet
+from components.support.signals import Interrupted, interruptible
 from components.support.texts import message_for_people
-from pipeline.engine.jobs import jobs_end_with_their_run
 from pipeline.kubeflow.container.attempts import Attempts, state_folder, task_folder
 from pipeline.kubeflow.container.checkpoints import with_checkpoints
 from pipeline.kubeflow.container.compare_view import compare_view
@@ -61,7 +62,6 @@ from pipeline.kubeflow.container.refusals import (
 )
 from pipeline.kubeflow.container.scratch import use_scratch
 from pipeline.kubeflow.container.shared import in_shared_folder
-from pipeline.runner.signals import Interrupted, interruptible
 
 _BEAM_EXECUTOR_MODULE = "tfx.dsl.components.base.base_beam_executor"
 _OUR_LOGGERS = ("covers", "components", "pipeline")

@@ -8,8 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 
-from pipeline.engine.jobs import jobs_end_with_their_run
-from pipeline.runner.signals import Interrupted
+from components.support.engine_jobs import jobs_end_with_their_run
+from components.support.signals import Interrupted
 
 
 class _Job(PipelineResult):
