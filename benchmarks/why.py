@@ -66,7 +66,7 @@ def grad_cam(network: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
             weights = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
             heat = tf.nn.relu(tf.reduce_sum(weights * each, axis=-1))
             total += tf.image.resize(heat[..., None], (CELLS, CELLS), antialias=True)[0, ..., 0]
-        return total
+        return np.asarray(total)
 
     return explain
 

@@ -76,3 +76,32 @@ def test_a_model_alone_has_probabilities_and_heat_maps(
     code, seen = elsewhere.command(*arguments, "--run", "2026")
     assert code == 2, seen
     assert "that made the model in" in seen
+
+
+def test_a_model_of_a_cluster_finds_its_training_covers_in_the_store(
+    runs: Runs, pushed: tuple[TinyPipeline, list[Path]], s3: dict[str, str], tmp_path: Path
+) -> None:
+    import fsspec
+
+    tiny, covers = pushed
+    report = json.loads(tiny.report().with_suffix(".json").read_text(encoding="utf-8"))
+    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    bucket = f"bucket/{tmp_path.name}"
+    for key in ("model_run", "examples"):
+        artifact = report["provenance"]["artifacts"][key]
+        target = f"{bucket}/artifacts/tiny/run-1/{key}-task/7/{key}"
+        store.put(artifact["uri"], target, recursive=True)
+        artifact["uri"] = f"s3://{target}"
+    folder = f"{bucket}/artifacts/tiny/run-1/ReportGen/7/report"
+    store.pipe_file(f"{folder}/report.json", json.dumps(report).encode())
+    store.put(str(tiny.serving), f"{bucket}/serving", recursive=True)
+    elsewhere = TinyPipeline(runs, tmp_path, covers[0].parent)
+    arguments = ["why", str(covers[0]), "--destination", f"s3://{bucket}/serving", "--json"]
+    code, seen = elsewhere.command(*arguments, "--artifacts", f"s3://{bucket}/artifacts", **s3)
+    assert code == 0, seen
+    (there,) = (json.loads(line) for line in seen.splitlines() if line.startswith("{"))
+    (here,) = _explained((tiny, covers[:1]))
+    assert there["nearest"] == here["nearest"]
+    code, seen = elsewhere.command(*arguments, "--artifacts", f"s3://{bucket}/serving", **s3)
+    assert code == 2, seen
+    assert "Expected the report of a run that made the model" in seen
