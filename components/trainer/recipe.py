@@ -25,7 +25,8 @@ def make_recipe(
         code_fingerprint: hash of the training code.
     """
     digest = hashlib.sha256()
-    for text in (schema_text, config.model_dump_json(), code_fingerprint):
+    options = config.model_dump_json(exclude={"worker_addresses"})  # machines may be replaced
+    for text in (schema_text, options, code_fingerprint):
         digest.update(hashlib.sha256(text.encode("utf-8")).digest())
     for backbone in config.backbone:
         if backbone.file:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.support.errors import ConfigError
 from components.trainer.parts import Part
 
 _BYTES_AT_ONCE = 16 << 20
@@ -25,12 +26,22 @@ class WorkerGroup:
 
     Attributes:
         part: this worker's part of every batch.
+
+    Raises:
+        ConfigError: a worker sees several GPUs.
     """
 
     def __init__(self) -> None:
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = self._strategy.cluster_resolver
         workers = resolver.cluster_spec().num_tasks("worker")
+        devices = self._strategy.num_replicas_in_sync
+        if devices != workers:
+            raise ConfigError(
+                f"Expected at most one GPU for each of {workers} workers. Received: {devices} in "
+                "all. Show each worker one (CUDA_VISIBLE_DEVICES), or train with "
+                "trainer.workers=1, which uses all GPUs of a machine."
+            )
         self.part = Part(int(resolver.task_id), workers)
 
     @property
@@ -52,7 +63,7 @@ class WorkerGroup:
 
         There Keras divides by the number of workers, so that the sum of all is a mean.
         """
-        return loss * float(self._strategy.num_replicas_in_sync)
+        return loss * float(self.part.count)
 
     def add_up(self, array: np.ndarray) -> np.ndarray:
         """Returns the sum of all workers' arrays, float32, of the same shape (rows, ...)."""

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.support import progress
+from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
 from components.trainer.model import build_model
 from components.trainer.parts import Part
@@ -158,3 +160,12 @@ def test_each_worker_draws_random_numbers_of_its_own(small_config):
     np.testing.assert_array_equal(kernel, same_kernel)
     assert not np.allclose(first, second)
     np.testing.assert_array_equal(first, drawn(0)[1])
+
+
+def test_a_worker_with_several_gpus_is_refused(monkeypatch):
+    cluster = SimpleNamespace(num_tasks=lambda kind: 2)
+    resolver = SimpleNamespace(task_id=0, cluster_spec=lambda: cluster)
+    strategy = SimpleNamespace(num_replicas_in_sync=4, cluster_resolver=resolver)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: strategy)
+    with pytest.raises(ConfigError, match=r"each of 2 workers\. Received: 4 in all"):
+        WorkerGroup()
