@@ -89,9 +89,12 @@ def attend(
             time.sleep(_LOOKED_AT_EVERY)
             continue
         done = called["attempt"]
+        code_of_the_run = _code_of_the_run(folder)
+        if code_of_the_run is None:
+            continue
         if not 0 < index < len(called["addresses"]):
             tell(_unknown(index, called["addresses"]))
-        elif WorkerTask.read(folder).code_fingerprint != code_fingerprint:
+        elif code_of_the_run != code_fingerprint:
             write_error(folder, index, _other_code(index))
             _end(folder, done, index, ConfigError.exit_code)
         else:
@@ -138,6 +141,16 @@ def _read_call(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return called
+
+
+def _code_of_the_run(folder: Path) -> str | None:
+    """Returns the hash of its training code, or None if the training is over already."""
+    try:
+        return WorkerTask.read(folder).code_fingerprint
+    except FileNotFoundError:
+        return None
+    except TypeError:  # a version in which the task has other fields
+        return ""
 
 
 def _end(folder: Path, attempt: str, index: int, code: int) -> None:

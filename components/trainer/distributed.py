@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.contracts.label_schema import LabelSchema
+from components.support.errors import ConfigError
 from components.trainer.attendance import meeting_folder
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import Split, label_prior
@@ -38,9 +39,12 @@ def train_together(
         Both splits, of which nothing is decoded, and the trained model.
 
     Raises:
-        ConfigError: workers on other machines have no folder to meet in.
+        ConfigError: workers on other machines have no folder to meet in, or those on this one
+            would share its GPUs.
         CoversError: as `train_with_workers`.
     """
+    if not config.worker_addresses:
+        _check_no_gpus(config.workers)
     meeting = meeting_folder(task.checkpoint_root) if config.worker_addresses else None
     result = train_with_workers(task, config.workers, config.worker_addresses, meeting)
     prior = label_prior(train.labels)
@@ -52,3 +56,14 @@ def train_together(
         features = {name: tf.convert_to_tensor(each) for name, each in result.features.items()}
     data = TrainingData(schema, train, evaluation, None, None, store, remembered=features)
     return data, Trained(model, result.findings, result.epochs, result.best_epoch, initial_weights)
+
+
+def _check_no_gpus(workers: int) -> None:
+    # Each process would take all memory of all GPUs.
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if gpus:
+        raise ConfigError(
+            "Expected trainer.workers=1 on a machine with GPUs, all of which one process trains "
+            f"on. Received: workers={workers}, and {gpus} GPU{'s' if gpus > 1 else ''}. The "
+            "environment variable CUDA_VISIBLE_DEVICES=-1 hides GPUs."
+        )

@@ -147,6 +147,13 @@ def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(
     assert workers_of(os.getpid()) == []
 
 
+def test_workers_do_not_share_gpus(covers, tmp_path, monkeypatch):
+    gpus = {"GPU": ["GPU:0"]}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus.get(kind, []))
+    with pytest.raises(ConfigError, match=r"trainer\.workers=1 on .*: workers=2, and 1 GPU\. The"):
+        train(covers, changed(_CONFIG, workers=2), tmp_path)
+
+
 def test_each_worker_draws_random_numbers_of_its_own(small_config):
     def drawn(index: int) -> tuple[np.ndarray, np.ndarray]:
         model = build_model(small_config, 5)

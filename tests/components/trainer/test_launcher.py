@@ -18,7 +18,7 @@ import pytest
 
 from components.support import progress
 from components.support.errors import ConfigError, CoversError, MachineError
-from components.trainer import launcher
+from components.trainer import attendance, launcher
 from components.trainer.attendance import attend, meeting_folder
 from components.trainer.handover import WorkerTask
 from components.trainer.launcher import train_with_workers
@@ -163,6 +163,20 @@ def test_a_worker_with_other_code_ends_the_training(working, elsewhere, tmp_path
     elsewhere(1, "code-2")
     with pytest.raises(ConfigError, match="worker 1 to have the training code of the run"):
         train_with_workers(_TASK, 2, _ADDRESSES[:2], tmp_path / "meeting")
+
+
+@pytest.mark.parametrize("task", [None, '{"a_field_of_another_version": 1}'])
+def test_a_worker_outlives_a_training_that_is_over_or_of_another_version(tmp_path, task):
+    if task:
+        tmp_path.joinpath("task.json").write_text(task)
+    (other,) = attendance.call(tmp_path, _ADDRESSES[:2])
+    arguments = (tmp_path, 1, "code-1", launcher.start_worker, lambda _: None)
+    waiting = threading.Thread(target=attend, args=arguments, daemon=True)
+    waiting.start()
+    if task:
+        until(lambda: other.poll() == ConfigError.exit_code)
+    waiting.join(1.0)
+    assert waiting.is_alive()
 
 
 def test_a_worker_too_many_is_told_so(working, elsewhere, tmp_path):
