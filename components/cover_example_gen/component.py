@@ -101,12 +101,17 @@ def _ingest(
         Path(directory).mkdir(parents=True, exist_ok=True)
 
     quarantine.mkdir(parents=True, exist_ok=True)
-    # Beside the results, where the workers of an engine on other machines look for them as well.
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=quarantine) as scratch:
+    is_here = ingest.runs_in_this_process(beam_pipeline)
+    # Beside the results, where the workers of an engine on other machines look for them as well;
+    # images that a manifest holds are there only if they must be.
+    with (
+        _temporary_folder(quarantine) as scratch,
+        _temporary_folder(None if is_here else quarantine) as images,
+    ):
         results = Path(scratch, "results")
         results.mkdir()
         listings = [
-            span.source.listing(Path(scratch, str(number)), _rows_read)
+            span.source.listing(Path(images, str(number)), _rows_read)
             for number, span in enumerate(selection.spans)
         ]
         rows = [listing.rows for listing in listings]
@@ -120,7 +125,7 @@ def _ingest(
                 config=options,
                 split_directories=split_directories,
                 results=results,
-                divides_search=not ingest.runs_in_this_process(pipeline),
+                divides_search=not is_here,
             )
         planned, written = ingest.load_results(results)
 
@@ -141,6 +146,11 @@ def _ingest(
     write_straddling(quarantine, planned.straddling)
     write_contradictions(quarantine, planned.contradictions)
     write_summary(quarantine, summary)
+
+
+def _temporary_folder(beside: Path | None) -> tempfile.TemporaryDirectory[str]:
+    # The workers of an engine may still be writing when a run is interrupted.
+    return tempfile.TemporaryDirectory(prefix=".scratch-", dir=beside, ignore_cleanup_errors=True)
 
 
 def _rows_read(rows: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from components.cover_example_gen import sources
 from components.cover_example_gen.config import ColumnsConfig, IngestConfig
 from components.cover_example_gen.fingerprint import fingerprint_data
 from components.cover_example_gen.sources import Row, find_source
@@ -332,6 +334,32 @@ def test_windows_paths_leave_nothing_unlisted(
     (tmp_path / "labels.csv").write_text(f"image,genres\n{rows}")
     summary = ingest(tmp_path).summary
     assert (summary.examples, summary.rows_quarantined, summary.unlisted_files) == (12, 0, 0)
+
+
+def test_images_in_parquet_are_extracted_among_temporary_files(
+    tmp_path: Path,
+    write_cover: Callable[..., Path],
+    ingest: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extracted = []
+
+    def extract(*arguments: Any) -> str:
+        extracted.append(original(*arguments))
+        return extracted[-1]
+
+    original = sources._extract
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    images = [{"bytes": write_cover(tmp_path / "a.jpg", 1).read_bytes(), "path": "a.jpg"}]
+    (tmp_path / "data").mkdir()
+    table = pa.table({"image": images, "genres": [["rock"]]})
+    parquet.write_table(table, tmp_path / "data" / "train.parquet")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(sources, "_extract", extract)
+    assert ingest(tmp_path / "data").summary.examples == 1
+    assert [Path(file).is_relative_to(temporary) for file in extracted] == [True]
+    assert not list(temporary.iterdir())
 
 
 def test_images_in_parquet_are_ingested(

@@ -97,17 +97,21 @@ def test_workers_end_with_whoever_started_them(working, tmp_path, number):
     pids = tmp_path / "pids"
     working(f'open("{pids}", "a").write(f"{{os.getpid()}}\\n"); time.sleep(600)')
     starter = (
-        "import sys; from components.trainer import launcher, handover; "
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # if ignored
+        "from components.trainer import launcher, handover; "
         f"launcher._COMMAND = {launcher._COMMAND!r}; "
         f"launcher.train_with_workers(handover.{_TASK!r}, 2)"
     )
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", starter], env=environment, stderr=subprocess.DEVNULL
-    )
-    until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-    process.send_signal(number)
-    process.wait(30)
+    ) as process:
+        try:
+            until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+            process.send_signal(number)
+            process.wait(60)
+        finally:
+            process.kill()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()))
 
 
