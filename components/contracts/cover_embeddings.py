@@ -20,7 +20,7 @@ _FILE = "cover_embeddings.npz"
 
 @dataclasses.dataclass(frozen=True)
 class CoverEmbeddings:
-    """Covers of the train split as the trained network sees them.
+    """Covers that a network was fitted to, as it sees them.
 
     Attributes:
         ids: identity of each cover.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from components.contracts.cover_embeddings import CoverEmbeddings, write_cover_embeddings
-from components.contracts.label_schema import TRAIN_SPLIT
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT
 from components.trainer.config import TrainerConfig
-from components.trainer.dataset import images_dataset
+from components.trainer.dataset import Split, images_dataset
 from components.trainer.head import split_at_features
 from components.trainer.identities import identities
 from components.trainer.training import TrainingData
@@ -44,7 +46,9 @@ def write_training_embeddings(
     config: TrainerConfig,
     model_run: Path,
 ) -> None:
-    """Writes the embeddings of the train split, of a random part of it if it is large.
+    """Writes the embeddings of the covers that a network was fitted to.
+
+    These are the train split and, after a refit, the eval split; of many covers a random part.
 
     Args:
         network: the network to be served.
@@ -55,25 +59,59 @@ def write_training_embeddings(
     """
     if split_at_embedding(network) is None:
         return
+    splits = {TRAIN_SPLIT: data.train}
+    if config.refit:
+        splits[EVAL_SPLIT] = data.evaluation
+    parts = [
+        _embed(network, trained, data, config, name, share)
+        for name, share in zip(splits, _shares(splits.values(), config), strict=True)
+    ]
+    write_cover_embeddings(
+        model_run,
+        CoverEmbeddings(
+            tuple(identity for part in parts for identity in part.ids),
+            tuple(path for part in parts for path in part.paths),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.embeddings for part in parts]),
+        ),
+    )
+
+
+def _shares(splits: Iterable[Split], config: TrainerConfig) -> list[int]:
+    """Returns how many covers of each split are embedded."""
     most = _MOST_FROM_FEATURES if config.trains_on_features else _MOST_FROM_IMAGES
-    count = len(data.train.labels)
-    rows = np.sort(np.random.default_rng(config.seed).permutation(count)[:most])
+    counts = [len(split.labels) for split in splits]
+    part = min(1.0, most / sum(counts))
+    return [math.ceil(part * count) for count in counts]
+
+
+def _embed(
+    network: keras.Model,
+    trained: keras.Model,
+    data: TrainingData,
+    config: TrainerConfig,
+    name: str,
+    count: int,
+) -> CoverEmbeddings:
+    split, images = {
+        TRAIN_SPLIT: (data.train, data.train_images),
+        EVAL_SPLIT: (data.evaluation, data.evaluation_images),
+    }[name]
+    order = np.random.default_rng(config.seed).permutation(len(split.labels))
+    rows = np.sort(order[:count])
     if config.trains_on_features:
-        features = data.features_of(TRAIN_SPLIT, split_at_features(trained)[0], config)
+        features = data.features_of(name, split_at_features(trained)[0], config)
         parts = split_at_embedding(split_at_features(network)[1])
         given = np.asarray(features)[rows]
     else:
         parts = split_at_embedding(network)
-        given = images_dataset(data.train, data.train_images, rows, data.schema, config)
+        given = images_dataset(split, images, rows, data.schema, config)
     assert parts is not None
     embeddings = parts[0].predict(given, batch_size=config.batch_size, verbose=0)
-    ids, _, paths = identities(data.train)
-    write_cover_embeddings(
-        model_run,
-        CoverEmbeddings(
-            tuple(ids[row] for row in rows),
-            tuple(paths[row] for row in rows),
-            data.train.labels[rows] > 0,
-            embeddings,
-        ),
+    ids, _, paths = identities(split)
+    return CoverEmbeddings(
+        tuple(ids[row] for row in rows),
+        tuple(paths[row] for row in rows),
+        split.labels[rows] > 0,
+        np.asarray(embeddings),
     )

@@ -1,4 +1,4 @@
-"""The covers of the train split that are nearest to a cover, as the model sees them."""
+"""The covers that a model was fitted to which are nearest to a cover, as the model sees them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from components.contracts import nodes
 from components.contracts.cover_embeddings import CoverEmbeddings, read_cover_embeddings
-from components.contracts.label_schema import TRAIN_SPLIT
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT
 from components.contracts.signatures import read_model_description
 from components.support.errors import ConfigError, CoversError
 from pipeline.commands.model_runs import find_model_run
@@ -28,7 +28,7 @@ _KEPT = (nodes.MODEL_RUN, nodes.EXAMPLES)
 
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
-    """A cover of the train split.
+    """A cover that the model was fitted to.
 
     Attributes:
         identity: of the cover.
@@ -54,7 +54,7 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Nearest:
-    """The nearest covers of the train split.
+    """The nearest covers of those that the model was fitted to.
 
     Attributes:
         covers: the nearest `SHOWN`, the nearest first.
@@ -122,7 +122,7 @@ class TrainingCovers:
         """Returns small pictures of covers as `data:` URIs, by identity."""
         from components.report_gen.pictures import thumbnails
 
-        return thumbnails(self._examples, wanted, (TRAIN_SPLIT,))
+        return thumbnails(self._examples, wanted, (TRAIN_SPLIT, EVAL_SPLIT))
 
     def __len__(self) -> int:
         return len(self._known.ids)

@@ -31,6 +31,13 @@ _CONFIGS = {
         "backbone": {**_FROZEN, "features": "stages"},
         "layers": ["BatchNormalization", {"Dense": {"units": 6, "activation": "relu"}}],
     },
+    "refitted": {
+        "image_size": 32,
+        "early_stopping": None,
+        "refit": True,
+        "backbone": {**_FROZEN, "features": "stages"},
+        "layers": ["BatchNormalization", {"Dense": {"units": 6, "activation": "relu"}}],
+    },
     "from scratch": {
         "image_size": 32,
         "layers": [{"Conv2D": {"filters": 7, "kernel_size": 3}}, "GlobalAveragePooling2D"],
@@ -43,7 +50,8 @@ _CONFIGS = {
 def test_the_train_split_is_written_as_the_served_model_sees_it(
     kind, covers, example, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(embedding, "_MOST_FROM_FEATURES", 11)
+    if kind == "frozen":
+        monkeypatch.setattr(embedding, "_MOST_FROM_FEATURES", 11)
     common = {"epochs": 1, "early_stopping": None}
     config = TrainerConfig.model_validate({**common, **_CONFIGS[kind]})
     run_fn(
@@ -58,15 +66,18 @@ def test_the_train_split_is_written_as_the_served_model_sees_it(
         )
     )
     written = read_cover_embeddings(tmp_path)
-    by_id = {hashlib.sha256(each).hexdigest(): each for each in covers.encoded["train"]}
+    splits = ("train", "eval") if kind == "refitted" else ("train",)
+    encoded = [each for split in splits for each in covers.encoded[split]]
+    by_id = {hashlib.sha256(each).hexdigest(): each for each in encoded}
     assert len(written.ids) == (11 if kind == "frozen" else len(by_id))
-    labels = dict(zip(by_id, covers.labels["train"] > 0, strict=True))
+    given = np.concatenate([covers.labels[split] for split in splits])
+    labels = dict(zip(by_id, given > 0, strict=True))
     np.testing.assert_array_equal(written.labels, [labels[each] for each in written.ids])
 
     served = tf.saved_model.load(str(tmp_path / "model")).signatures
     encoded = [by_id[each] for each in written.ids]
     found = served[EMBEDDINGS_SIGNATURE](image_bytes=tf.constant(encoded))[EMBEDDINGS].numpy()
-    assert found.shape == (len(encoded), 6 if kind == "frozen" else 7)
+    assert found.shape == (len(encoded), 7 if kind == "from scratch" else 6)
     assert found.std() > 0
     np.testing.assert_allclose(found, written.embeddings, rtol=2e-3, atol=2e-3)
 
