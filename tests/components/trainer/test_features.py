@@ -116,7 +116,13 @@ def test_equal_parts_give_equal_keys_and_every_part_counts(monkeypatch, tmp_path
 
 def test_the_code_that_counts_is_what_stands_between_file_and_features():
     names = {module.__name__.rsplit(".", 1)[1] for module in features._CODE}
-    assert names == {"preprocessing", "backbone", "channel_statistics", "efficientnet_lite"}
+    assert names == {
+        "preprocessing",
+        "backbone",
+        "channel_correlations",
+        "channel_statistics",
+        "efficientnet_lite",
+    }
 
 
 def test_the_key_of_a_network_follows_from_its_weights_and_not_from_its_head():
