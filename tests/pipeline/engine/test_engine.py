@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,30 @@ def test_an_engine_that_is_away_is_named_before_the_run() -> None:
         listening.listen()
         check_reachable(engine)
     check_reachable(load_config("sample").engine)
+
+
+def test_a_host_that_cannot_be_one_is_named() -> None:
+    engine = load_config("sample", [FLINK, "engine.flink.job_server=beam..jobs:8099"]).engine
+    with pytest.raises(DeploymentError, match=r"'flink' at beam\.\.jobs:8099 .*Received: \S"):
+        check_reachable(engine)
+
+
+def test_a_job_server_that_is_sent_and_not_there_is_named(tmp_path: Path) -> None:
+    jar = tmp_path / "beam.jar"
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        listening.listen()
+        engine = load_config(
+            "sample",
+            [
+                f"engine={{name: flink, flink: {{rest: 'localhost:{listening.getsockname()[1]}', "
+                f"job_server_jar: {jar}, worker_pool: 'localhost:50000'}}}}"
+            ],
+        ).engine
+        with pytest.raises(ConfigError, match=r"job_server_jar .*beam\.jar, where there is no"):
+            check_reachable(engine)
+        jar.touch()
+        check_reachable(engine)
 
 
 @pytest.mark.parametrize(
