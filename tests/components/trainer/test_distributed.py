@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +21,9 @@ from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.support import progress
 from components.support.errors import ConfigError
 from components.trainer.config import TrainerConfig
+from components.trainer.dataset import read_split
+from components.trainer.feature_store import FeatureStore
+from components.trainer.features import compute_features
 from components.trainer.model import build_model
 from components.trainer.parts import Part
 from components.trainer.run import run_fn
@@ -176,3 +182,48 @@ def test_a_worker_with_several_gpus_is_refused(monkeypatch):
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: strategy)
     with pytest.raises(ConfigError, match=r"each of 2 workers\. Received: 4 in all"):
         WorkerGroup()
+
+
+class Together:
+    """Stands for a WorkerGroup whose workers are threads."""
+
+    def __init__(self, index: int, arrays: list[np.ndarray | None], barrier: threading.Barrier):
+        self.part = Part(index, len(arrays))
+        self.is_chief = index == 0
+        self.arrays = arrays
+        self.barrier = barrier
+
+    def add_up(self, array: np.ndarray) -> np.ndarray:
+        self.arrays[self.part.index] = array
+        self.barrier.wait(60)
+        total = np.sum(self.arrays, axis=0)
+        self.barrier.wait(60)
+        return total
+
+
+def test_workers_share_what_a_frozen_backbone_has_to_see(covers, schema, small_config, tmp_path):
+    split = read_split(covers.patterns("train"), schema, "train")
+    image = keras.Input((48, 48, 3))
+    extractor = keras.Model(image, keras.layers.AveragePooling2D(16)(image))
+    config = changed(small_config, batch_size=4)
+    store = FeatureStore(tmp_path, limit=1e9)
+    expected = compute_features(extractor, "a" * 64, split, None, schema, config, None).numpy()
+    store.write("a" * 64, split.ids[:7], expected[:7])
+
+    seen: list[int] = []
+    predict = extractor.predict_on_batch
+    extractor.predict_on_batch = lambda batch: seen.append(len(batch)) or predict(batch)
+    arrays: list[np.ndarray | None] = [None, None]
+    barrier = threading.Barrier(2)
+
+    def work(index: int) -> np.ndarray:
+        group = Together(index, arrays, barrier)
+        own = store if index == 0 else None  # a machine of its own, without any
+        return compute_features(
+            extractor, "a" * 64, split, None, schema, config, own, group
+        ).numpy()
+
+    with ThreadPoolExecutor(2) as pool:
+        for features in pool.map(work, range(2)):
+            np.testing.assert_allclose(features, expected, rtol=1e-6)
+    assert sum(seen) == len(split.ids) - 7
