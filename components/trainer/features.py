@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,11 +123,12 @@ def compute_features(
         unit = "covers through the frozen backbone"
         progress.start(TRAINER, len(own), f"{unit} ({note})" if kept else unit)
     size = covers_in_a_segment(features)
+    forward = _forward(extractor)
     done = written = 0
     few = config.model_copy(update={"batch_size": min(config.batch_size, _COVERS_AT_ONCE)})
     for batch in images_dataset(split, images, own, schema, few) if len(own) else ():
         rows = own[done : done + len(batch)]
-        features[rows] = extractor.predict_on_batch(batch)
+        features[rows] = forward(batch)
         done += len(rows)
         if store and (done - written >= size or done == len(own)):
             rows = own[written:done]
@@ -134,6 +136,14 @@ def compute_features(
             written = done
         progress.advance(TRAINER, len(batch))
     return _in_memory(group.add_up(features) if group else features)
+
+
+def _forward(extractor: keras.Model) -> Callable[[tf.Tensor], Any]:
+    """Returns what computes the features of a batch."""
+    if extractor.distribute_strategy.num_replicas_in_sync == 1:
+        return extractor.predict_on_batch
+    # `predict_on_batch` would give the whole batch to each device, and return it as often.
+    return tf.function(lambda covers: extractor(covers, training=False), reduce_retracing=True)
 
 
 def _missing(

@@ -5,6 +5,8 @@ A SavedModel is code: its graph runs with the rights of whoever loads it (SECURI
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -44,7 +46,7 @@ def read_saved_model(config: FoundationModel, side: int) -> Encoder:
             f"{config.location}, without {SAVED_MODEL_FILE}. {_REMEDY}"
         )
     try:
-        loaded = tf.saved_model.load(str(path))
+        loaded = _load(path)
         signatures = dict(loaded.signatures)
     except Exception as error:  # whatever TensorFlow makes of bytes that are no model
         raise unreadable(config, "an undamaged SavedModel", error, _REMEDY) from error
@@ -71,6 +73,15 @@ def read_saved_model(config: FoundationModel, side: int) -> Encoder:
         function, image, output, trial.shape[1:], function.variables, _resources(loaded)
     )
     return Encoder(layer, side)
+
+
+def _load(path: Path) -> Any:
+    """Loads a SavedModel beyond the reach of a distribution strategy, whose scope is a thread's.
+
+    Within it, functions of SavedModels run on no replica of `MirroredStrategy`.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(tf.saved_model.load, str(path)).result()
 
 
 def _image_input(what: str, function: Any) -> tf.TensorSpec:

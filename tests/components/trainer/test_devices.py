@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +23,6 @@ _OF_A_BATCH = {"BatchNormalization", "Dropout"}
 @pytest.mark.slow
 def test_two_devices_learn_what_one_learns(covers, small_config, tmp_path):
     """Without dropout, augmentation and batch statistics the sums of gradients are the same."""
-    shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
     layers = [layer for layer in small_config.layers if layer.keys().isdisjoint(_OF_A_BATCH)]
     config = TrainerConfig.model_validate(
         {
@@ -36,18 +36,50 @@ def test_two_devices_learn_what_one_learns(covers, small_config, tmp_path):
         }
     )
 
-    def train(devices: int) -> np.ndarray:
-        folder = tmp_path / f"devices_{devices}"
-        arguments = [str(covers.root), str(folder), config.model_dump_json(), "0", str(devices)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        subprocess.run([sys.executable, str(_PROGRAM), *arguments], env=environment, check=True)
-        model = tf.saved_model.load(str(folder / "Format-Serving"))
-        images = tf.constant(covers.encoded["eval"])
-        return model.signatures[SERVING_SIGNATURE](image_bytes=images)[PROBABILITIES].numpy()
-
-    one, two = train(1), train(2)
+    one, two = (answers(covers, config, tmp_path, devices) for devices in (1, 2))
     assert one.std(axis=0).min() > 0.01
     np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_frozen_backbones_are_the_same_on_two_devices(covers, small_config, tmp_path):
+    """Among them a SavedModel, whose variables no distribution strategy may make its own."""
+    image = keras.Input((None, None, 3), name="image")
+    maps = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(image))
+    network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
+    network.save(tmp_path / "small.keras")
+    network.export(tmp_path / "small", verbose=False)
+    config = TrainerConfig.model_validate(
+        {
+            "backbone": [
+                {"keras": str(tmp_path / "small.keras")},
+                {"saved_model": str(tmp_path / "small")},
+                {"name": "MobileNetV3Small", "weights": "none", "features": "stages"}
+                | {"fine_tune": "none"},
+            ],
+            "image_size": 40,
+            "batch_size": 8,
+            "epochs": 2,
+            "layers": [{"Dense": {"units": 4}}],
+            "early_stopping": None,
+        }
+    )
+    assert config.trains_on_features
+    one, two = (answers(covers, config, tmp_path, devices) for devices in (1, 2))
+    assert one.std(axis=0).min() > 0.001
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def answers(covers, config: TrainerConfig, folder: Path, devices: int) -> np.ndarray:
+    """Trains in a process with so many devices; returns the predictions of the eval split."""
+    shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
+    folder = folder / f"devices_{devices}"
+    arguments = [str(covers.root), str(folder), config.model_dump_json(), "0", str(devices)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    subprocess.run([sys.executable, str(_PROGRAM), *arguments], env=environment, check=True)
+    model = tf.saved_model.load(str(folder / "Format-Serving"))
+    images = tf.constant(covers.encoded["eval"])
+    return model.signatures[SERVING_SIGNATURE](image_bytes=images)[PROBABILITIES].numpy()
 
 
 def test_one_device_needs_no_strategy() -> None:
