@@ -45,7 +45,7 @@ def test_two_devices_learn_what_one_learns(covers, small_config, tmp_path):
 def test_frozen_backbones_are_the_same_on_two_devices(covers, small_config, tmp_path):
     """Among them a SavedModel, whose variables no distribution strategy may make its own."""
     image = keras.Input((None, None, 3), name="image")
-    maps = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(image))
+    maps = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 32)(image))
     network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
     network.save(tmp_path / "small.keras")
     network.export(tmp_path / "small", verbose=False)
