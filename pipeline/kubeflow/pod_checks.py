@@ -9,6 +9,7 @@ from pipeline.kubeflow.config import TaskConfig
 from pipeline.kubeflow.kubernetes_values import folder
 from pipeline.kubeflow.pods import SCRATCH, SCRATCH_VOLUME, SHARED_MEMORY, SHARED_MEMORY_VOLUME
 from pipeline.kubeflow.quantities import quantity
+from pipeline.kubeflow.small_tasks import is_small
 
 # Where the back end mounts folders of its own (kubeflow/pipelines, argocompiler/container.go).
 _TAKEN = (
@@ -17,7 +18,7 @@ _TAKEN = (
 
 
 def check_pod(name: str, task: TaskConfig) -> None:
-    """Raises on options with which the cluster would take no pod of the task.
+    """Raises on options with which the cluster would take no pod of the task, or for nothing.
 
     Raises:
         ConfigError: names the task and the options.
@@ -25,6 +26,12 @@ def check_pod(name: str, task: TaskConfig) -> None:
     _check_limit(name, "cpu", task.cpu, task.cpu_limit)
     _check_limit(name, "memory", task.memory, task.memory_limit)
     _check_mounts(name, task)
+    if task.scratch and is_small(name):
+        raise ConfigError(
+            f"Expected no scratch for {name}, which makes no temporary files. Received: "
+            f"{task.scratch.size}. Set it under all_tasks, which leaves small tasks out, or for "
+            "others."
+        )
 
 
 def _check_limit(name: str, resource: str, requested: str | None, limit: str | None) -> None:

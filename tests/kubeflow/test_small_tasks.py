@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from make_targets import dry_run
 
-from components.support.errors import MachineError
+from components.support.errors import ConfigError, MachineError
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
+from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.container.scratch import use_scratch
 from pipeline.kubeflow.graph import TASKS
+from pipeline.kubeflow.pod_checks import check_pod
 from pipeline.kubeflow.rewrite import ENTRYPOINT
 from pipeline.kubeflow.small_tasks import is_small
 
@@ -77,6 +79,17 @@ def test_executors_get_a_volume_for_temporary_files(placed: tuple[Spec, Spec]) -
     assert platform["exec-Pusher"]["genericEphemeralVolume"] == [
         {**volume, "size": "50Gi", "defaultStorageClass": True}
     ]
+
+
+@pytest.mark.parametrize("place", ["small_tasks", "DataGateStop"])
+def test_a_volume_that_a_small_task_would_not_use_is_refused(place: str) -> None:
+    given: Spec = {"all_tasks": {"scratch": {"size": "50Gi"}}}
+    for name in ("DataGateStop", "Trainer"):
+        check_pod(name, KubeflowConfig.from_fields(given).task(name))
+    scratch = {"scratch": {"size": "1Gi"}}
+    given |= {"small_tasks": scratch} if place == "small_tasks" else {"tasks": {place: scratch}}
+    with pytest.raises(ConfigError, match=r"no scratch for DataGateStop, .*Received: 1Gi\."):
+        check_pod("DataGateStop", KubeflowConfig.from_fields(given).task("DataGateStop"))
 
 
 def test_temporary_files_are_made_there_by_children_as_well(tmp_path: Path) -> None:
