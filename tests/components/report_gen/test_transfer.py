@@ -64,5 +64,5 @@ def test_counts_survive_their_file(tmp_path: Path) -> None:
     write_counts(tmp_path, written)
     assert read_counts(tmp_path) == written
     (tmp_path / "decision_counts.json").write_text('{"format_version": 1}')
-    with pytest.raises(DeploymentError, match="decisions on the eval split"):
+    with pytest.raises(DeploymentError, match="decisions that thresholds were tuned on"):
         read_counts(tmp_path)
