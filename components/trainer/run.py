@@ -32,6 +32,7 @@ from components.trainer.thresholds import decision_rule
 from components.trainer.training import (
     TrainingData,
     covers_that_decode,
+    device_strategy,
     evaluation_probabilities,
     train_model,
 )
@@ -89,7 +90,8 @@ def run_fn(fn_args: FnArgs) -> None:
         else:
             data = TrainingData.load(schema, train, evaluation, config, store)
             trained = train_model(data, config, run_dir, checkpoints, mirror)
-        network = serving_network(trained.model, config)
+        with device_strategy().scope():
+            network = serving_network(trained.model, config)
         if config.refit:
             judges = refit(network, trained, data, config, run_dir)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,11 +256,13 @@ def evaluation_probabilities(
 def device_strategy() -> tf.distribute.Strategy:
     """Returns data parallelism over all GPUs where there are several, else no strategy."""
     devices = visible_devices()
-    return (
-        tf.distribute.MirroredStrategy(devices)
-        if len(devices) > 1
-        else (tf.distribute.get_strategy())
-    )
+    return _mirrored(tuple(devices)) if len(devices) > 1 else tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Returns one and the same strategy, since only its own variables can be trained with it."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def visible_devices() -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.contracts.signatures import PROBABILITIES, SERVING_SIGNATURE
+from components.contracts.signatures import HISTORY_FILE, PROBABILITIES, SERVING_SIGNATURE
 from components.trainer.config import TrainerConfig
 from components.trainer.precision import resolve
 from components.trainer.training import device_strategy
@@ -68,6 +69,25 @@ def test_frozen_backbones_are_the_same_on_two_devices(covers, small_config, tmp_
     one, two = (answers(covers, config, tmp_path, devices) for devices in (1, 2))
     assert one.std(axis=0).min() > 0.001
     np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_devices_refit(covers, tmp_path):
+    """The float32 network that is served takes the weights of one on all devices."""
+    encoder = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(8, 3)])
+    encoder.save(tmp_path / "encoder.keras")
+    config = TrainerConfig(
+        image_size=32,
+        epochs=2,
+        batch_size=16,
+        backbone={"keras": str(tmp_path / "encoder.keras")},
+        precision="mixed_bfloat16",
+        refit=True,
+    )
+    assert answers(covers, config, tmp_path, devices=2).std(axis=0).min() > 0.001
+    record = (tmp_path / "devices_2" / "model_run" / HISTORY_FILE).read_text(encoding="utf-8")
+    known = sum(len(covers.encoded[split]) for split in ("train", "eval"))
+    assert json.loads(record)["refit"]["covers"] == known
 
 
 def answers(covers, config: TrainerConfig, folder: Path, devices: int) -> np.ndarray:
