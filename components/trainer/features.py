@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,8 +73,11 @@ def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
         config: names the backbones and the size of the covers.
     """
     image, *layers = extractor.layers
-    is_from_file = any(isinstance(each, FoundationModel) for each in config.backbone)
-    code = (*_CODE, *_CODE_FOR_FILES) if is_from_file else _CODE
+    from_files = [each for each in config.backbone if isinstance(each, FoundationModel)]
+    code = (*_CODE, *_CODE_FOR_FILES) if from_files else _CODE
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    if any(each.keras_hub for each in from_files):
+        versions["keras_hub"] = metadata.version("keras-hub")
     parts = {
         "backbones": [_describe_backbone(each) for each in config.backbone],
         "layers_after_them": [_describe(layer) for layer in layers[1:]],
@@ -81,7 +85,7 @@ def features_key(extractor: keras.Model, config: TrainerConfig) -> str:
         "precision": [layer.dtype_policy.name for layer in (image, *layers)],
         "weights": _digest_of_weights(extractor),
         "code": {module.__name__: _digest_of_code(module) for module in code},
-        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "versions": versions,
         "on_a_gpu": bool(tf.config.list_physical_devices("GPU")),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

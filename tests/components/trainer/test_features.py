@@ -106,12 +106,18 @@ def test_equal_parts_give_equal_keys_and_every_part_counts(monkeypatch, tmp_path
         with monkeypatch.context() as patch:
             patch.setattr(library, "__version__", "0.0")
             others.append(features_key(make_extractor(), config))
+    preset = frozen(backbone={"keras_hub": str(tmp_path)})
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_describe_backbone", str)
+        for version in ("0.25", "0.32"):
+            patch.setattr(features.metadata, "version", lambda name, version=version: version)
+            others.append(features_key(make_extractor(), preset))
     with monkeypatch.context() as patch:
         patch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
         others.append(features_key(make_extractor(), config))
     code.write_text("second")
     others.append(features_key(make_extractor(), config))
-    assert len({key, *others}) == 1 + len(others) == 11
+    assert len({key, *others}) == 1 + len(others) == 13
 
 
 def test_the_code_that_counts_is_what_stands_between_file_and_features():
