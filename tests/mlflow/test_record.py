@@ -88,6 +88,18 @@ def test_without_a_server_runs_are_logged_in_a_folder(
     assert run.data.metrics["macro_roc_auc"] > 0.5
 
 
+def test_a_run_whose_model_is_gone_is_logged_without_and_says_so(
+    report: Path, tmp_path: Path
+) -> None:
+    for models, ending in (
+        ("all", ", without its model, which is not here any more."),
+        ("none", "."),
+    ):
+        config = MlflowConfig(tracking_uri=tmp_path / models, models=models)
+        logged = log_run(config, report, None)
+        assert str(logged).endswith(f"run {logged.run_id}{ending}")
+
+
 def test_a_server_that_is_away_is_said_clearly_and_fails_nothing(
     report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

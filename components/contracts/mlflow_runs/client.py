@@ -66,16 +66,20 @@ class Logged:
         experiment: its name.
         store: the server or folder, without credentials.
         is_new: whether it was logged now, not before.
+        lacks_model: whether its model should have been logged, and is not here any more.
     """
 
     run_id: str
     experiment: str
     store: str
     is_new: bool
+    lacks_model: bool = False
 
     def __str__(self) -> str:
         done = "Logged to" if self.is_new else "Was logged before to"
-        return f"{done} MLflow at {self.store}: experiment {self.experiment}, run {self.run_id}."
+        where = f"{self.store}: experiment {self.experiment}, run {self.run_id}"
+        without = ", without its model, which is not here any more" if self.lacks_model else ""
+        return f"{done} MLflow at {where}{without}."
 
 
 def check_installed() -> None:
@@ -137,7 +141,8 @@ def log_run(
                 f"{_without_secret(f'{type(error).__name__}: {error}', store)}. See that the "
                 "server is up and the credentials are right."
             ) from error
-    return Logged(created, experiment, _shown(store), is_new=True)
+    lacks_model = is_kept and model is None
+    return Logged(created, experiment, _shown(store), is_new=True, lacks_model=lacks_model)
 
 
 def try_to_log_run(
