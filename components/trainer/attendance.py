@@ -1,8 +1,9 @@
 """Workers on other machines: how they learn of a training, and how it learns that one has ended.
 
 They meet in a folder that all machines see under one path. For each attempt the run writes
-`call.json` there; on each machine, `attend` starts the worker for it, and leaves `ended-<attempt>-
-<worker>.json` when that has ended. Without a call, nobody works.
+`call.json` there; on each machine, `attend` starts the worker for it, and leaves
+`begun-<attempt>-<worker>.json` before and `ended-<attempt>-<worker>.json` after. Without a call,
+nobody works.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 _MEETING_FOLDER = "workers"
 _CALL_FILE = "call.json"
 _OWN_FILE = re.compile(
-    r"(task|result|diagnosis|error-\d+|ended-[0-9a-f]{32}-\d+)\.json|(weights|features)\.npz"
-    r"|(call|ended-[0-9a-f]{32}-\d+)\.partial"
+    r"(task|result|diagnosis|error-\d+|(begun|ended)-[0-9a-f]{32}-\d+)\.json"
+    r"|(weights|features)\.npz|(call|(begun|ended)-[0-9a-f]{32}-\d+)\.partial"
 )
 _LOOKED_AT_EVERY = 0.2
 
@@ -58,11 +59,11 @@ def meeting(folder: Path) -> Iterator[Path]:
         _clear(folder)
 
 
-def call(folder: Path, addresses: Sequence[str]) -> list[Worker]:
+def call(folder: Path, addresses: Sequence[str]) -> list[Elsewhere]:
     """Calls the workers for an attempt, and returns those on other machines."""
     attempt = uuid.uuid4().hex
     _write(folder / _CALL_FILE, {"attempt": attempt, "addresses": list(addresses)})
-    return [_Elsewhere(folder, attempt, index) for index in range(1, len(addresses))]
+    return [Elsewhere(folder, attempt, index) for index in range(1, len(addresses))]
 
 
 def attend(
@@ -96,29 +97,45 @@ def attend(
             tell(_unknown(index, called["addresses"]))
         elif code_of_the_run != code_fingerprint:
             write_error(folder, index, _other_code(index))
-            _end(folder, done, index, ConfigError.exit_code)
+            _leave(folder, _ended(done, index), {"code": ConfigError.exit_code})
         else:
+            _leave(folder, _begun(done, index), {})
             tell(f"Worker {index} of {len(called['addresses'])} begins.")
             with start(folder, called["addresses"], index) as worker:
                 code = _until_it_ends(folder, done, worker)
             if code is not None:
-                _end(folder, done, index, code)
+                _leave(folder, _ended(done, index), {"code": code})
             tell(f"Worker {index} has ended" + (f" with exit code {code}." if code else "."))
 
 
 @dataclasses.dataclass
-class _Elsewhere:
+class Elsewhere:
+    """A worker on another machine.
+
+    Attributes:
+        folder: where the workers meet.
+        attempt: what it is called for.
+        index: which of them it is.
+    """
+
     folder: Path
     attempt: str
     index: int
 
+    def has_come(self) -> bool:
+        """Returns whether it has begun, or has at least answered."""
+        names = (_begun(self.attempt, self.index), _ended(self.attempt, self.index))
+        return any((self.folder / name).is_file() for name in names)
+
     def poll(self) -> int | None:
+        """Returns its exit code; None while it works, or has not come."""
         file = self.folder / _ended(self.attempt, self.index)
         if not file.is_file():
             return None
         return int(json.loads(file.read_text(encoding="utf-8"))["code"])
 
     def kill(self) -> None:
+        """Ends the attempt on all machines."""
         (self.folder / _CALL_FILE).unlink(missing_ok=True)
 
 
@@ -153,9 +170,13 @@ def _code_of_the_run(folder: Path) -> str | None:
         return ""
 
 
-def _end(folder: Path, attempt: str, index: int, code: int) -> None:
+def _leave(folder: Path, name: str, fields: dict[str, Any]) -> None:
     with contextlib.suppress(FileNotFoundError):  # the training is over, and its folder away
-        _write(folder / _ended(attempt, index), {"code": code})
+        _write(folder / name, fields)
+
+
+def _begun(attempt: str, index: int) -> str:
+    return f"begun-{attempt}-{index}.json"
 
 
 def _ended(attempt: str, index: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ _ADDRESS = "127.0.0.1"
 _RESTARTS = 3
 _LOOKED_AT_EVERY = 0.2
 _OTHERS_END_WITHIN = 5.0
+_OTHERS_COME_WITHIN = 30.0
 _CODE = Path(__file__).parents[2]
 
 _logger = logging.getLogger("covers")
@@ -122,7 +124,7 @@ def _run(folder: Path, workers: int, addresses: Sequence[str]) -> list[int]:
     """Runs all workers until they have ended; returns their exit codes, negative for signals."""
     with contextlib.ExitStack() as stack:
         if addresses:
-            others: list[Worker] = attendance.call(folder, addresses)
+            others = attendance.call(folder, addresses)
             here = [stack.enter_context(start_worker(folder, addresses, 0, threads=0))]
         else:
             addresses, others = _free_addresses(workers), []
@@ -134,8 +136,12 @@ def _run(folder: Path, workers: int, addresses: Sequence[str]) -> list[int]:
         relay = threading.Thread(target=_relay, args=(here[0].stdout,), daemon=True)
         relay.start()
         team: list[Worker] = [*here, *others]
+        tell_at = time.monotonic() + _OTHERS_COME_WITHIN
         try:
             while all(worker.poll() is None for worker in team):
+                if time.monotonic() > tell_at:
+                    tell_at = math.inf
+                    _tell_who_is_missing(others, addresses)
                 time.sleep(_LOOKED_AT_EVERY)
             _wait(team)
         finally:
@@ -147,6 +153,17 @@ def _run(folder: Path, workers: int, addresses: Sequence[str]) -> list[int]:
         relay.join()
         # Those that were left only waited for one that had failed.
         return [LOST_THE_OTHERS if each in left else each.poll() or 0 for each in team]
+
+
+def _tell_who_is_missing(others: Sequence[attendance.Elsewhere], addresses: Sequence[str]) -> None:
+    for worker in others:
+        if not worker.has_come():
+            progress.warn(
+                TRAINER,
+                f"Worker {worker.index} of {len(addresses)} has not come. Start it on the machine "
+                f"of {addresses[worker.index]}: covers train-worker --index {worker.index}, with "
+                "this configuration. The others wait for it.",
+            )
 
 
 def _wait(team: Sequence[Worker]) -> None:

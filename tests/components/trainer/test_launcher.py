@@ -162,6 +162,25 @@ def test_a_worker_that_is_killed_elsewhere_is_called_again(working, elsewhere, t
     assert sentence.startswith("Worker 1 of 2 was killed by SIGKILL")
 
 
+def test_a_worker_that_does_not_come_is_named_and_waited_for(
+    working, elsewhere, tmp_path, monkeypatch
+):
+    working('import time\n    while not Path(sys.argv[1], "all").exists(): time.sleep(0.1)')
+    monkeypatch.setattr(launcher, "_OTHERS_COME_WITHIN", 1.0)
+    elsewhere(1)
+    warned: list[str] = []
+
+    def warn(_: str, sentence: str) -> None:
+        warned.append(sentence)
+        elsewhere(2)
+        (tmp_path / "meeting" / "all").touch()
+
+    with progress.listening(lambda *_: None, warn):
+        assert train_with_workers(_TASK, 3, _ADDRESSES, tmp_path / "meeting").best_epoch == 3
+    (sentence,) = warned
+    assert sentence.startswith("Worker 2 of 3 has not come. Start it on the machine of third:1: ")
+
+
 def test_a_worker_with_other_code_ends_the_training(working, elsewhere, tmp_path):
     working("time.sleep(60)")
     elsewhere(1, "code-2")
