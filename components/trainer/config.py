@@ -374,7 +374,8 @@ class TrainerConfig(Options):
         if self.refit and not self.trains_on_features:
             raise ValueError(
                 "Expected refit only where all backbones are frozen (fine_tune: none) and nothing "
-                "is augmented: the layers after them are trained six more times. Received: "
+                "is augmented, as the layers after them are trained six more times, and else "
+                "refit: false. Received: "
                 + ("augmentation" if self.augmentation else "layers that train on images")
             )
         return self

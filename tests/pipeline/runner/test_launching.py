@@ -31,7 +31,7 @@ def _python(class_path: str) -> PythonClassExecutableSpec:
 def test_a_node_is_launched_without_its_executor_until_it_runs(
     spec: PythonClassExecutableSpec | BeamExecutableSpec,
 ) -> None:
-    with _executors_imported_when_they_run():
+    with _executors_imported_when_they_run(()):
         operator = launcher.DEFAULT_EXECUTOR_OPERATORS[type(spec)](executor_spec=spec)
         with pytest.raises(ImportError, match=MISSING):
             operator.run_executor(ExecutionInfo())
@@ -45,7 +45,7 @@ def test_an_executor_that_runs_is_the_real_one(
     ran: list[object] = []
     monkeypatch.setattr(EmptyExecutor, "Do", lambda self, *arguments: ran.append(self))
     spec = _python(f"{EmptyExecutor.__module__}.{EmptyExecutor.__name__}")
-    with _executors_imported_when_they_run():
+    with _executors_imported_when_they_run(()):
         operator = launcher.DEFAULT_EXECUTOR_OPERATORS[type(spec)](executor_spec=spec)
         operator.run_executor(
             ExecutionInfo(

@@ -18,8 +18,10 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(weights: Path) -> PipelineConfig:
-    backbones = ["{name: EfficientNetLite1, features: stages}"]
-    backbones += [f"{{name: EfficientNetLite0, features: stages, weights: {weights}}}"]
+    backbones = ["{name: EfficientNetLite1, features: stages, fine_tune: none}"]
+    backbones += [
+        f"{{name: EfficientNetLite0, features: stages, fine_tune: none, weights: {weights}}}"
+    ]
     return load_config("covers", [f"trainer.backbone=[{', '.join(backbones)}]", "tuner.trials=2"])
 
 
