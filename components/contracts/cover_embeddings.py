@@ -7,13 +7,11 @@ of the network sees of a cover; the exported model computes that of other covers
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from components.contracts.records import reading
+from components.contracts.stored_arrays import reading_arrays
 
 _FILE = "cover_embeddings.npz"
 
@@ -56,17 +54,13 @@ def read_cover_embeddings(model_run: Path) -> CoverEmbeddings | None:
     path = model_run / _FILE
     if not path.is_file():
         return None
-    with reading(path, "the embeddings of covers"):
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                found = CoverEmbeddings(
-                    tuple(stored["ids"].tolist()),
-                    tuple(stored["paths"].tolist()),
-                    stored["labels"],
-                    stored["embeddings"].astype(np.float32),
-                )
-        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise ValueError(str(error)) from error
+    with reading_arrays(path, "the embeddings of covers") as stored:
+        found = CoverEmbeddings(
+            tuple(stored["ids"].tolist()),
+            tuple(stored["paths"].tolist()),
+            stored["labels"],
+            stored["embeddings"].astype(np.float32),
+        )
         rows = {len(found.paths), len(found.labels), len(found.embeddings)}
         if rows != {len(found.ids)} or found.labels.ndim != 2 or found.embeddings.ndim != 2:
             raise ValueError("arrays that do not belong together")

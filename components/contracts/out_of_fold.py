@@ -7,13 +7,11 @@ kept. With the predictions of the test split, they tell which labels are probabl
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from components.contracts.records import reading
+from components.contracts.stored_arrays import reading_arrays
 
 _FILE = "out_of_fold.npz"
 
@@ -55,14 +53,10 @@ def read_out_of_fold(model_run: Path) -> OutOfFold | None:
     path = model_run / _FILE
     if not path.is_file():
         return None
-    with reading(path, "out-of-fold predictions"):
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return OutOfFold(
-                    tuple(stored["ids"].tolist()),
-                    tuple(stored["paths"].tolist()),
-                    stored["labels"],
-                    stored["probabilities"],
-                )
-        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise ValueError(str(error)) from error
+    with reading_arrays(path, "out-of-fold predictions") as stored:
+        return OutOfFold(
+            tuple(stored["ids"].tolist()),
+            tuple(stored["paths"].tolist()),
+            stored["labels"],
+            stored["probabilities"],
+        )
