@@ -27,3 +27,14 @@ def tiny_covers(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(runs: Runs, tiny_covers: Path, tmp_path: Path) -> TinyPipeline:
     """A pipeline that has not run yet."""
     return TinyPipeline(runs, tmp_path, tiny_covers)
+
+
+@pytest.fixture(scope="module")
+def pushed(
+    runs: Runs, tiny_covers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TinyPipeline, list[Path]]:
+    """A pipeline that has pushed a model, and its covers."""
+    tiny = TinyPipeline(runs, tmp_path_factory.mktemp("pushed"), tiny_covers)
+    code, seen = tiny.run()
+    assert code == 0, seen
+    return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")

@@ -19,22 +19,11 @@ from components.contracts.signatures import (
     SERVING_SIGNATURE,
 )
 from pipeline.commands.predict import accept_with_facts
-from tests.end_to_end.tiny import Runs, TinyPipeline
+from tests.end_to_end.tiny import TinyPipeline
 
 pytestmark = pytest.mark.slow
 
 _OF_ONE_CHECK = dict.fromkeys(("model", "run_id", "created", "report"))
-
-
-@pytest.fixture(scope="module")
-def pushed(
-    runs: Runs, tiny_covers: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TinyPipeline, list[Path]]:
-    """A pipeline that has pushed a model, and its covers."""
-    tiny = TinyPipeline(runs, tmp_path_factory.mktemp("pushed"), tiny_covers)
-    code, seen = tiny.run()
-    assert code == 0, seen
-    return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")
 
 
 def _answer(tiny: TinyPipeline, covers: list[bytes], log: Path, version: int | None = None) -> None:

@@ -13,17 +13,6 @@ from tests.end_to_end.tiny import Runs, TinyPipeline
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def pushed(
-    runs: Runs, tiny_covers: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TinyPipeline, list[Path]]:
-    """A pipeline that has pushed a model, and its covers."""
-    tiny = TinyPipeline(runs, tmp_path_factory.mktemp("pushed"), tiny_covers)
-    code, seen = tiny.run()
-    assert code == 0, seen
-    return tiny, sorted(path for path in tiny_covers.rglob("*") if path.suffix == ".jpg")
-
-
 def _explained(pushed: tuple[TinyPipeline, list[Path]], *arguments: str) -> list[dict]:
     code, seen = pushed[0].command(
         "why", *arguments, "--json", *map(str, pushed[1][:12]), "--pipeline", "tiny"

@@ -27,6 +27,7 @@ from components.trainer.model import build_model
 from components.trainer.thresholds import DecisionRule
 from components.trainer.warmup import WARMUP_FILE
 from pipeline.config import SHIPPED_CONFIGS, load_config
+from tests.serving.session import answers_in_session
 
 CONFIGS = sorted(path.stem for path in SHIPPED_CONFIGS.glob("*.yaml"))
 RULE = DecisionRule(np.linspace(0.4, 0.6, 5).astype(np.float32), at_least_one_genre=True)
@@ -64,18 +65,7 @@ def test_a_model_answers_through_the_session_loader_as_through_pythons(
     files = _covers(tmp_path, draw_cover)
     signature = tf.saved_model.load(str(exported)).signatures[SERVING_SIGNATURE]
     expected = signature(image_bytes=tf.constant([file.read_bytes() for file in files]))
-    covers = {
-        "name": "covers",
-        "signature": SERVING_SIGNATURE,
-        "input": IMAGE_BYTES,
-        "files": [str(file) for file in files],
-    }
-    request = make_request(
-        SESSION, exported, read_signatures(exported), [covers], timed="covers", again=()
-    )
-    found = examine(request, tmp_path / "process", None)
-    assert found.answer is not None, found.end
-    answer = found.answer["answers"]["covers"]["outputs"]
+    answer = answers_in_session(exported, files, tmp_path / "process")
     np.testing.assert_allclose(answer[PROBABILITIES], expected[PROBABILITIES], atol=1e-5)
     assert np.std(answer[PROBABILITIES]) > 0
     np.testing.assert_array_equal(answer[DECISIONS], expected[DECISIONS])

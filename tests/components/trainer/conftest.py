@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -36,6 +37,24 @@ class Covers:
 
     def patterns(self, split: str) -> list[str]:
         return [str(self.root / f"Split-{split}" / "*")]
+
+    def fn_args(
+        self, config: TrainerConfig, model: Path, model_run: Path, **custom_config: str
+    ) -> SimpleNamespace:
+        """Returns what TFX gives `run_fn` to train on them."""
+        return SimpleNamespace(
+            train_files=self.patterns("train"),
+            eval_files=self.patterns("eval"),
+            schema_path=str(self.schema_path),
+            serving_model_dir=str(model),
+            model_run_dir=str(model_run),
+            hyperparameters=None,
+            custom_config={
+                "config": config.model_dump(mode="json"),
+                "code_fingerprint": "1",
+                **custom_config,
+            },
+        )
 
 
 def _encode(pixels: np.ndarray, image_format: str = "PNG", mode: str | None = None) -> bytes:

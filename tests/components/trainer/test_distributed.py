@@ -51,22 +51,8 @@ _CONFIG = TrainerConfig.model_validate(
 
 
 def train(covers: Any, config: TrainerConfig, folder: Path, **kept: str) -> None:
-    run_fn(
-        SimpleNamespace(
-            train_files=covers.patterns("train"),
-            eval_files=covers.patterns("eval"),
-            schema_path=str(covers.schema_path),
-            serving_model_dir=str(folder / "Format-Serving"),
-            model_run_dir=str(folder / "model_run"),
-            hyperparameters=None,
-            custom_config={
-                "config": config.model_dump(mode="json"),
-                "code_fingerprint": "1",
-                "checkpoint_folder": str(folder / "checkpoints"),
-                **kept,
-            },
-        )
-    )
+    places = {"checkpoint_folder": str(folder / "checkpoints"), **kept}
+    run_fn(covers.fn_args(config, folder / "Format-Serving", folder / "model_run", **places))
 
 
 def history(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,17 +53,7 @@ def test_the_train_split_is_written_as_the_served_model_sees_it(
         monkeypatch.setattr(embedding, "_MOST_FROM_FEATURES", 11)
     common = {"epochs": 1, "early_stopping": None}
     config = TrainerConfig.model_validate({**common, **_CONFIGS[kind]})
-    run_fn(
-        SimpleNamespace(
-            train_files=covers.patterns("train"),
-            eval_files=covers.patterns("eval"),
-            schema_path=str(covers.schema_path),
-            serving_model_dir=str(tmp_path / "model"),
-            model_run_dir=str(tmp_path),
-            hyperparameters=None,
-            custom_config={"config": config.model_dump(mode="json"), "code_fingerprint": "1"},
-        )
-    )
+    run_fn(covers.fn_args(config, tmp_path / "model", tmp_path))
     written = read_cover_embeddings(tmp_path)
     splits = ("train", "eval") if kind == "refitted" else ("train",)
     encoded = [each for split in splits for each in covers.encoded[split]]

@@ -220,22 +220,8 @@ def train(covers, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "export_model", export)
 
     def start(config: TrainerConfig, kept: Path | None) -> dict[str, Any]:
-        custom_config = {
-            "config": config.model_dump(mode="json"),
-            "code_fingerprint": "1",
-            "feature_folder": str(kept or ""),
-        }
-        run.run_fn(
-            SimpleNamespace(
-                train_files=covers.patterns("train"),
-                eval_files=covers.patterns("eval"),
-                schema_path=str(covers.schema_path),
-                serving_model_dir=str(tmp_path / "Format-Serving"),
-                model_run_dir=str(tmp_path / "model_run"),
-                hyperparameters=None,
-                custom_config=custom_config,
-            )
-        )
+        model, model_run = tmp_path / "Format-Serving", tmp_path / "model_run"
+        run.run_fn(covers.fn_args(config, model, model_run, feature_folder=str(kept or "")))
         history = json.loads((tmp_path / "model_run" / HISTORY_FILE).read_text())
         return {"loss": [row["val_loss"] for row in history["epochs"]], **exported}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,20 +47,8 @@ def refitted(covers, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit_again", recorded)
-        run_fn(
-            SimpleNamespace(
-                train_files=covers.patterns("train"),
-                eval_files=covers.patterns("eval"),
-                schema_path=str(covers.schema_path),
-                serving_model_dir=str(folder / "model"),
-                model_run_dir=str(folder / "model_run"),
-                hyperparameters=None,
-                custom_config={
-                    "config": TrainerConfig.model_validate(_FIELDS).model_dump(mode="json"),
-                    "code_fingerprint": "1",
-                },
-            )
-        )
+        config = TrainerConfig.model_validate(_FIELDS)
+        run_fn(covers.fn_args(config, folder / "model", folder / "model_run"))
     return folder, fits
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,17 +24,7 @@ def test_each_cover_of_train_and_eval_is_predicted_once(covers, tmp_path, monkey
     config = TrainerConfig.model_validate(
         {"image_size": 32, "epochs": 1, "early_stopping": None, "backbone": _BACKBONE}
     )
-    run_fn(
-        SimpleNamespace(
-            train_files=covers.patterns("train"),
-            eval_files=covers.patterns("eval"),
-            schema_path=str(covers.schema_path),
-            serving_model_dir=str(tmp_path / "model"),
-            model_run_dir=str(tmp_path),
-            hyperparameters=None,
-            custom_config={"config": config.model_dump(mode="json"), "code_fingerprint": "1"},
-        )
-    )
+    run_fn(covers.fn_args(config, tmp_path / "model", tmp_path))
     found = read_out_of_fold(tmp_path)
     assert found is not None
     encoded = [*covers.encoded["train"], *covers.encoded["eval"]]

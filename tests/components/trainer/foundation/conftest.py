@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING_SIGNATURE
-from components.infra_validator.config import SESSION
-from components.infra_validator.interface import read_signatures
-from components.infra_validator.processes import examine, make_request
+from components.contracts.signatures import PROBABILITIES, SERVING_SIGNATURE
 from components.trainer.config import TrainerConfig
 from components.trainer.export import export_model
 from components.trainer.model import build_model
 from components.trainer.thresholds import DecisionRule
+from tests.serving.session import answers_in_session
 
 _GENRES = ("jazz", "rock")
 
@@ -42,19 +40,8 @@ def export_and_ask(tmp_path: Path) -> Callable[[dict[str, Any], np.ndarray], np.
         files = [tmp_path / f"{number}.png" for number in range(len(images))]
         for file, content in zip(files, encoded, strict=True):
             file.write_bytes(content)
-        covers = {
-            "name": "covers",
-            "signature": SERVING_SIGNATURE,
-            "input": IMAGE_BYTES,
-            "files": [str(file) for file in files],
-        }
-        request = make_request(
-            SESSION, folder, read_signatures(folder), [covers], timed="covers", again=()
-        )
-        answer = examine(request, tmp_path / "process", None)
-        assert answer.answer is not None, answer.end
-        by_session = answer.answer["answers"]["covers"]["outputs"][PROBABILITIES]
-        np.testing.assert_allclose(by_session, expected, atol=1e-5)
+        by_session = answers_in_session(folder, files, tmp_path / "process")
+        np.testing.assert_allclose(by_session[PROBABILITIES], expected, atol=1e-5)
         return expected
 
     return ask
