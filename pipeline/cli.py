@@ -181,6 +181,8 @@ def sample(directory: Path, images: int, seed: int, schema_path: Path | None) ->
     help="A SavedModel instead of the latest pushed model. It is code: give one that you trust.",
 )
 @where_options
+@config_option
+@overrides_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per image.")
 def predict(
     covers: Sequence[str],
@@ -188,6 +190,8 @@ def predict(
     image_column: str | None,
     model: Path | None,
     where: Where,
+    config: str,
+    overrides: Sequence[str],
     as_json: bool,
 ) -> None:
     """Ask the pushed model for genres, probabilities and decisions.
@@ -195,14 +199,24 @@ def predict(
     COVERS are image files, folders of them, patterns ('covers/**/*.jpg'), manifests (CSV, JSON
     Lines, Parquet, with paths or with images inside), or URLs of any of these (s3://, gs://). An
     image that cannot be read gets its reason instead, and the exit code is 3.
-    """
-    from pipeline.commands.batch_prediction.command import print_answers, write_answers
 
+    Of the configuration only `engine` counts: with --output, a cluster may do the work.
+    """
+    from pipeline.commands.batch_prediction.command import (
+        check_prints_here,
+        print_answers,
+        write_answers,
+    )
+    from pipeline.config import load_config
+
+    loaded = load_config(config, overrides)
+    if not output:
+        check_prints_here(loaded)
     location = where.model(model)
     if where.is_foreign(model):
         say(FOREIGN_MODEL, to_stderr=True)
     if output:
-        write_answers(covers, location, output, image_column, as_json=as_json)
+        write_answers(covers, location, output, image_column, loaded, as_json=as_json)
     else:
         print_answers(covers, location, image_column, as_json=as_json)
 

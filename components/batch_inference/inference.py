@@ -1,15 +1,20 @@
-"""Batch inference on Beam: serialized examples in, the outputs of exported models out."""
+"""Batch inference on Beam: serialized examples in, the outputs of exported models out.
+
+Nothing is shuffled: what is known of a batch travels with it from model to model, so that a runner
+does all of them in one go, in the order given.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
-from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from components.contracts.label_schema import IMAGE_ENCODED, IMAGE_ID
 from components.contracts.predictions import CANDIDATE, OUTPUTS, output_feature
@@ -27,6 +32,21 @@ INFERRED = "inferred"
 """Beam counter of the covers that went through a model: `inferred_candidate`, for instance."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Covers that go through a model together.
+
+    Attributes:
+        examples: serialized tf.Examples.
+        key: whatever is to stay with the batch.
+        outputs: model -> its outputs for each example.
+    """
+
+    examples: Sequence[bytes]
+    key: Any = None
+    outputs: Mapping[str, Sequence[Outputs]] = dataclasses.field(default_factory=dict)
+
+
 def load_model(folder: str) -> Any:
     """Returns the module of a SavedModel."""
     import tensorflow as tf
@@ -34,27 +54,22 @@ def load_model(folder: str) -> Any:
     return tf.saved_model.load(folder)
 
 
-class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
+class SavedModelHandler(ModelHandler[Batch, Batch, Any]):
     """Lets Beam's RunInference call the signature of an exported model that takes tf.Examples.
 
+    Batches are those given, so that results do not depend on how a runner bundles them.
+
     Args:
-        model: its name, for the counter.
+        model: its name, for the counter and among the outputs.
         folder: the SavedModel.
-        batch_size: covers at a time; fixed, so that a run's results do not depend on timing.
         load: loads the folder, once in each process and pipeline.
     """
 
-    def __init__(
-        self,
-        model: str,
-        folder: str,
-        batch_size: int = BATCH_SIZE,
-        load: Callable[[str], Any] = load_model,
-    ) -> None:
+    def __init__(self, model: str, folder: str, load: Callable[[str], Any] = load_model) -> None:
         super().__init__()
+        self._model = model
         self._folder = folder
         self._load = load
-        self._batch_size = batch_size
         self._inferred = beam.metrics.Metrics.counter(METRICS_NAMESPACE, f"{INFERRED}_{model}")
 
     def load_model(self) -> Any:
@@ -62,21 +77,51 @@ class SavedModelHandler(ModelHandler[bytes, Outputs, Any]):
         return self._load(self._folder)
 
     def run_inference(
-        self, batch: Sequence[bytes], model: Any, inference_args: Any = None
-    ) -> Iterable[Outputs]:
-        """Returns the outputs for each of some serialized tf.Examples, in their order."""
+        self, batch: Sequence[Batch], model: Any, inference_args: Any = None
+    ) -> Iterator[Batch]:
+        """Yields the batches, with the model's outputs for each of their examples."""
+        del inference_args
+        for each in batch:
+            outputs = self._ask(each.examples, model) if each.examples else []
+            yield dataclasses.replace(each, outputs={**each.outputs, self._model: outputs})
+
+    def _ask(self, examples: Sequence[bytes], model: Any) -> list[Outputs]:
         import tensorflow as tf
 
-        del inference_args
-        found = model.signatures[EXAMPLES_SIGNATURE](**{EXAMPLES: tf.constant(batch, tf.string)})
-        self._inferred.inc(len(batch))
+        found = model.signatures[EXAMPLES_SIGNATURE](**{EXAMPLES: tf.constant(examples, tf.string)})
+        self._inferred.inc(len(examples))
         names = [*OUTPUTS, *({EMBEDDINGS} & set(found))]
         columns = [found[name].numpy() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
+    def get_num_bytes(self, batch: Sequence[Batch]) -> int:
+        """Returns the size of the examples, for Beam's own metrics."""
+        return sum(len(example) for each in batch for example in each.examples)
+
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """Returns the size of batches."""
-        return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
+        """Leaves the batches as they are."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+
+class Infer(beam.PTransform):
+    """Adds the outputs of models to each `Batch`.
+
+    Args:
+        models: name -> folder of the SavedModel.
+        load: loads a folder, once in each process and pipeline.
+    """
+
+    def __init__(self, models: Mapping[str, str], load: Callable[[str], Any] = load_model) -> None:
+        super().__init__()
+        self._models = dict(models)
+        self._load = load
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Runs each batch through one model after the other."""
+        for name, folder in self._models.items():
+            handler = SavedModelHandler(name, folder, self._load)
+            batches |= f"Infer[{name}]" >> RunInference(handler)
+        return batches
 
 
 class Predict(beam.PTransform):
@@ -84,7 +129,8 @@ class Predict(beam.PTransform):
 
     Args:
         models: name -> folder of the SavedModel.
-        batch_size: covers that go through a model at a time.
+        batch_size: covers that go through a model at a time; fixed, so that a run's results do not
+            depend on timing.
         load: loads a folder, once in each process and pipeline.
         embedded: share of the covers that keep their embeddings, those of the candidate.
     """
@@ -104,48 +150,32 @@ class Predict(beam.PTransform):
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Runs each model once on each cover, and puts the outputs beside its features."""
-        covers = examples | "KeyById" >> beam.Map(lambda each: (_parse_id(each), each))
-        parts = {"": covers | "WithoutImage" >> beam.MapTuple(_without_image)}
-        for name, folder in self._models.items():
-            handler = SavedModelHandler(name, folder, self._batch_size, self._load)
-            share = self._embedded if name == CANDIDATE else 0.0
-            parts[name] = (
-                covers
-                | f"Infer[{name}]" >> RunInference(KeyedModelHandler(handler))
-                | f"Thin[{name}]" >> beam.Map(_thinned, share=share)
-            )
-        return parts | "JoinOutputs" >> beam.CoGroupByKey() | beam.FlatMap(_with_outputs)
+        return (
+            examples
+            | beam.BatchElements(self._batch_size, self._batch_size)
+            | beam.Map(Batch)
+            | Infer(self._models, self._load)
+            | beam.FlatMap(_with_outputs, share=self._embedded)
+        )
 
 
-def _parse_id(serialized: bytes) -> bytes:
-    example = _parse(serialized)
-    return bytes(example.features.feature[IMAGE_ID].bytes_list.value[0])
-
-
-def _without_image(key: bytes, serialized: bytes) -> tuple[bytes, bytes]:
-    example = _parse(serialized)
-    example.features.feature.pop(IMAGE_ENCODED, None)
-    return key, example.SerializeToString()
-
-
-def _thinned(element: tuple[bytes, Outputs], share: float) -> tuple[bytes, Outputs]:
-    """Leaves out the embedding, except for a share of the covers: the same ones in every run."""
-    key, outputs = element
-    if zlib.crc32(key) < share * 2**32:
-        return key, outputs
-    return key, {name: values for name, values in outputs.items() if name != EMBEDDINGS}
-
-
-def _with_outputs(element: tuple[bytes, Mapping[str, Iterable[Any]]]) -> Iterator[bytes]:
-    _, parts = element
-    outputs = {name: list(found) for name, found in parts.items() if name}
-    for place, serialized in enumerate(parts[""]):
+def _with_outputs(batch: Batch, share: float) -> Iterator[bytes]:
+    for place, serialized in enumerate(batch.examples):
         example = _parse(serialized)
-        for model, found in outputs.items():
-            for output, values in found[place].items():
-                feature = example.features.feature[output_feature(model, output)]
-                feature.float_list.value.extend(values)
+        features: Mapping[str, Any] = example.features.feature
+        identity = features[IMAGE_ID].bytes_list.value[0]
+        example.features.feature.pop(IMAGE_ENCODED, None)
+        for model, outputs in batch.outputs.items():
+            kept = share if model == CANDIDATE else 0.0
+            for output, values in outputs[place].items():
+                if output != EMBEDDINGS or _is_kept(identity, kept):
+                    features[output_feature(model, output)].float_list.value.extend(values)
         yield example.SerializeToString(deterministic=True)
+
+
+def _is_kept(identity: bytes, share: float) -> bool:
+    """Tells whether a cover is one of a share of them: the same ones in every run."""
+    return zlib.crc32(identity) < share * 2**32
 
 
 def _parse(serialized: bytes) -> tf.train.Example:

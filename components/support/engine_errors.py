@@ -19,8 +19,19 @@ _REFUSED = re.compile(r"java\.net\.ConnectException")
 _NOT_SEEN = re.compile(r"No such file or directory: '([^']+)'")
 
 
-def engine_error(error: BaseException) -> DeploymentError | None:
-    """Returns the project's error for a job that an engine refused or ended, else None."""
+SHARED = "the data and the pipeline root (on Kubeflow: engine.shared_folder)"
+
+
+def engine_error(
+    error: BaseException, shared: str = SHARED, kept: str = "finished stages are not repeated"
+) -> DeploymentError | None:
+    """Returns the project's error for a job that an engine refused or ended, else None.
+
+    Args:
+        error: what Beam raised.
+        shared: what all workers have to see.
+        kept: what is not lost.
+    """
     text = str(error)
     if type(error).__name__ == _NO_JOB_SERVER:
         return DeploymentError(
@@ -34,8 +45,7 @@ def engine_error(error: BaseException) -> DeploymentError | None:
     if unseen := _NOT_SEEN.search(text):
         return DeploymentError(
             "Expected the engine's workers to see the same files at the same paths. Received: no "
-            f"{unseen[1]} there. Put the data and the pipeline root (on Kubeflow: "
-            "engine.shared_folder) into a folder that all workers mount."
+            f"{unseen[1]} there. Put {shared} into a folder that all workers mount."
         )
     if _REFUSED.search(text):
         return DeploymentError(
@@ -47,5 +57,5 @@ def engine_error(error: BaseException) -> DeploymentError | None:
     said = causes[-1] if causes else (text[ended.end() :].splitlines() or [text])[0]
     return DeploymentError(
         f"Expected the engine to run the job. Received: {shortened(said).rstrip('.')}. The logs "
-        "of its workers say more. Run again when it is mended: finished stages are not repeated."
+        f"of its workers say more. Run again when it is mended: {kept}."
     )

@@ -260,6 +260,15 @@ class EngineConfig(Options):
         found = self._chosen.endpoints if self._chosen else {}
         return {f"{self.SECTION}.{self.name}.{option}": at for option, at in found.items()}
 
+    @property
+    def slots(self) -> int:
+        """Parts of a stage that run at the same time; 0 if the options do not say."""
+        if self.is_local:
+            return 1
+        if self.name == "flink" and self.flink:
+            return self.flink.parallelism
+        return 0
+
     def beam_args(self) -> tuple[str, ...]:
         """Returns the arguments of every Beam pipeline."""
         return self._chosen.beam_args() if self._chosen else LOCAL_BEAM_ARGS

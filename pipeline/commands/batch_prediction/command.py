@@ -15,6 +15,7 @@ from components.support.file_systems import is_url, local_copy
 from pipeline.commands.batch_prediction.covers import list_covers, no_covers
 from pipeline.commands.batch_prediction.job import passed_over_sentence, predict_to_file
 from pipeline.commands.predict import Unreadable, predict_covers
+from pipeline.config import PipelineConfig
 from pipeline.terminal import say
 
 
@@ -56,8 +57,27 @@ def print_answers(given: Sequence[str], model: str, column: str | None, *, as_js
         )
 
 
+def check_prints_here(config: PipelineConfig) -> None:
+    """Raises unless this process gives the answers that are to be printed.
+
+    Raises:
+        ConfigError: says so.
+    """
+    if not config.engine.is_local:
+        raise ConfigError(
+            f"Expected --output FILE with the engine '{config.engine.name}', whose workers write "
+            "files. Received: none. Name a file, or use --set engine.name=local."
+        )
+
+
 def write_answers(
-    given: Sequence[str], model: str, output: Path, column: str | None, *, as_json: bool
+    given: Sequence[str],
+    model: str,
+    output: Path,
+    column: str | None,
+    config: PipelineConfig,
+    *,
+    as_json: bool,
 ) -> None:
     """Writes the answers to a file, showing how far it is.
 
@@ -66,6 +86,7 @@ def write_answers(
         model: path or URL of a SavedModel of this project.
         output: see `predict_to_file`.
         column: the manifests' column of images.
+        config: says which engine does the work.
         as_json: prints the account as JSON.
 
     Raises:
@@ -78,7 +99,15 @@ def write_answers(
         )
     console = sys.stderr if as_json else sys.stdout
     with local_copy(model) as folder:
-        account = predict_to_file(given, output, model=folder, column=column, console=console)
+        account = predict_to_file(
+            given,
+            output,
+            model=folder,
+            column=column,
+            engine=config.engine,
+            beam_pipeline_args=config.beam_pipeline_args,
+            console=console,
+        )
     if as_json:
         click.echo(json.dumps(account.to_dict()))
     else:

@@ -1,8 +1,7 @@
 """Answers for covers without number, in parts: each is done once, however often the job is killed.
 
-Beside the output there is a folder for the parts that are done. A part says which covers and which
-model it answers for; one that says otherwise is done again. In the end the parts become the output,
-in one step.
+Beside the output there is a folder for the parts. One that was done for other covers or another
+model is done again. In the end the parts become the output, in one step.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import itertools
-import json
 import os
 import shutil
 from collections import Counter
@@ -21,25 +18,26 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from components.contracts.saved_models import check_files
-from components.contracts.signatures import ModelDescription, read_model_description
+from components.contracts.signatures import read_model_description
 from components.support import progress
-from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.durable import sync_folder
-from components.support.errors import ConfigError, CoversError, DeploymentError, MachineError
+from components.support.errors import ConfigError, CoversError
 from components.support.machine import machine_error
 from components.support.texts import first_few
+from pipeline.commands.batch_prediction.beam_jobs import JOB, BeamJobs
 from pipeline.commands.batch_prediction.covers import CoverFile, list_covers, no_covers
+from pipeline.commands.batch_prediction.parts import Answer, Part, make_header
 from pipeline.commands.batch_prediction.tables import check_suffix, write_table
+from pipeline.engine.config import EngineConfig
+from pipeline.engine.reach import check_reachable
 from pipeline.runner.console import RunConsole
 
 COVERS_IN_A_PART = 1024
 
+STAGE = "predict"
+
 _SCRATCH = "images"
 _LOCK = "lock"
-_PART = ".jsonl"
-_FORMAT = 1
-_ANY_NAME = ("utf-8", "surrogateescape")
-_FAILURES = {each.__name__: each for each in (ConfigError, DeploymentError, MachineError)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +90,8 @@ def predict_to_file(
     column: str | None = None,
     threads: int = 0,
     part_size: int = COVERS_IN_A_PART,
-    beam_pipeline_args: Sequence[str] = LOCAL_BEAM_ARGS,
+    engine: EngineConfig | None = None,
+    beam_pipeline_args: Sequence[str] = (),
     console: TextIO,
 ) -> Account:
     """Writes what a model says of covers to a file; goes on where a killed run of it stopped.
@@ -104,28 +103,32 @@ def predict_to_file(
         column: the manifests' column of images.
         threads: files read at the same time; 0 for as many as there are processors, at least 4.
         part_size: covers in a part.
-        beam_pipeline_args: which engine works, and how.
+        engine: what does the work; this process by default.
+        beam_pipeline_args: further arguments of Beam's, after the engine's.
         console: shows progress.
 
     Raises:
         ConfigError: the output cannot be written, or another run is writing it.
         DataError: a manifest cannot be read.
-        DeploymentError: the model is damaged or none of this project, or an object store failed.
+        DeploymentError: the model is damaged or none of this project, or an object store or the
+            engine failed.
         MachineError: the disk is full, for instance.
     """
     check_suffix(output)
     description = read_model_description(model)
     check_files(model, description.files)
     folder = output.with_name(f".{output.name}.parts")
-    asked = _Asked(model, description, threads or max(4, os.cpu_count() or 1), beam_pipeline_args)
+    jobs = BeamJobs(model, description, engine or EngineConfig(), beam_pipeline_args, threads)
+    check_reachable(jobs.engine)
     try:
         with _locked(folder, output):
-            account, parts = _do_parts(given, column, part_size, asked, folder, console)
+            account, parts = _do_parts(given, column, part_size, jobs, folder, console)
             whole = folder / f"whole{output.suffix}"
             answers = _counted(_answers(parts), account.unreadable)
             write_table(answers, description.genres, whole, output.suffix)
             _publish(whole, output)
-            shutil.rmtree(folder)
+            # A worker of a job that nobody wants any longer may be about to write something.
+            shutil.rmtree(folder, ignore_errors=not jobs.engine.is_local)
     except CoversError:
         raise
     except Exception as error:
@@ -136,128 +139,96 @@ def predict_to_file(
     return account
 
 
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    model: Path
-    description: ModelDescription
-    threads: int
-    beam_pipeline_args: Sequence[str]
-
-    def header(self, names: Sequence[str]) -> str:
-        """Returns the first line of a part: what tells that it answers for these covers."""
-        digest = hashlib.sha256("\0".join(names).encode(*_ANY_NAME))
-        model = json.dumps(dataclasses.asdict(self.description), sort_keys=True)
-        return json.dumps(
-            {
-                "format": _FORMAT,
-                "model": hashlib.sha256(model.encode()).hexdigest(),
-                "covers": len(names),
-                "names": digest.hexdigest(),
-            }
-        )
-
-
 def _do_parts(
     given: Sequence[str],
     column: str | None,
     part_size: int,
-    asked: _Asked,
+    jobs: BeamJobs,
     folder: Path,
     console: TextIO,
-) -> tuple[Account, list[Path]]:
+) -> tuple[Account, list[Part]]:
     """Does what is not done.
 
     Returns:
         The account, to which the unreadable covers are added when the parts are read, and the
         parts in their order.
     """
-    from pipeline.commands.batch_prediction.answers import STAGE
-
-    total, taken = _look_ahead(given, column, part_size, asked, folder)
+    for job in folder.glob(f"*{JOB}"):  # of a run that was killed, unlike the engine's job
+        job.unlink()
+    total, taken = _look_ahead(given, column, part_size, jobs, folder)
     if not total:
         raise no_covers(given)
     passed_over: Counter[str] = Counter()
     scratch = folder / _SCRATCH
-    parts: list[Path] = []
+    _make_empty(scratch)
+    asked: dict[int, str] = {}
+    number = 0
     shown = RunConsole(console)
     shown.stage_started(STAGE)
     with contextlib.closing(shown), progress.listening(shown.stage_progressed):
         progress.start(STAGE, total - taken, "covers")
         covers = list_covers(given, column=column, scratch=scratch, passed_over=passed_over)
-        while part := _next_part(covers, part_size, scratch):
-            parts.append(_part(folder, len(parts)))
-            header = asked.header([cover.name for cover in part])
-            if _header_of(parts[-1]) != header:
-                _do(part, asked, header, parts[-1])
-    for left_over in set(folder.glob(f"*{_PART}")) - set(parts):
-        left_over.unlink()
+        while covers_of_part := list(itertools.islice(covers, part_size)):
+            header = make_header(jobs.description, [cover.name for cover in covers_of_part])
+            part = Part(folder, number)
+            if _is_done(part, header):
+                _delete_extracted(covers_of_part, scratch)
+            else:
+                part.ask(header, covers_of_part)
+                asked[number] = header
+            if len(asked) == jobs.most_parts:
+                jobs.run(folder, asked, STAGE)
+                asked.clear()
+                _make_empty(scratch)
+            number += 1
+        if asked:
+            jobs.run(folder, asked, STAGE)
+    parts = [Part(folder, each) for each in range(number)]
+    for left_over in Part.done_in(folder) - set(range(number)):
+        Part(folder, left_over).remove()
     return Account(total, taken, Counter(), passed_over), parts
 
 
+def _is_done(part: Part, header: str) -> bool:
+    """Tells whether a part is done; accepts what workers wrote for a run that was killed."""
+    if not part.is_done(header) and part.is_answered(header):
+        with contextlib.suppress(CoversError):
+            part.accept(elsewhere=True)
+    return part.is_done(header)
+
+
 def _look_ahead(
-    given: Sequence[str], column: str | None, part_size: int, asked: _Asked, folder: Path
+    given: Sequence[str], column: str | None, part_size: int, jobs: BeamJobs, folder: Path
 ) -> tuple[int, int]:
     """Returns how many covers there are, and how many of them are in parts that are done."""
     names = (cover.name for cover in list_covers(given, column=column))
     total = taken = number = 0
-    while part := list(itertools.islice(names, part_size)):
-        total += len(part)
-        if _header_of(_part(folder, number)) == asked.header(part):
-            taken += len(part)
+    while names_of_part := list(itertools.islice(names, part_size)):
+        total += len(names_of_part)
+        part = Part(folder, number)
+        header = make_header(jobs.description, names_of_part)
+        if part.is_done(header) or part.is_answered(header):
+            taken += len(names_of_part)
         number += 1
     return total, taken
 
 
-def _next_part(covers: Iterator[CoverFile], size: int, scratch: Path) -> list[CoverFile]:
-    """Returns the next covers; the images that were extracted for the last ones are deleted."""
+def _make_empty(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    return list(itertools.islice(covers, size))
+    scratch.mkdir(exist_ok=True)
 
 
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"{number:07d}{_PART}"
+def _delete_extracted(covers: Sequence[CoverFile], scratch: Path) -> None:
+    for cover in covers:
+        if cover.path and Path(cover.path).parent == scratch:
+            Path(cover.path).unlink()
 
 
-def _header_of(part: Path) -> str | None:
-    try:
-        with part.open(encoding="utf-8") as file:
-            return file.readline().rstrip("\n")
-    except (OSError, UnicodeError):
-        return None
+def _answers(parts: Sequence[Part]) -> Iterator[Answer]:
+    return itertools.chain.from_iterable(part.answers() for part in parts)
 
 
-def _do(covers: Sequence[CoverFile], asked: _Asked, header: str, part: Path) -> None:
-    from pipeline.commands.batch_prediction.answers import answer
-
-    partial = part.with_suffix(".partial")
-    answer(
-        covers,
-        model=asked.model,
-        description=asked.description,
-        threads=asked.threads,
-        beam_pipeline_args=asked.beam_pipeline_args,
-        header=header,
-        target=partial,
-    )
-    for each in _answers([partial]):
-        if "failure" in each:
-            raise _FAILURES[each["failure"]](
-                f"{each['error']} What is done is kept: run the same command again."
-            )
-    _publish(partial, part)
-
-
-def _answers(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for part in parts:
-        with part.open(encoding="utf-8") as file:
-            next(file)
-            yield from map(json.loads, file)
-
-
-def _counted(
-    answers: Iterable[dict[str, Any]], unreadable: Counter[str]
-) -> Iterator[dict[str, Any]]:
+def _counted(answers: Iterable[Answer], unreadable: Counter[str]) -> Iterator[Answer]:
     for answer in answers:
         if "reason" in answer:
             unreadable[answer["reason"]] += 1

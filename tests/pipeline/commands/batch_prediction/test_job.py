@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -83,21 +84,21 @@ def test_what_is_done_is_not_done_again(
     covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _predict(covers, tmp_path / "undisturbed.csv", model)
-    answered: list[int] = []
+    answered: list[Sequence[int]] = []
     really_answer = answers.answer
 
-    def stop_at_the_third(part: object, **options: object) -> None:
-        answered.append(len(part))  # type: ignore[arg-type]
+    def stop_at_the_third(numbers: Sequence[int], **options: Any) -> None:
+        answered.append(numbers)
         if len(answered) == 3:
             raise KeyboardInterrupt
-        really_answer(part, **options)  # type: ignore[arg-type]
+        really_answer(numbers, **options)
 
     monkeypatch.setattr(answers, "answer", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         _predict(covers, tmp_path / "a.csv", model)
     assert not (tmp_path / "a.csv").exists()
     assert _predict(covers, tmp_path / "a.csv", model).taken == 16
-    assert answered == [8, 8, 5, 5]
+    assert answered == [[0], [1], [2], [2]]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
 
 
