@@ -98,7 +98,7 @@ def _arguments(engine: str, flink: Path | None) -> Iterator[tuple[list[str], int
         more = _LOCAL_2 if workers == "2" else ()
         yield [*LOCAL_BEAM_ARGS, *more], 0
         return
-    if flink is None:
+    if flink is None or not list(flink.glob("beam-runners-flink-*.jar")):
         raise SystemExit("Expected --flink, the folder that `make test-flink` fills.")
     from cluster import running_cluster
 

@@ -26,6 +26,7 @@ from components.contracts.predictions import BASELINE, CANDIDATE
 
 _FILE_PREFIX = "predictions"
 _MOST_EMBEDDED = 1_000  # about so many covers are enough for the map in the report
+_MOST_IN_A_SHARD = 100_000  # covers, without images
 _MODEL_INPUTS = {CANDIDATE: nodes.MODEL, BASELINE: nodes.BASELINE_MODEL}
 
 
@@ -75,7 +76,7 @@ class BatchInferenceExecutor(BaseBeamExecutor):
                 | beam.io.WriteToTFRecord(
                     str(Path(target) / _FILE_PREFIX),
                     file_name_suffix=COMPRESSED_SUFFIX,
-                    num_shards=1,
+                    num_shards=-(-count // _MOST_IN_A_SHARD) if count else 1,
                 )
             )
 

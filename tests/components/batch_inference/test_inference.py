@@ -151,3 +151,22 @@ def test_a_share_of_the_covers_keeps_the_embeddings_of_the_candidate(
 def _id(record: bytes) -> str:
     example = tf.train.Example.FromString(record)
     return example.features.feature[IMAGE_ID].bytes_list.value[0].decode()
+
+
+def test_many_covers_fill_several_shards(
+    tmp_path: Path,
+    evaluated: tuple[Path, dict[str, Any]],
+    evaluate_into: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, outputs = evaluated
+    monkeypatch.setattr("components.batch_inference.component._MOST_IN_A_SHARD", 30)
+    monkeypatch.setattr("components.batch_inference.component.check_split", lambda *_: COVERS)
+    evaluation = evaluate_into(tmp_path, EvaluationConfig(), outputs[CANDIDATE])
+    assert len(list((tmp_path / "predictions" / f"Split-{TEST_SPLIT}").iterdir())) == 3
+    description = read_model_description(tmp_path / "candidate" / "Format-Serving")
+    read = read_predictions(tmp_path / "predictions", description, CANDIDATE)
+    whole = read_predictions(folder / "predictions", description, CANDIDATE)
+    assert read.ids == whole.ids
+    np.testing.assert_array_equal(read.probabilities, whole.probabilities)
+    assert (evaluation / "record.json").is_file()
