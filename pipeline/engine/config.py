@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.credentials import without_credentials
+from components.support.engine_jobs import FLINK_REST
 from components.support.options import Options
 from pipeline.kubeflow.kubernetes_values import Image, MountPath
 
@@ -84,8 +85,9 @@ class FlinkConfig(_Workers):
 
     Attributes:
         job_server: address of Beam's job server for Flink, which hands jobs to the cluster.
-        rest: address of the cluster's REST API, to which jobs go without a job server; needs
-            `job_server_jar`.
+        rest: address of the cluster's REST API. Beside a job server, an interrupted run cancels
+            its job there, which the job server does not do; without one, jobs go there, which
+            needs `job_server_jar`.
         job_server_jar: file of Beam's job server for Flink, which becomes part of each job.
         parallelism: parts in which each stage runs at the same time, at most the task slots.
     """
@@ -99,17 +101,17 @@ class FlinkConfig(_Workers):
 
     @model_validator(mode="after")
     def _is_reached(self) -> FlinkConfig:
-        given = [name for name in ("job_server", "rest") if getattr(self, name)]
-        if len(given) != 1:
+        if not self.job_server and not self.rest:
             raise ValueError(
-                "Expected one of job_server (HOST:PORT of Beam's job server for Flink) and rest "
-                "(HOST:PORT of the cluster's REST API). "
-                f"Received: {' and '.join(given) or 'neither'}"
+                "Expected job_server (HOST:PORT of Beam's job server for Flink), or rest "
+                "(HOST:PORT of the cluster's REST API) and job_server_jar. Received: neither"
             )
-        if bool(self.rest) != bool(self.job_server_jar):
+        if bool(self.job_server) == bool(self.job_server_jar):
             raise ValueError(
-                "Expected job_server_jar, the file of Beam's job server for Flink, with rest and "
-                f"only with it. Received: job_server_jar {self.job_server_jar or 'empty'}"
+                "Expected job_server_jar, the file of Beam's job server for Flink, where there is "
+                "no job_server, and only there. "
+                f"Received: job_server_jar {self.job_server_jar or 'empty'}, "
+                f"job_server {self.job_server or 'empty'}"
             )
         return self
 
@@ -124,6 +126,7 @@ class FlinkConfig(_Workers):
             runner: tuple[str, ...] = (
                 "--runner=PortableRunner",
                 f"--job_endpoint={self.job_server}",
+                *((f"--{FLINK_REST}={self.rest}",) if self.rest else ()),
             )
         else:
             runner = (

@@ -83,6 +83,7 @@ class Cluster:
         """Returns the options of `engine`."""
         flink = {
             "job_server": self.job_server,
+            "rest": self.rest,
             "worker_pool": self.worker_pool,
             "parallelism": parallelism,
         }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import pytest
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 
+from components.support import progress
 from components.support.engine_jobs import jobs_end_with_their_run
 from components.support.signals import Interrupted
 
@@ -65,3 +71,89 @@ def test_a_job_that_is_done_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     _run(job, monkeypatch)
     assert not job.is_cancelled
     assert beam.Pipeline.__exit__ is before
+
+
+class _Flink(http.server.BaseHTTPRequestHandler):
+    jobs: ClassVar[list[dict[str, str]]] = []
+    cancelled: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        assert self.path == "/jobs/overview"
+        self._answer(json.dumps({"jobs": self.jobs}).encode())
+
+    def do_PATCH(self) -> None:
+        self.cancelled.append(self.path)
+        self._answer(b"{}")
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+class _FlinkJob(_Job):
+    """A job whose name and state the cluster knows, while its job server has forgotten it."""
+
+    def submitted(self, name: str) -> None:
+        others = [("job-2", "another"), ("job-3", f"{name}2")]
+        _Flink.jobs = [
+            {"jid": jid, "name": each, "state": "RUNNING"}
+            for jid, each in [("job-1", name), *others]
+        ]
+
+
+@pytest.fixture
+def flink() -> Iterator[str]:
+    _Flink.cancelled.clear()
+    with http.server.ThreadingHTTPServer(("localhost", 0), _Flink) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"localhost:{server.server_port}"
+        server.shutdown()
+
+
+def _run_on_flink(job: _FlinkJob, argument: str) -> None:
+    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+    class Engine(PipelineRunner):
+        def run_pipeline(self, pipeline: Any, options: Any) -> _Job:
+            job.submitted(options.view_as(GoogleCloudOptions).job_name)
+            return job
+
+    with jobs_end_with_their_run():
+        options = PipelineOptions([argument])
+        with beam.Pipeline(runner=Engine(), options=options) as pipeline:
+            _ = pipeline | beam.Create([1])
+
+
+def test_a_job_of_flink_is_cancelled_on_the_cluster_by_its_name(
+    flink: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["covers"])
+    job = _FlinkJob(PipelineState.RUNNING, Interrupted("SIGTERM"))
+    with pytest.raises(Interrupted):
+        _run_on_flink(job, f"--covers_flink_rest={flink}")
+    assert job.is_cancelled
+    assert _Flink.cancelled == ["/jobs/job-1?mode=cancel"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--covers_flink_rest=localhost:1", "could not be cancelled at localhost:1"),
+        ("--job_endpoint=jobs:8099", "may have left the job covers-.* on the cluster"),
+    ],
+)
+def test_a_job_that_may_go_on_is_named_and_the_first_error_stays(
+    argument: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["covers"])
+    said: list[str] = []
+    with (
+        progress.listening(lambda *_: None, lambda _, sentence: said.append(sentence)),
+        pytest.raises(Interrupted),
+    ):
+        _run_on_flink(_FlinkJob(PipelineState.RUNNING, Interrupted("SIGTERM")), argument)
+    assert len(said) == 1
+    assert re.search(sentence, said[0])
