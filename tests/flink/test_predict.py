@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.pipeline.tiny_models import export_tiny_model
 
 ROOT = Path(__file__).parents[2]
 COVERS, IN_A_PART = 60, 2
-SIDE = 1600  # so large that a part takes a while
+SIDE = 2400  # so large that a part takes a while
 SECONDS = 240.0
 COMMAND = f"""
 import functools, sys
@@ -48,8 +49,9 @@ def test_a_prediction_that_is_stopped_goes_on(
     cluster: Cluster, tmp_path: Path, write_cover: Any
 ) -> None:
     covers, output = tmp_path / "covers", tmp_path / "there.csv"
-    for number in range(COVERS):
-        write_cover(covers / f"{number:03d}.jpg", number % 7, SIDE)
+    first_cover = write_cover(covers / "000.png", 0, SIDE)
+    for number in range(1, COVERS - 1):
+        shutil.copy(first_cover, covers / f"{number:03d}.png")
     (covers / "007a.jpg").write_bytes(b"\xff\xd8 and no more")
     model = export_tiny_model(tmp_path / "model", ("jazz", "pop"))
     before = len(cluster.ask("jobs/overview")["jobs"])
@@ -63,16 +65,19 @@ def test_a_prediction_that_is_stopped_goes_on(
     first.send_signal(signal.SIGTERM)
     said, _ = first.communicate(timeout=SECONDS)
     assert first.returncode == 130, said
-    assert 2 <= len(list(parts.glob("*.jsonl"))) < COVERS // IN_A_PART
+    answered = IN_A_PART * len([*parts.glob("*.jsonl"), *parts.glob("*.answered")])
+    assert 2 <= answered < COVERS
 
     second = _start(covers, output, model, cluster)
     said, _ = second.communicate(timeout=SECONDS)
     assert second.returncode == 3, said
-    assert f"{COVERS + 1} covers given, {COVERS} answered, 1 unreadable" in said
-    assert "were answered before the job was stopped" in said
+    assert f"{COVERS} covers given, {COVERS - 1} answered, 1 unreadable" in said
+    assert f"{answered} of them were answered before the job was stopped" in said
 
     jobs = sorted(cluster.ask("jobs/overview")["jobs"], key=lambda job: job["start-time"])
-    assert [job["state"] for job in jobs[before:]] == ["CANCELED", "FINISHED"]
+    cancelled, finished = (job["state"] for job in jobs[before:])
+    assert cancelled in ("CANCELED", "FINISHED")  # its workers give up, too, and may be first
+    assert finished == "FINISHED"
     here = tmp_path / "here.csv"
     predict_to_file([str(covers)], here, model=model, part_size=IN_A_PART, console=io.StringIO())
     assert output.read_bytes() == here.read_bytes()

@@ -136,11 +136,10 @@ class _Read(beam.DoFn):
         ):  # before a worker died, and the job began again
             return
         names = [cover.name for cover in covers]
-        for start in range(0, len(covers), _READ_AT_ONCE):
+        for start, group in self._read_ahead(covers):
             if not self._wanted.exists():
                 return
-            group = covers[start : start + _READ_AT_ONCE]
-            read = dict(enumerate(self._pool.map(self._read, group), start))
+            read = dict(enumerate(group, start))
             others = {place: found for place, found in read.items() if isinstance(found, dict)}
             examples = [(place, each) for place, each in read.items() if isinstance(each, bytes)]
             for batch in _batches(examples):
@@ -149,6 +148,18 @@ class _Read(beam.DoFn):
                 yield Batch([encoded for _, encoded in batch], key)
                 others = {}
             progress.advance(self._stage, len(group))
+
+    def _read_ahead(
+        self, covers: Sequence[CoverFile]
+    ) -> Iterator[tuple[int, list[bytes | Answer]]]:
+        """Yields what is read of some covers, while the next ones are being read."""
+        starts = range(0, len(covers), _READ_AT_ONCE)
+        groups = (covers[start : start + _READ_AT_ONCE] for start in starts)
+        reading = self._pool.map(self._read, next(groups))
+        for start in starts:
+            read = list(reading)
+            reading = self._pool.map(self._read, next(groups, ()))
+            yield start, read
 
     def _read(self, cover: CoverFile) -> bytes | Answer:
         if self._failure:

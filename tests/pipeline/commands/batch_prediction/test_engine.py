@@ -179,6 +179,25 @@ def test_only_missing_parts_are_done_after_a_job_that_the_engine_ended(
     assert output.read_bytes() == undisturbed
 
 
+def test_a_folder_that_no_worker_sees_is_named(
+    engine: Engine, covers: Path, model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / ".a.csv.parts" / "0000000.asked"
+
+    def end(_: int, work: Callable[[], None]) -> None:
+        away = file.rename(tmp_path / "away")
+        try:
+            work()
+        except Exception as error:
+            raise RuntimeError(ENDED.format(error)) from error
+        finally:
+            away.rename(file)
+
+    engine.around = end
+    with pytest.raises(DeploymentError, match=f"no {file} there. Put the covers, the model and"):
+        _predict(covers, tmp_path / "a.csv", model)
+
+
 def test_workers_of_a_killed_command_do_nothing_more(
     engine: Engine, covers: Path, model: Path, tmp_path: Path
 ) -> None:
