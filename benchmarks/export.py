@@ -1,6 +1,6 @@
 """The shipped configurations' models in ONNX and TensorFlow Lite: size, speed, agreement.
 
-    python benchmarks/export.py DATA [--config covers scratch] [--epochs 3] [--covers 256]
+    python benchmarks/export.py DATA [--config covers cnn] [--epochs 3] [--covers 256]
 
 Ingests DATA, trains each configuration for a few epochs, exports the model, and asks it and both
 conversions about the same covers. Speeds are covers a second from pixels to probabilities, one at
@@ -48,7 +48,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a CSV manifest or a folder of covers")
-    parser.add_argument("--config", nargs="+", default=["covers", "scratch"])
+    parser.add_argument("--config", nargs="+", default=["covers", "cnn"])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--covers", type=int, default=256, help="covers to compare on")
     parser.add_argument("--rounds", type=int, default=3)

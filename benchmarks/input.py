@@ -1,6 +1,6 @@
 """How fast covers reach the model: the Trainer's input pipeline beside others.
 
-    python benchmarks/input.py DATA [--config scratch] [--epochs 4] [--rounds 3]
+    python benchmarks/input.py DATA [--config cnn] [--epochs 4] [--rounds 3]
 
 Each way gives shuffled batches of the train split's covers, resized, with labels where it has
 them; nothing is trained. The files of `image_dataset_from_directory` are the covers that ingest
@@ -43,7 +43,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a CSV manifest or a folder of covers")
-    parser.add_argument("--config", default="scratch")
+    parser.add_argument("--config", default="cnn")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the covers, at least 2")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

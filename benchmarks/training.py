@@ -1,6 +1,6 @@
 """How fast the Trainer trains, beside a bare `model.fit` on an in-memory array.
 
-    python benchmarks/training.py DATA [--config scratch seed] [--epochs 4] [--rounds 2]
+    python benchmarks/training.py DATA [--config cnn seed] [--epochs 4] [--rounds 2]
 
 Both train the same model with the same optimizer, loss, augmentation, batch size and validation
 split. The Trainer adds what its `run_fn` adds: its input pipeline, metrics, progress, history,
@@ -80,7 +80,7 @@ def main() -> None:
     """Prints a table per configuration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a CSV manifest or a folder of covers")
-    parser.add_argument("--config", nargs="+", default=["scratch", "seed"])
+    parser.add_argument("--config", nargs="+", default=["cnn", "seed"])
     parser.add_argument("--epochs", type=int, default=4, help="of each training")
     parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind, in turn")
     options = parser.parse_args()

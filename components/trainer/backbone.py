@@ -1,4 +1,4 @@
-"""Backbones: EfficientNet-lite, keras.applications, and encoders from files of the user's own."""
+"""Backbones: networks by name, encoders from the user's own files, and image statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.support.suggestions import did_you_mean
 from components.support.texts import shortened
 from components.trainer.channel_correlations import ChannelCorrelations
 from components.trainer.channel_statistics import ChannelStatistics
-from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone
+from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone, Statistics
 from components.trainer.efficientnet_lite import (
     VARIANTS,
     efficientnet_lite,
@@ -25,6 +25,7 @@ from components.trainer.efficientnet_lite import (
 )
 from components.trainer.foundation.build import build_foundation
 from components.trainer.foundation.config import FoundationModel
+from components.trainer.image_statistics import ImageStatistics
 from components.trainer.torch_weights import read_state_dict
 
 # The deepest maps with few enough channels: of 128 there are 8,128 pairs.
@@ -59,16 +60,22 @@ def build_backbones(configs: Sequence[AnyBackbone], image_size: int) -> keras.Mo
         DeploymentError: an object store refused or failed.
     """
     models = [
-        build_foundation(config, image_size, f"encoder_{index}")
-        if isinstance(config, FoundationModel)
-        else _build_backbone(config)
-        for index, config in enumerate(configs)
+        _build(config, image_size, f"encoder_{index}") for index, config in enumerate(configs)
     ]
     if len(models) == 1:
         return models[0]
     image = keras.Input((None, None, 3), name="image")
     features = [model(image) for model in models]
     return keras.Model(image, keras.layers.Concatenate()(features), name="backbones")
+
+
+def _build(config: AnyBackbone, image_size: int, name: str) -> keras.Model:
+    if isinstance(config, FoundationModel):
+        return build_foundation(config, image_size, name)
+    if isinstance(config, Statistics):
+        image = keras.Input((None, None, 3), name="image")
+        return keras.Model(image, ImageStatistics(name="statistics")(image), name=config.name)
+    return _build_backbone(config)
 
 
 def _build_backbone(config: Backbone) -> keras.Model:

@@ -46,6 +46,7 @@ CalibrationMethod = Literal["none", "temperature", "platt"]
 DEFAULT_THRESHOLD = 0.5
 IMAGENET = "imagenet"
 NO_WEIGHTS = "none"
+IMAGE_STATISTICS = "ImageStatistics"
 
 _NATIVE_IMAGE_SIZES: Mapping[str, int] = MappingProxyType(
     {
@@ -73,6 +74,7 @@ _NATIVE_IMAGE_SIZES: Mapping[str, int] = MappingProxyType(
     }
 )
 _USUAL_IMAGE_SIZE = 224
+_SIZE_FOR_STATISTICS = 256
 
 
 def _name_with_kwargs(value: Any) -> Any:
@@ -212,14 +214,55 @@ class Backbone(Options):
         return None if self.weights in (IMAGENET, NO_WEIGHTS) else self.weights
 
 
+class Statistics(Options):
+    """What can be measured of covers without training, instead of a network or beside one.
+
+    Attributes:
+        name: `ImageStatistics`: see `components.trainer.image_statistics`.
+    """
+
+    name: Literal["ImageStatistics"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def image_size(self) -> int:
+        """A side in pixels at which they were found to tell most."""
+        return _SIZE_FOR_STATISTICS
+
+    @property
+    def features(self) -> Literal["vector"]:
+        """What it passes to the layers after it; see `Backbone.features`."""
+        return "vector"
+
+    @property
+    def fine_tune(self) -> Literal["none"]:
+        """There is nothing to train; see `Backbone.fine_tune`."""
+        return "none"
+
+    @property
+    def file(self) -> None:
+        """No file decides what it computes; see `Backbone.file`."""
+        return None
+
+
 def _form_of_backbone(value: Any) -> str:
-    is_file = isinstance(value, dict) and not {*KINDS}.isdisjoint(value)
-    return "file" if is_file or isinstance(value, FoundationModel) else "network"
+    if isinstance(value, dict) and not {*KINDS}.isdisjoint(value):
+        return "file"
+    name = value.get("name") if isinstance(value, dict) else value
+    if isinstance(value, Statistics) or name == IMAGE_STATISTICS:
+        return "statistics"
+    return "file" if isinstance(value, FoundationModel) else "network"
 
 
-AnyBackbone = Backbone | FoundationModel
+AnyBackbone = Backbone | FoundationModel | Statistics
 _OneBackbone = Annotated[
-    Annotated[Backbone, Tag("network")] | Annotated[FoundationModel, Tag("file")],
+    Annotated[Backbone, Tag("network")]
+    | Annotated[FoundationModel, Tag("file")]
+    | Annotated[Statistics, Tag("statistics")],
     Discriminator(_form_of_backbone),
 ]
 _one_backbone: TypeAdapter[AnyBackbone] = TypeAdapter(_OneBackbone)
@@ -228,7 +271,7 @@ _one_backbone: TypeAdapter[AnyBackbone] = TypeAdapter(_OneBackbone)
 def _one_or_more(value: Any) -> Any:
     if value is None:
         return ()
-    return (value,) if isinstance(value, str | dict | Backbone | FoundationModel) else value
+    return (value,) if isinstance(value, str | dict | AnyBackbone) else value
 
 
 class TrainerConfig(Options):
@@ -241,8 +284,9 @@ class TrainerConfig(Options):
         epochs: the most passes over the train split.
         seed: fixes initial weights, shuffling, dropout and augmentation.
         backbone: a network to start from, by name, as `Backbone`, or as `FoundationModel`: a
-            SavedModel, a `.keras` file or a KerasHub preset; or a list of several, whose `stages`
-            or `style` features and vectors are concatenated; null trains `layers` alone. If no
+            SavedModel, a `.keras` file or a KerasHub preset; `ImageStatistics`, which no network
+            is needed for; or a list of several, whose `stages` or `style` features and vectors
+            are concatenated; null trains `layers` alone. If no
             part of it is fine-tuned and nothing is augmented, its features of each cover are
             computed once.
         head_epochs: passes over the features of a backbone that fit the layers after it, before

@@ -22,6 +22,7 @@ from components.trainer import (
     channel_correlations,
     channel_statistics,
     efficientnet_lite,
+    image_statistics,
     preprocessing,
 )
 from components.trainer.config import AnyBackbone, TrainerConfig
@@ -48,6 +49,7 @@ _CODE = (
     channel_correlations,
     channel_statistics,
     efficientnet_lite,
+    image_statistics,
 )
 _CODE_FOR_FILES = (build, encoder, keras_file, keras_hub_preset, saved_model)
 

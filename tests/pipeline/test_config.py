@@ -69,7 +69,7 @@ def test_a_mistyped_shipped_configuration_is_suggested() -> None:
 
 
 def test_a_missing_or_broken_file_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="covers, sample, scratch, seed"):
+    with pytest.raises(ConfigError, match="cnn, covers, sample, scratch, seed"):
         load_config(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [")

@@ -35,7 +35,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", ["sample", "covers", "scratch"])
+@pytest.mark.parametrize("name", ["sample", "covers", "scratch", "cnn"])
 def test_it_is_what_the_pipeline_passes_to_the_trainer(name: str) -> None:
     config = load_config(name)
     parameter = TrainingParameter.from_text(json.dumps(training_options(config, "/checkpoints")))
