@@ -128,6 +128,7 @@ def test_the_code_that_counts_is_what_stands_between_file_and_features():
         "channel_correlations",
         "channel_statistics",
         "efficientnet_lite",
+        "image_statistics",
     }
 
 
