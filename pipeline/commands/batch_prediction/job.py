@@ -165,7 +165,10 @@ def _do_parts(
     number = 0
     shown = RunConsole(console)
     shown.stage_started(STAGE)
-    with contextlib.closing(shown), progress.listening(shown.stage_progressed):
+    with (
+        contextlib.closing(shown),
+        progress.listening(shown.stage_progressed, shown.stage_warned),
+    ):
         progress.start(STAGE, total - taken, "covers")
         covers = list_covers(given, column=column, scratch=scratch, passed_over=passed_over)
         while covers_of_part := list(itertools.islice(covers, part_size)):
