@@ -249,6 +249,23 @@ class Statistics(Options):
         return None
 
 
+class KernelRidge(Options):
+    """Kernel ridge regression on the features of frozen backbones, beside the layers after them.
+
+    Attributes:
+        components: principal components of the features that covers are compared by.
+        centres: most covers that a cover is compared with; the exported model contains them.
+        gamma: how fast similarity falls with distance: `exp(-gamma * squared distance)`, where all
+            vectors have length one.
+        penalty: on the weights; higher is smoother.
+    """
+
+    components: int = Field(default=512, ge=1)
+    centres: int = Field(default=4096, ge=2)
+    gamma: float = Field(default=1.0, gt=0.0)
+    penalty: float = Field(default=0.6, gt=0.0)
+
+
 def _form_of_backbone(value: Any) -> str:
     if isinstance(value, dict) and not {*KINDS}.isdisjoint(value):
         return "file"
@@ -296,6 +313,10 @@ class TrainerConfig(Options):
             of Keras, or `ChannelStatistics`, the mean and standard deviation of each channel.
             Unless given: the original network or, after a backbone, one hidden layer with
             dropout.
+        kernel: with frozen backbones whose features are vectors, `{components, centres, gamma,
+            penalty}` of kernel ridge regression on them: it is fitted beside `layers`, and the
+            model predicts from both, weighted by what is most likely on the covers that tune
+            thresholds. Null leaves it out.
         augmentation: Keras layers, in the same form, applied to the images in training only.
         loss: a Keras loss, by name or `{LossName: {keyword: value}}`; focal loss is Keras's
             `BinaryFocalCrossentropy`.
@@ -348,6 +369,7 @@ class TrainerConfig(Options):
     backbone: Annotated[tuple[_OneBackbone, ...], BeforeValidator(_one_or_more)] = ()
     head_epochs: int = Field(default=8, ge=0)
     layers: tuple[Named, ...] = Field(default_factory=_original_layers)
+    kernel: KernelRidge | None = None
     augmentation: tuple[Named, ...] = ()
     loss: Named = Field(default="binary_crossentropy", validate_default=True)
     class_weights: Literal["none", "balanced"] = "none"
@@ -421,6 +443,24 @@ class TrainerConfig(Options):
                 "is augmented, as the layers after them are trained six more times, and else "
                 "refit: false. Received: "
                 + ("augmentation" if self.augmentation else "layers that train on images")
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_needs_vectors(self) -> TrainerConfig:
+        vectors = all(each.features != "maps" for each in self.backbone)
+        if self.kernel and not (self.trains_on_features and vectors):
+            raise ValueError(
+                "Expected kernel only where all backbones are frozen (fine_tune: none), their "
+                "features are vectors (features: stages or style) and nothing is augmented, since "
+                "covers are compared by these features, and else kernel: null. Received: "
+                + (
+                    "features: maps"
+                    if self.trains_on_features
+                    else "augmentation"
+                    if self.augmentation
+                    else "layers that train on images"
+                )
             )
         return self
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from components.trainer.config import TrainerConfig
+from components.trainer.kernel_ridge import KernelScores
 from components.trainer.optimization import make_loss
 
 # Low and constant: a head that overfits the features is a worse start than none.
@@ -26,15 +30,46 @@ def split_at_features(network: keras.Model) -> tuple[keras.Model, keras.Model]:
         A model from images to features, and one from features to probabilities; both share
         their layers with `network`.
     """
+    features, rest = _features_and_layers(network)
+    inputs = keras.Input(features.shape[1:], name="features")
+    head = keras.Model(inputs, _apply(rest, inputs), name="network")
+    return keras.Model(network.input, features), head
+
+
+def join_scores(network: keras.Model, kernel: KernelScores) -> keras.Model:
+    """Puts the scores of a kernel beside what the last layer of a network sees.
+
+    Returns:
+        A network that shares all layers but the last, which is new and takes both.
+    """
+    features, rest = _features_and_layers(network)
+    joined = keras.layers.Concatenate(name="hidden_and_scores")
+    last = keras.layers.Dense(
+        rest[-1].units, activation="sigmoid", dtype="float32", name=rest[-1].name
+    )
+    outputs = _apply([*rest[:-1], kernel, joined, last], features)
+    return keras.Model(network.input, outputs, name=network.name)
+
+
+def _features_and_layers(network: keras.Model) -> tuple[Any, list[keras.Layer]]:
     backbone, *rest = network.layers[1:]
     features = backbone(network.input)
     while isinstance(rest[0], _POOLING):
         features = rest.pop(0)(features)
-    inputs = keras.Input(features.shape[1:], name="features")
-    outputs = inputs
-    for layer in rest:
-        outputs = layer(outputs)
-    return keras.Model(network.input, features), keras.Model(inputs, outputs, name="network")
+    return features, rest
+
+
+def _apply(layers: Iterable[keras.Layer], features: Any) -> Any:
+    """Applies layers in a row; a kernel's scores, of the features themselves, are joined later."""
+    outputs, scores = features, []
+    for layer in layers:
+        if isinstance(layer, KernelScores):
+            scores.append(layer(features))
+        elif isinstance(layer, keras.layers.Concatenate):
+            outputs = layer([outputs, *scores])
+        else:
+            outputs = layer(outputs)
+    return outputs
 
 
 def fit_head(

@@ -1,5 +1,7 @@
 """Training once more, on train and eval together, after the eval split has chosen the epoch.
 
+A kernel beside the layers, where one is configured, is fitted to the same covers as they are.
+
 The eval split cannot judge the result any more. What calibrates it and sets its thresholds are
 out-of-fold predictions: each cover's, by layers that were trained on other covers, as long and in
 the same way. Only the test split remains unseen, and only that is evaluated.
@@ -11,6 +13,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,8 +29,14 @@ from components.trainer.dataset import START, Split, label_prior, train_dataset
 from components.trainer.diagnostics.cross_fit import grouped_folds
 from components.trainer.head import split_at_features
 from components.trainer.identities import identities
+from components.trainer.kernel_ridge import FittedKernel, fit_kernel
 from components.trainer.model import AugmentedModel, compile_model
-from components.trainer.training import Trained, TrainingData, device_strategy
+from components.trainer.training import (
+    Trained,
+    TrainingData,
+    device_strategy,
+    evaluation_probabilities,
+)
 
 _FOLDS = 5
 _SEED = 0
@@ -40,10 +49,34 @@ class Judged:
     Attributes:
         labels: float32, shape (covers, genres).
         probabilities: float32, shape (covers, genres).
+        scores: of the kernel beside the network, likewise fitted to other covers; None without one.
+        kernel: the one to be served; None without one.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
+    scores: np.ndarray | None = None
+    kernel: FittedKernel | None = None
+
+
+def judge_on_eval(network: keras.Model, data: TrainingData, config: TrainerConfig) -> Judged:
+    """Returns predictions of the eval split, by a network and a kernel that learnt from train.
+
+    Args:
+        network: the network to be served.
+        data: both splits.
+        config: what the network was trained with.
+    """
+    labels = data.evaluation.labels
+    probabilities = evaluation_probabilities(network, data, config)
+    if config.kernel is None:
+        return Judged(labels, probabilities)
+    extractor, _ = split_at_features(network)
+    known, asked = (
+        np.asarray(data.features_of(name, extractor, config)) for name in (TRAIN_SPLIT, EVAL_SPLIT)
+    )
+    kernel = fit_kernel(known, data.train.labels, config.kernel)
+    return Judged(labels, probabilities, kernel.scores(asked), kernel)
 
 
 def refit(
@@ -83,7 +116,7 @@ def refit(
             "Expected covers that are not all near-duplicates of each other, to refit. "
             f"Received: {len(labels)} covers of one group. Add other covers, or set refit: false."
         )
-    probabilities = np.empty_like(labels)
+    probabilities, scores = np.empty_like(labels), np.empty_like(labels)
     start = trained.initial_weights, trained.best_epoch
     numbers = np.unique(folds)
     progress.start(TRAINER, len(numbers) + 1, "heads refitted on train and eval")
@@ -93,12 +126,18 @@ def refit(
         probabilities[asked] = head.predict(
             tf.gather(features, asked), batch_size=config.batch_size, verbose=0
         )
+        if config.kernel:
+            fitted = fit_kernel(features.numpy()[known], labels[known], config.kernel)
+            scores[asked] = fitted.scores(features.numpy()[asked])
         progress.advance(TRAINER, 1)
     fit_again(head, features, labels, start, data.schema, config)
     progress.advance(TRAINER, 1)
     record = {"covers": len(labels), "epochs": trained.best_epoch, "folds": len(numbers)}
-    _add_to_history(run_dir, record)
-    return Judged(labels, probabilities)
+    add_to_history(run_dir, "refit", record)
+    if config.kernel is None:
+        return Judged(labels, probabilities)
+    kernel = fit_kernel(features.numpy(), labels, config.kernel)
+    return Judged(labels, probabilities, scores, kernel)
 
 
 def draw_folds(groups: Sequence[str]) -> np.ndarray:
@@ -139,7 +178,8 @@ def fit_again(
     )
 
 
-def _add_to_history(run_dir: Path, record: dict[str, int]) -> None:
+def add_to_history(run_dir: Path, name: str, record: dict[str, Any]) -> None:
+    """Adds a record to `history.json`."""
     path = run_dir / HISTORY_FILE
     history = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**history, "refit": record}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**history, name: record}, indent=2) + "\n", encoding="utf-8")

@@ -24,16 +24,16 @@ from components.trainer.event_files import write_final_metrics
 from components.trainer.export import export_model
 from components.trainer.features import open_feature_store
 from components.trainer.handover import WorkerTask
+from components.trainer.kernel_head import describe, fit_mixture, with_kernel
 from components.trainer.model import serving_network
 from components.trainer.parameter import TrainingParameter
 from components.trainer.recipe import make_recipe
-from components.trainer.refit import Judged, refit
+from components.trainer.refit import add_to_history, judge_on_eval, refit
 from components.trainer.thresholds import decision_rule
 from components.trainer.training import (
     TrainingData,
     covers_that_decode,
     device_strategy,
-    evaluation_probabilities,
     train_model,
 )
 from components.trainer.tuning import with_hyperparameters
@@ -95,8 +95,14 @@ def run_fn(fn_args: FnArgs) -> None:
         if config.refit:
             judges = refit(network, trained, data, config, run_dir)
         else:
-            judges = Judged(evaluation.labels, evaluation_probabilities(network, data, config))
+            judges = judge_on_eval(network, data, config)
         labels, probabilities = judges.labels, judges.probabilities
+        if judges.kernel is not None and judges.scores is not None:
+            mixture = fit_mixture(labels, probabilities, judges.scores)
+            add_to_history(run_dir, "kernel", describe(judges.kernel, mixture))
+            with device_strategy().scope():
+                network = with_kernel(network, judges.kernel, mixture)
+            probabilities = mixture.apply(probabilities, judges.scores)
         judged = probabilities
         if config.calibration != "none":
             calibration = fit_calibration(config.calibration, labels, probabilities)

@@ -62,6 +62,7 @@ from components.trainer.diagnostics.predictions import (
     describe_ranking,
 )
 from components.trainer.head import split_at_features
+from components.trainer.kernel_head import with_empty_kernel
 from components.trainer.model import (
     build_model,
     compile_model,
@@ -109,7 +110,9 @@ def examine_training(
     """
     try:
         config = TrainerConfig.from_json((model_run / CONFIG_FILE).read_text(encoding="utf-8"))
-        history = json.loads((model_run / HISTORY_FILE).read_text(encoding="utf-8"))["epochs"]
+        recorded = json.loads((model_run / HISTORY_FILE).read_text(encoding="utf-8"))
+        history = recorded["epochs"]
+        kernel = recorded["kernel"] if config.kernel else None
     except (OSError, ValueError, KeyError) as error:
         raise DeploymentError(
             f"Expected {model_run} to hold {CONFIG_FILE} and {HISTORY_FILE} of a training run. "
@@ -119,11 +122,13 @@ def examine_training(
     unseen = TEST_SPLIT if config.refit else EVAL_SPLIT
     split = read_split([split_pattern(examples, unseen)], schema, unseen)
     batches = eval_dataset(split, load_images(split, schema, config), schema, config)
-    trained = build_model(without_pretrained_weights(config), len(schema.genres))
-    trained.network.load_weights(model_run / WEIGHTS_FILE)
-    network = trained.network
+    network = build_model(without_pretrained_weights(config), len(schema.genres)).network
+    row = network
+    if kernel:
+        network = with_empty_kernel(network, kernel)  # It shares all layers but the last.
+    network.load_weights(model_run / WEIGHTS_FILE)
     if config.trains_on_features:
-        extractor, network = split_at_features(network)
+        (extractor, network), (_, row) = split_at_features(network), split_at_features(row)
         features = tf.constant(extractor.predict(batches, verbose=0))
         batches = eval_dataset(split, features, schema, config)
     probabilities = network.predict(batches, verbose=0)
@@ -137,7 +142,7 @@ def examine_training(
         *check_calibration(schema.genres, split.labels, probabilities),
         *check_class_imbalance(schema.genres, train.labels),
         *_check_augmentation(config),
-        *check_activity(layer_activity(network, inputs)),
+        *check_activity(layer_activity(row, inputs)),
         *check_saturation(probabilities),
         *check_gradients(gradient_norms(network, make_loss(config, prior), inputs, labels)),
     ]
