@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.testing.util import assert_that
 
-from components.batch_inference.inference import INFERRED, METRICS_NAMESPACE, Predict
+from components.batch_inference.inference import (
+    INFERRED,
+    METRICS_NAMESPACE,
+    Batch,
+    Infer,
+    Predict,
+)
 from components.contracts.label_schema import GENRES, IMAGE_ENCODED, IMAGE_ID, TEST_SPLIT
 from components.contracts.predictions import (
     BASELINE,
@@ -146,6 +153,31 @@ def test_a_share_of_the_covers_keeps_the_embeddings_of_the_candidate(
     for record in _records(tmp_path):
         features = tf.train.Example.FromString(record).features.feature
         assert output_feature(BASELINE, EMBEDDINGS) not in features
+
+
+def test_batches_go_through_the_models_as_they_are_given(
+    evaluated: tuple[Path, dict[str, Any]],
+) -> None:
+    records = _records(evaluated[0] / "examples")
+    given = [Batch(records[:3], "three"), Batch([], "none"), Batch(records[3:5], "two")]
+
+    def check(batches: list[Batch]) -> None:
+        assert [(each.key, each.examples) for each in batches] == [
+            (each.key, each.examples) for each in given
+        ]
+        for batch in batches:
+            for model in (CANDIDATE, BASELINE):
+                sizes = [outputs[EMBEDDINGS][1] for outputs in batch.outputs[model]]
+                assert sizes == [len(batch.examples)] * len(batch.examples)
+
+    with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
+        inferred = (
+            pipeline
+            | beam.Create([given])
+            | beam.FlatMap(lambda each: each)
+            | Infer({CANDIDATE: "", BASELINE: ""}, lambda _: _WithEmbeddings())
+        )
+        assert_that(inferred, check)
 
 
 def _id(record: bytes) -> str:
