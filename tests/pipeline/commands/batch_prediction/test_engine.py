@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from components.support.compat import LOCAL_BEAM_ARGS
 from components.support.errors import DeploymentError
@@ -249,6 +251,29 @@ def test_a_file_that_is_missing_for_all_is_an_answer(
     (tmp_path / "list.csv").write_text(f"image\n{covers}/000.jpg\ngone.jpg\n")
     account = _predict(tmp_path / "list.csv", tmp_path / "a.csv", model)
     assert account.unreadable["missing_file"] == 1
+
+
+def test_images_in_a_manifest_are_extracted_for_one_job_at_a_time(
+    engine: Engine, covers: Path, model: Path, tmp_path: Path
+) -> None:
+    images = [{"bytes": file.read_bytes(), "path": None} for file in sorted(covers.iterdir())]
+    parquet.write_table(pa.table({"image": images}), tmp_path / "images.parquet")
+    extracted = tmp_path / ".a.csv.parts" / "images"
+    found: list[int] = []
+
+    def count(job: int, work: Callable[[], None]) -> None:
+        found.append(len(list(extracted.iterdir())))
+        if job == 2:
+            raise KeyboardInterrupt
+        work()
+
+    engine.around = count
+    with pytest.raises(KeyboardInterrupt):
+        _predict(tmp_path / "images.parquet", tmp_path / "a.csv", model)
+    account = _predict(tmp_path / "images.parquet", tmp_path / "a.csv", model)
+    assert (account.covers, account.taken) == (COVERS, 16)
+    assert account.unreadable == {"not_an_image": 1}
+    assert found == [16, 5, 5]
 
 
 def test_answers_are_accepted_while_the_job_runs(
