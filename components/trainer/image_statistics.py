@@ -25,6 +25,8 @@ _DARKEST = 0.008856  # below which the cube root gives way to a line
 _DIRECTIONS = 8
 _CONTRASTS = (-6.5, 0.0, 12)  # logarithms of what is at most one
 _NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
+# The order of directions, and of patterns, in a mirror image.
+_MIRRORED_DIRECTIONS = [-number % _DIRECTIONS for number in range(_DIRECTIONS)]
 _STEEPNESS = 25.0  # the neighbour is brighter for sure by 3 of 100 parts
 _AS_BRIGHT = 0.25
 
@@ -41,7 +43,8 @@ class ImageStatistics(keras.layers.Layer):
       neighbours.
 
     Taken from the whole and from cells (Lazebnik, Schmid and Ponce, "Beyond Bags of Features",
-    2006), as square roots of shares, whose products compare histograms well.
+    2006), as square roots of shares, whose products compare histograms well. A cover and its mirror
+    image have the same statistics, so that fewer covers are needed to learn from them.
 
     Raises:
         ValueError: images are too small to be halved three times and divided into cells.
@@ -102,8 +105,9 @@ def _edges(brightness: Any) -> list[Any]:
     strength = ops.sqrt(right * right + down * down + _TINY)
     # Doubled, the angles of opposite directions are the same.
     doubled = [(right * right - down * down) / strength, 2.0 * right * down / strength]
+    edges = _in_cells(_by_direction(*doubled), _GRIDS, _MIRRORED_DIRECTIONS)
     contrasts = _bins(ops.log(strength + 1e-3), *_CONTRASTS)
-    return [*_in_cells(_by_direction(*doubled), _GRIDS), *_in_cells(contrasts, _GRIDS[:2])]
+    return [*edges, *_in_cells(contrasts, _GRIDS[:2])]
 
 
 def _strokes(brightness: Any) -> list[Any]:
@@ -114,7 +118,8 @@ def _strokes(brightness: Any) -> list[Any]:
     oblique = (oblique - brightness[:, 2:, :-2] - brightness[:, :-2, 2:]) / 4.0
     spots = [ops.relu(across + along), ops.relu(-across - along)]
     strokes = _by_direction((across - along) / 2.0, oblique)
-    return _in_cells(ops.concatenate([strokes, *spots], axis=-1), _GRIDS[:2])
+    mirrored = [*_MIRRORED_DIRECTIONS, _DIRECTIONS, _DIRECTIONS + 1]
+    return _in_cells(ops.concatenate([strokes, *spots], axis=-1), _GRIDS[:2], mirrored)
 
 
 def _patterns(brightness: Any) -> Any:
@@ -127,7 +132,17 @@ def _patterns(brightness: Any) -> Any:
         share = ops.clip((neighbour - middle) * _STEEPNESS + _AS_BRIGHT, 0.0, 1.0)
         brighter.append(ops.concatenate([1.0 - share, share], axis=-1))
     two = [_pairs(*brighter[first : first + 2]) for first in range(0, len(brighter), 2)]
-    return _root(_joint(_pairs(*two[:2]), _pairs(*two[2:])))
+    shares = _joint(_pairs(*two[:2]), _pairs(*two[2:]))
+    return _root((shares + ops.take(shares, _mirrored_patterns(), axis=-1)) / 2.0)
+
+
+def _mirrored_patterns() -> np.ndarray:
+    """Returns, for each pattern, the number of its mirror image: int64, shape (256,)."""
+    places = 2 ** np.arange(len(_NEIGHBOURS))[::-1]
+    is_brighter = np.arange(2 ** len(_NEIGHBOURS))[:, None] // places % 2
+    return (
+        is_brighter[:, [_NEIGHBOURS.index((top, 2 - left)) for top, left in _NEIGHBOURS]] @ places
+    )
 
 
 def _by_direction(cosine: Any, sine: Any) -> Any:
@@ -158,12 +173,24 @@ def _joint(first: Any, second: Any) -> Any:
     return ops.reshape(products, (-1, first.shape[-1] * second.shape[-1]))
 
 
-def _in_cells(maps: Any, grids: tuple[int, ...]) -> list[Any]:
-    """Returns the root of the mean of each channel in each cell of each grid."""
+def _in_cells(maps: Any, grids: tuple[int, ...], mirrored: list[int] | None = None) -> list[Any]:
+    """Returns the root of the mean of each channel in each cell of each grid, and of its mirror's.
+
+    Args:
+        maps: shape (batch, h, w, n).
+        grids: how many cells a side has.
+        mirrored: which channel each becomes in a mirror image; None for the same.
+    """
     vectors = []
     for cells in grids:
         sides = maps.shape[1] // cells, maps.shape[2] // cells
-        means = ops.average_pool(maps, sides, sides, "valid")[:, :cells, :cells]
+        # What does not fill the cells is left out at all edges alike.
+        top, left = (whole % cells // 2 for whole in maps.shape[1:3])
+        means = ops.average_pool(maps[:, top:, left:], sides, sides, "valid")[:, :cells, :cells]
+        flipped = ops.flip(means, axis=2)
+        if mirrored:
+            flipped = ops.take(flipped, mirrored, axis=-1)
+        means = (means + flipped) / 2.0
         vectors.append(_root(ops.reshape(means, (-1, cells * cells * maps.shape[-1]))))
     return vectors
 
