@@ -10,6 +10,7 @@ the fall, as a share of the fall with all hidden); 0.5 is what a random map give
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
@@ -22,9 +23,11 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import auc
 
-from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
+from components.contracts.signatures import CONFIG_FILE, HISTORY_FILE, WEIGHTS_FILE
 from components.trainer.config import TrainerConfig
 from components.trainer.efficientnet_lite import stage_ends
+from components.trainer.head import split_at_features
+from components.trainer.kernel_head import with_empty_kernel
 from components.trainer.model import build_model, without_pretrained_weights
 from components.trainer.preprocessing import decode_and_resize
 from pipeline.commands.why.heat_map import CELLS, blurred, heat_maps, log_odds
@@ -38,13 +41,16 @@ def load_network(model_run: Path, genres: int) -> keras.Model:
     text = (model_run / CONFIG_FILE).read_text(encoding="utf-8")
     config = without_pretrained_weights(TrainerConfig.model_validate_json(text))
     network = build_model(config, genres).network
+    if config.kernel:
+        history = json.loads((model_run / HISTORY_FILE).read_text(encoding="utf-8"))
+        network = with_empty_kernel(network, history["kernel"])
     network.load_weights(model_run / WEIGHTS_FILE)
     return network
 
 
 def grad_cam(network: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
     """Returns Grad-CAM (Selvaraju et al., 2017) on the last maps of each backbone, summed."""
-    joined, *head = network.layers[1:]
+    joined, (_, head) = network.layers[1], split_at_features(network)
     backbones = [layer for layer in joined.layers if isinstance(layer, keras.Model)] or [joined]
     ends = [
         keras.Model(each.input, [each.get_layer(stage_ends(each)[-1]).output, each.output])
@@ -56,10 +62,7 @@ def grad_cam(network: keras.Model) -> Callable[[np.ndarray, int], np.ndarray]:
         with tf.GradientTape() as tape:
             maps, vectors = zip(*(end(image) for end in ends), strict=True)
             tape.watch(maps)
-            outputs = tf.concat(vectors, axis=-1)
-            for layer in head:
-                outputs = layer(outputs)
-            chance = outputs[0, genre]
+            chance = head(tf.concat(vectors, axis=-1))[0, genre]
             odds = tf.math.log(chance) - tf.math.log1p(-chance)
         total = np.zeros((CELLS, CELLS))
         for gradient, each in zip(tape.gradient(odds, maps), maps, strict=True):

@@ -15,6 +15,7 @@ from components.support.errors import ConfigError
 from components.support.suggestions import did_you_mean
 from components.support.texts import shortened
 from components.trainer.channel_correlations import ChannelCorrelations
+from components.trainer.channel_layout import ChannelLayout
 from components.trainer.channel_statistics import ChannelStatistics
 from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone, Statistics
 from components.trainer.efficientnet_lite import (
@@ -96,17 +97,19 @@ def _build_backbone(config: Backbone) -> keras.Model:
 
 
 def _vector(ends: Sequence[Any], config: Backbone) -> Any:
-    """Returns what `stages` or `style` make of the feature maps at the end of each stage."""
+    """Returns what `stages`, `style` or `layout` make of the maps at the end of each stage."""
     vectors = [ChannelStatistics(name=f"stage_{index}")(end) for index, end in enumerate(ends)]
-    if config.features == "style":
+    if config.features in ("style", "layout"):
         narrow = [end for end in ends if end.shape[-1] <= _MOST_CORRELATED]
         if not narrow:
             raise ConfigError(
-                f"Expected features: style only of a network with a stage of at most "
+                f"Expected features: {config.features} only of a network with a stage of at most "
                 f"{_MOST_CORRELATED} channels, to correlate them. Received: {config.name}, whose "
                 f"stages have {min(end.shape[-1] for end in ends)} or more. Use features: stages."
             )
         vectors.append(ChannelCorrelations(name="correlations")(narrow[-1]))
+    if config.features == "layout":
+        vectors.append(ChannelLayout(name="layout")(ends[-2]))
     return keras.layers.Concatenate(name="stage_statistics")(vectors)
 
 

@@ -188,14 +188,15 @@ class Backbone(Options):
             `stages`: one vector, the mean and standard deviation of each channel at the end of
             each of its stages, so that colours and textures count as well as objects. `style`:
             the same and, at the end of its deepest stage of at most 128 channels, how much each
-            pair of channels goes together.
+            pair of channels goes together. `layout`: all that and, at the end of the stage before
+            the last, the mean of each channel in each of 3 x 3 parts of the cover.
         fine_tune: `all` its layers, `none`, or the name (or its beginning) of the first one to
             train. Batch normalisation stays frozen.
     """
 
     name: str
     weights: str = IMAGENET
-    features: Literal["maps", "stages", "style"] = "maps"
+    features: Literal["maps", "stages", "style", "layout"] = "maps"
     fine_tune: str = "all"
 
     @model_validator(mode="before")
@@ -260,7 +261,7 @@ class KernelRidge(Options):
         penalty: on the weights; higher is smoother.
     """
 
-    components: int = Field(default=512, ge=1)
+    components: int = Field(default=1024, ge=1)
     centres: int = Field(default=4096, ge=2)
     gamma: float = Field(default=1.0, gt=0.0)
     penalty: float = Field(default=0.6, gt=0.0)
@@ -302,10 +303,9 @@ class TrainerConfig(Options):
         seed: fixes initial weights, shuffling, dropout and augmentation.
         backbone: a network to start from, by name, as `Backbone`, or as `FoundationModel`: a
             SavedModel, a `.keras` file or a KerasHub preset; `ImageStatistics`, which no network
-            is needed for; or a list of several, whose `stages` or `style` features and vectors
-            are concatenated; null trains `layers` alone. If no
-            part of it is fine-tuned and nothing is augmented, its features of each cover are
-            computed once.
+            is needed for; or a list of several, whose `stages`, `style` or `layout` features and
+            vectors are concatenated; null trains `layers` alone. If no part of it is fine-tuned
+            and nothing is augmented, its features of each cover are computed once.
         head_epochs: passes over the features of a backbone that fit the layers after it, before
             the backbone is fine-tuned with them; 0 trains everything from the start.
         layers: Keras layers between the input (float32 pixels, 0 to 255), or the backbone, and
@@ -406,8 +406,8 @@ class TrainerConfig(Options):
     def _several_backbones_give_vectors(self) -> TrainerConfig:
         if len(self.backbone) > 1 and any(each.features == "maps" for each in self.backbone):
             raise ValueError(
-                "Expected features: stages or style for each of several backbones, to concatenate "
-                "them. "
+                "Expected features: stages, style or layout for each of several backbones, to "
+                "concatenate them. "
                 f"Received: {', '.join(f'{each.name} {each.features}' for each in self.backbone)}"
             )
         return self
@@ -452,8 +452,9 @@ class TrainerConfig(Options):
         if self.kernel and not (self.trains_on_features and vectors):
             raise ValueError(
                 "Expected kernel only where all backbones are frozen (fine_tune: none), their "
-                "features are vectors (features: stages or style) and nothing is augmented, since "
-                "covers are compared by these features, and else kernel: null. Received: "
+                "features are vectors (features: stages, style or layout) and nothing is "
+                "augmented, since covers are compared by these features, and else kernel: null. "
+                "Received: "
                 + (
                     "features: maps"
                     if self.trains_on_features

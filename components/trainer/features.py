@@ -20,6 +20,7 @@ from components.support import progress
 from components.trainer import (
     backbone,
     channel_correlations,
+    channel_layout,
     channel_statistics,
     efficientnet_lite,
     image_statistics,
@@ -47,6 +48,7 @@ _CODE = (
     preprocessing,
     backbone,
     channel_correlations,
+    channel_layout,
     channel_statistics,
     efficientnet_lite,
     image_statistics,

@@ -32,7 +32,8 @@ class FittedKernel:
     Attributes:
         mean: float32, shape (features,): of each feature.
         scale: float32, shape (features,): one over its standard deviation.
-        axes: float32, shape (features, components): the principal axes.
+        axes: float32, shape (features, components): the principal axes, to the precision of
+            float16, in which the layer keeps them.
         origin: float32, shape (components,): what the axes make of the mean vector.
         centres: float32, shape (centres, components): covers that others are compared with.
         weights: float32, shape (centres, genres): what similarity to each is worth.
@@ -97,13 +98,16 @@ class KernelScores(keras.layers.Layer):
             "worth": (self.centres, self.genres),
         }
         for name, shape in shapes.items():
-            weight = self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+            # The axes are the largest part of the model by far.
+            dtype = "float16" if name == "axes" else "float32"
+            weight = self.add_weight(shape, "zeros", dtype, trainable=False, name=name)
             setattr(self, name, weight)
 
     def call(self, features: Any) -> Any:
         ops = keras.ops
         standardized = _unit((features - self.mean) * self.scale, ops)
-        components = _unit(ops.matmul(standardized, self.axes) - self.origin, ops)
+        axes = ops.cast(self.axes, "float32")
+        components = _unit(ops.matmul(standardized, axes) - self.origin, ops)
         products = ops.matmul(components, ops.transpose(self.points))
         return ops.matmul(ops.exp(2.0 * self.gamma * (products - 1.0)), self.worth)
 
@@ -132,7 +136,7 @@ def fit_kernel(features: np.ndarray, labels: np.ndarray, config: KernelRidge) ->
     count = min(config.components, *standardized.shape)
     solver = "randomized" if count < min(standardized.shape) else "full"
     pca = PCA(count, svd_solver=solver, iterated_power=2, random_state=_SEED).fit(standardized)
-    axes = np.ascontiguousarray(pca.components_.T, np.float32)
+    axes = np.ascontiguousarray(pca.components_.T, np.float16).astype(np.float32)
     origin = (pca.mean_ @ axes).astype(np.float32)
     centres = _unit(standardized @ axes - origin)
     share = labels.mean(axis=0)

@@ -147,7 +147,7 @@ def test_weights_of_another_network_are_a_config_error(tmp_path):
         build_backbones([backbone], 224)
 
 
-@pytest.mark.parametrize("features", ["maps", "stages", "style"])
+@pytest.mark.parametrize("features", ["maps", "stages", "style", "layout"])
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
 def test_networks_of_keras_applications(name, features):
     config = TrainerConfig.model_validate(
@@ -178,7 +178,9 @@ def test_several_frozen_backbones_are_trained_on_features_computed_once():
 
 
 def test_several_backbones_that_give_maps_are_refused():
-    with pytest.raises(ValueError, match="features: stages or style for each of several backbones"):
+    with pytest.raises(
+        ValueError, match="features: stages, style or layout for each of several backbones"
+    ):
         TrainerConfig.model_validate({"backbone": ["EfficientNetLite0", "EfficientNetLite2"]})
 
 

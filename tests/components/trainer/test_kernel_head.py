@@ -82,7 +82,7 @@ def test_the_network_predicts_what_the_mixture_makes_of_both():
     np.testing.assert_allclose(other.predict(IMAGES, verbose=0), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("refit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_served_model_has_the_kernel(covers, schema, tmp_path, refit):
     fields = {**_FIELDS, "calibration": "platt", "refit": refit}
     config = TrainerConfig.model_validate(fields)

@@ -162,7 +162,7 @@ def test_mixed_precision_trains_and_serves_the_same_encoder(small: dict[str, Any
         ({"keras": "b", "pooling": "max"}, r"trainer\.backbone\.pooling: Expected 'average'"),
         ({"saved_model": "kaggle://google/model"}, "URL of one in an object store"),
         ([{"keras": "b"}, {"keras": 3}], r"trainer\.backbone\.1\.keras: Expected a text"),
-        ([{"keras": "b"}, "EfficientNetLite0"], "stages or style for each of several"),
+        ([{"keras": "b"}, "EfficientNetLite0"], "stages, style or layout for each of several"),
     ],
 )
 def test_wrong_options_are_found_where_they_are(backbone: Any, message: str) -> None:
