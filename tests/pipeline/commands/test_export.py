@@ -23,8 +23,10 @@ from components.contracts.signatures import (
     read_model_description,
     write_model_description,
 )
-from components.trainer.config import TrainerConfig
+from components.trainer.config import KernelRidge, TrainerConfig
 from components.trainer.export import export_model
+from components.trainer.kernel_head import Mixture, with_kernel
+from components.trainer.kernel_ridge import fit_kernel
 from components.trainer.model import build_model
 from components.trainer.preprocessing import decode_and_resize_batch
 from components.trainer.thresholds import DecisionRule
@@ -105,6 +107,29 @@ def test_the_served_model_answers_alike_in_another_runtime(
     pixels = decode_and_resize_batch(encoded, SIDE).numpy()
     for batch in (1, 11, 4):
         np.testing.assert_allclose(ask(pixels[:batch]), expected[:batch], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_kernel_is_converted_with_its_network(name: str, tmp_path: Path) -> None:
+    layers = ["ChannelStatistics", {"Dense": {"units": 4}}]
+    config = TrainerConfig.model_validate({"image_size": SIDE, "layers": layers})
+    random = np.random.default_rng(0)
+    features = random.uniform(0, 255, (30, 6)).astype(np.float32)
+    labels = random.integers(0, 2, (30, len(GENRES))).astype(np.float32)
+    kernel = fit_kernel(features, labels, KernelRidge(components=5))
+    mixture = Mixture(0.01, 4.0, np.linspace(-1.0, 1.0, len(GENRES)))
+    network = with_kernel(build_model(config, len(GENRES)).network, kernel, mixture)
+    rule = DecisionRule(np.full(len(GENRES), 0.5, np.float32))
+    export_model(network, GENRES, rule, "recipe-1", tmp_path / "model")
+    output = tmp_path / f"model.{name}"
+    code, stdout, _ = _export(
+        "--format", name, "--model", tmp_path / "model", "--output", output, "--json"
+    )
+    assert code == 0
+    assert json.loads(stdout)["parity"]["largest_difference"] < 1e-4
+    pixels = random.integers(0, 256, (3, SIDE, SIDE, 3)).astype(np.uint8)
+    expected = network.predict(pixels, verbose=0)
+    np.testing.assert_allclose(formats.FORMATS[name].load(output)(pixels), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FORMATS)
