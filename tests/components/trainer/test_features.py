@@ -126,6 +126,7 @@ def test_the_code_that_counts_is_what_stands_between_file_and_features():
         "preprocessing",
         "backbone",
         "channel_correlations",
+        "channel_layout",
         "channel_statistics",
         "efficientnet_lite",
         "image_statistics",
