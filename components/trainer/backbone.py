@@ -17,7 +17,14 @@ from components.support.texts import shortened
 from components.trainer.channel_correlations import ChannelCorrelations
 from components.trainer.channel_layout import ChannelLayout
 from components.trainer.channel_statistics import ChannelStatistics
-from components.trainer.config import IMAGENET, NO_WEIGHTS, AnyBackbone, Backbone, Statistics
+from components.trainer.config import (
+    IMAGE_STATISTICS,
+    IMAGENET,
+    NO_WEIGHTS,
+    AnyBackbone,
+    Backbone,
+    Statistics,
+)
 from components.trainer.efficientnet_lite import (
     VARIANTS,
     efficientnet_lite,
@@ -198,9 +205,10 @@ def _constructor(name: str) -> Any:
         networks = [
             key for key, value in vars(keras.applications).items() if inspect.isfunction(value)
         ]
+        own = [*VARIANTS, IMAGE_STATISTICS]
         raise ConfigError(
-            f"Expected backbone.name to be one of {', '.join(VARIANTS)}, or a network of "
-            f"keras.applications. Received: {name!r}.{did_you_mean(name, [*VARIANTS, *networks])}"
+            f"Expected backbone.name to be one of {', '.join(own)}, or a network of "
+            f"keras.applications. Received: {name!r}.{did_you_mean(name, [*own, *networks])}"
         )
     return constructor
 

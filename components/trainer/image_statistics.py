@@ -27,8 +27,8 @@ _CONTRASTS = (-6.5, 0.0, 12)  # logarithms of what is at most one
 _NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
 # The order of directions, and of patterns, in a mirror image.
 _MIRRORED_DIRECTIONS = [-number % _DIRECTIONS for number in range(_DIRECTIONS)]
-_STEEPNESS = 25.0  # the neighbour is brighter for sure by 3 of 100 parts
-_AS_BRIGHT = 0.25
+_STEEPNESS = 25.0  # a neighbour is higher for sure by 3 of 100 parts
+_AS_HIGH = 0.25
 
 
 @keras.saving.register_keras_serializable(package="covers")
@@ -41,6 +41,7 @@ class ImageStatistics(keras.layers.Layer):
     - Strokes and spots: the same of second derivatives, bright and dark apart.
     - Patterns: local binary patterns (Ojala, Pietikainen and Maenpaa, 2002), of brighter and darker
       neighbours.
+    - Edges and patterns of the two hues, red to green and blue to yellow.
 
     Taken from the whole and from cells (Lazebnik, Schmid and Ponce, "Beyond Bags of Features",
     2006), as square roots of shares, whose products compare histograms well. A cover and its mirror
@@ -54,12 +55,18 @@ class ImageStatistics(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, images: Any) -> Any:
-        found = _colours(_lab(_half(images) / 255.0))
         brightness = ops.mean(images, axis=-1, keepdims=True) / 255.0
+        lab = _lab(_half(images) / 255.0)
+        hues = lab[..., 1:] / 2.0
+        found = _colours(lab)
         for level in range(_LEVELS):
             if level:
                 brightness = _half(brightness)
-            found += [*_edges(brightness), *_strokes(brightness), _patterns(brightness)]
+            found += [*_edges(brightness, _GRIDS), *_strokes(brightness), _patterns(brightness)]
+            if level > 1:
+                hues = _half(hues)
+            for hue in ops.split(hues, 2, axis=-1) if level else ():
+                found += [*_edges(hue, _GRIDS[:2]), _patterns(hue)]
         return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
@@ -99,13 +106,13 @@ def _colours(lab: Any) -> list[Any]:
     return [_root(together), *_in_cells(ops.concatenate(apart, axis=-1), (1, 2, 3))]
 
 
-def _edges(brightness: Any) -> list[Any]:
-    right = (brightness[:, 1:-1, 2:] - brightness[:, 1:-1, :-2]) / 2.0
-    down = (brightness[:, 2:, 1:-1] - brightness[:, :-2, 1:-1]) / 2.0
+def _edges(values: Any, grids: tuple[int, ...]) -> list[Any]:
+    right = (values[:, 1:-1, 2:] - values[:, 1:-1, :-2]) / 2.0
+    down = (values[:, 2:, 1:-1] - values[:, :-2, 1:-1]) / 2.0
     strength = ops.sqrt(right * right + down * down + _TINY)
     # Doubled, the angles of opposite directions are the same.
     doubled = [(right * right - down * down) / strength, 2.0 * right * down / strength]
-    edges = _in_cells(_by_direction(*doubled), _GRIDS, _MIRRORED_DIRECTIONS)
+    edges = _in_cells(_by_direction(*doubled), grids, _MIRRORED_DIRECTIONS)
     contrasts = _bins(ops.log(strength + 1e-3), *_CONTRASTS)
     return [*edges, *_in_cells(contrasts, _GRIDS[:2])]
 
@@ -122,16 +129,16 @@ def _strokes(brightness: Any) -> list[Any]:
     return _in_cells(ops.concatenate([strokes, *spots], axis=-1), _GRIDS[:2], mirrored)
 
 
-def _patterns(brightness: Any) -> Any:
-    """Returns how often each of the 256 combinations of brighter and darker neighbours occurs."""
-    height, width = brightness.shape[1] - 2, brightness.shape[2] - 2
-    middle = brightness[:, 1:-1, 1:-1]
-    brighter = []
+def _patterns(values: Any) -> Any:
+    """Returns how often each of the 256 combinations of higher and lower neighbours occurs."""
+    height, width = values.shape[1] - 2, values.shape[2] - 2
+    middle = values[:, 1:-1, 1:-1]
+    higher = []
     for top, left in _NEIGHBOURS:
-        neighbour = brightness[:, top : top + height, left : left + width]
-        share = ops.clip((neighbour - middle) * _STEEPNESS + _AS_BRIGHT, 0.0, 1.0)
-        brighter.append(ops.concatenate([1.0 - share, share], axis=-1))
-    two = [_pairs(*brighter[first : first + 2]) for first in range(0, len(brighter), 2)]
+        neighbour = values[:, top : top + height, left : left + width]
+        share = ops.clip((neighbour - middle) * _STEEPNESS + _AS_HIGH, 0.0, 1.0)
+        higher.append(ops.concatenate([1.0 - share, share], axis=-1))
+    two = [_pairs(*higher[first : first + 2]) for first in range(0, len(higher), 2)]
     shares = _joint(_pairs(*two[:2]), _pairs(*two[2:]))
     return _root((shares + ops.take(shares, _mirrored_patterns(), axis=-1)) / 2.0)
 
@@ -139,10 +146,8 @@ def _patterns(brightness: Any) -> Any:
 def _mirrored_patterns() -> np.ndarray:
     """Returns, for each pattern, the number of its mirror image: int64, shape (256,)."""
     places = 2 ** np.arange(len(_NEIGHBOURS))[::-1]
-    is_brighter = np.arange(2 ** len(_NEIGHBOURS))[:, None] // places % 2
-    return (
-        is_brighter[:, [_NEIGHBOURS.index((top, 2 - left)) for top, left in _NEIGHBOURS]] @ places
-    )
+    is_higher = np.arange(2 ** len(_NEIGHBOURS))[:, None] // places % 2
+    return is_higher[:, [_NEIGHBOURS.index((top, 2 - left)) for top, left in _NEIGHBOURS]] @ places
 
 
 def _by_direction(cosine: Any, sine: Any) -> Any:

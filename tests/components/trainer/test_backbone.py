@@ -130,6 +130,7 @@ def test_batch_normalisation_is_frozen_and_the_rest_is_fine_tuned_from_a_layer_o
     ("changes", "message"),
     [
         ({"name": "EfficientNetLite9"}, "Did you mean EfficientNetLite"),
+        ({"name": "ImageStatistic"}, r"Did you mean ImageStatistics\?"),
         ({"name": "MobileNetV2", "weights": "absent.h5"}, "there is no such file"),
         ({"name": "EfficientNetLite4"}, "no package contains its ImageNet weights"),
         ({"name": "EfficientNetLite0", "fine_tune": "block_5"}, "Did you mean blocks_"),

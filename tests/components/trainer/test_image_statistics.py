@@ -60,7 +60,7 @@ def brightness(images: np.ndarray) -> np.ndarray:
 
 def directions(images: np.ndarray) -> np.ndarray:
     """How much of the whole cover's edges has each direction."""
-    return np.square(module._edges(brightness(images))[0][0])
+    return np.square(module._edges(brightness(images), (1, 3))[0][0])
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,19 @@ def test_cells_know_how_high_something_is_and_the_whole_cover_does_not():
     above = np.concatenate([stripes(1, 0)[:, :32], plain(127, 127, 127)[:, :32]], axis=1)
     below = above[:, ::-1]
     whole, cells, *_ = zip(
-        module._edges(brightness(above)), module._edges(brightness(below)), strict=True
+        module._edges(brightness(above), (1, 3)),
+        module._edges(brightness(below), (1, 3)),
+        strict=True,
     )
     np.testing.assert_allclose(*whole, atol=0.02)
     assert np.abs(cells[0] - cells[1]).max() > 0.1
+
+
+def test_a_coloured_edge_counts_where_brightness_has_none(statistics):
+    cover = plain(200, 0, 100).copy()
+    cover[:, :, 20:44] = (0, 200, 100)  # as bright
+    turned = np.swapaxes(cover, 1, 2)
+    assert np.linalg.norm(statistics(cover) - statistics(turned)) > 1.0
 
 
 def test_small_print_has_more_strokes_than_a_gradual_change():
