@@ -1,18 +1,21 @@
 """How fast `covers predict --output` is beside the SavedModel alone, and how much memory it needs.
 
-    PYTHONPATH=. python benchmarks/predict.py COVERS [--model DIR] [--covers 512] [--most 100000]
+    PYTHONPATH=. python benchmarks/predict.py COVERS [--model DIR] [--covers 256] [--most 100000]
 
 COVERS is a folder with JPEG files. The SavedModel, asked in a loop about images that are in memory,
-at its best batch size, and `covers predict` take turns; where other work shares the processors,
-their own time says more than the clock's. Without --model, the network of the configuration
-`covers` answers with the weights it starts with, which takes as long. Memory is shown with a tiny
-model, for ever more covers, the largest number of which are killed twice on the way.
+and what `covers predict` does once it has started take turns in one process; where other work
+shares the processors, their own time says more than the clock's. Without --model, the network of
+the configuration `covers` answers with the weights it starts with, which takes as long. Memory is
+shown with a tiny model, for ever more covers, the largest number of which are killed twice on the
+way.
 Target: 0.9 of the model alone, and memory that does not grow.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import io
 import itertools
 import os
 import signal
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,14 +34,12 @@ from serving import _untrained as untrained_model
 
 from components.contracts.saved_models import load_saved_model
 from components.contracts.signatures import IMAGE_BYTES, SERVING_SIGNATURE
+from pipeline.commands.batch_prediction.job import predict_to_file
 
 BATCHES = (1, 4, 8, 32)
-ROUNDS = 3
+ROUNDS = 5
 SOURCES = 128
 KILLS = 2
-
-Seconds = tuple[float, float]
-"""By the clock, and of processors."""
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, metavar="COVERS", help="folder with JPEG files")
     parser.add_argument("--model", type=Path, help="a SavedModel of this project")
-    parser.add_argument("--covers", type=int, default=512, help="in each comparison")
+    parser.add_argument("--covers", type=int, default=256, help="in each comparison")
     parser.add_argument("--most", type=int, default=100_000, help="covers while memory is watched")
     options = parser.parse_args()
     files = sorted(options.images.rglob("*.jp*g"))[:SOURCES]
@@ -58,38 +59,40 @@ def main() -> None:
 
 
 def _compare(model: Path, files: Sequence[Path], covers: int, folder: Path) -> None:
-    given, single = (_manifest(files, number, folder) for number in (covers, 1))
+    given = _manifest(files, covers, folder)
     asked = load_saved_model(model, SERVING_SIGNATURE).ask
     images = [file.read_bytes() for file in itertools.islice(itertools.cycle(files), covers)]
 
-    def alone(batch: int) -> Seconds:
-        wall, cpu = time.perf_counter(), time.process_time()
+    def alone(batch: int) -> None:
         for start in range(0, covers, batch):
             asked(**{IMAGE_BYTES: images[start : start + batch]})
-        return time.perf_counter() - wall, time.process_time() - cpu
 
-    found = {batch: alone(batch) for batch in BATCHES for _ in range(2)}  # the second is warm
-    for batch, (wall, cpu) in found.items():
-        print(
-            f"SavedModel alone, batches of {batch:<20} {covers / wall:8.1f} images/s, "
-            f"{1000 * cpu / covers:.1f} ms of CPU a cover"
-        )
-    best = min(found, key=found.__getitem__)
-    turns = []
-    for _ in range(ROUNDS):
-        turns.append((alone(best), _seconds(model, single, folder), _seconds(model, given, folder)))
-    for kind, name in enumerate(("wall", "CPU")):
-        bare, start, whole = (
-            [seconds[kind] for seconds in each] for each in zip(*turns, strict=True)
-        )
-        ratios = [
-            (covers - 1) / (all_of_it - empty) * one / covers
-            for one, empty, all_of_it in zip(bare, start, whole, strict=True)
-        ]
+    def command() -> None:
+        predict_to_file([str(given)], folder / "a.csv", model=model, console=io.StringIO())
+
+    ways: dict[str, Callable[[], None]] = {"covers predict": command}
+    for batch in BATCHES:
+        ways[f"SavedModel alone, batches of {batch}"] = functools.partial(alone, batch)
+    for way in ways.values():
+        way()  # the first time is for TensorFlow to trace, and to find memory
+    turns = [{name: _seconds(way) for name, way in ways.items()} for _ in range(ROUNDS)]
+    for kind, name in enumerate(("the clock", "processor time")):
+        spent = {way: [turn[way][kind] for turn in turns] for way in ways}
+        for way, seconds in spent.items():
+            print(f"{way:<36}{covers / statistics.median(seconds):8.1f} covers/s by {name}")
+        whole = spent.pop("covers predict")
+        best = min(spent.values(), key=statistics.median)
+        ratios = [one / all_of_it for one, all_of_it in zip(best, whole, strict=True)]
         shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         ratio = statistics.median(ratios)
-        print(f"covers predict / SavedModel alone, in turns, {name:<4}{ratio:8.2f} ({shown})")
-        print(f"its start, with one cover, {name:<22}{statistics.median(start):8.1f} s")
+        print(f"covers predict / the best of them   {ratio:8.2f} ({shown}) by {name}")
+
+
+def _seconds(way: Callable[[], None]) -> tuple[float, float]:
+    """Returns the seconds that something takes by the clock, and of processors."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    way()
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def _memory(model: Path, files: Sequence[Path], most: int, folder: Path) -> None:
@@ -139,15 +142,6 @@ def _manifest(files: Sequence[Path], covers: int, folder: Path) -> Path:
     manifest = folder / f"{covers}.csv"
     manifest.write_text("image\n" + "".join(f"images/{name}.jpg\n" for name in names))
     return manifest
-
-
-def _seconds(model: Path, given: Path, folder: Path) -> Seconds:
-    begin = time.perf_counter()
-    process = _start(model, given, folder / "answers.csv")
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return time.perf_counter() - begin, used.ru_utime + used.ru_stime
 
 
 def _start(model: Path, given: Path, output: Path) -> subprocess.Popen[bytes]:
