@@ -50,7 +50,7 @@ def main() -> None:
         return
     print("| engine | covers | stage | wall s | cpu s | cpu ms / cover | memory MB |")
     print("|---|---|---|---|---|---|---|")
-    walls: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    points: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as scratch:
         for covers in sorted(options.covers):
             data = _synthetic(Path(scratch) / "covers", covers)
@@ -60,21 +60,25 @@ def main() -> None:
                     folder.mkdir()
                     measured = _measured(data, folder, engine, beam_args, process)
                     for stage, m in measured.items():
-                        walls.setdefault((engine, stage), []).append((covers, m["wall"]))
+                        point = (covers, m["wall"], m["cpu"])
+                        points.setdefault((engine, stage), []).append(point)
                         print(
                             f"| {engine} | {covers:,} | {stage} | {m['wall']:.1f} | {m['cpu']:.1f} "
                             f"| {1000 * m['cpu'] / covers:.2f} | {m['memory']:.0f} |",
                             flush=True,
                         )
-    _print_growth(walls)
+    _print_growth(points)
 
 
-def _print_growth(walls: dict[tuple[str, str], list[tuple[int, float]]]) -> None:
-    print("\n| engine | stage | wall = s | + ms / cover |\n|---|---|---|---|")
-    for (engine, stage), points in walls.items():
-        if len(points) > 1:
-            slope, fixed = np.polyfit(*zip(*points, strict=True), 1)
-            print(f"| {engine} | {stage} | {fixed:.1f} | {1000 * slope:.3f} |")
+def _print_growth(points: dict[tuple[str, str], list[tuple[int, float, float]]]) -> None:
+    print("\n| engine | stage | wall = s | + ms / cover | cpu = s | + ms / cover |")
+    print("|---|---|---|---|---|---|")
+    for (engine, stage), measured in points.items():
+        if len(measured) > 1:
+            covers, *seconds = zip(*measured, strict=True)
+            lines = (np.polyfit(covers, each, 1) for each in seconds)
+            fitted = " | ".join(f"{fixed:.1f} | {1000 * slope:.3f}" for slope, fixed in lines)
+            print(f"| {engine} | {stage} | {fitted} |")
 
 
 def _engines(flink: Path | None) -> list[str]:
