@@ -84,6 +84,8 @@ class BeamJobs:
             else:
                 self._submit_elsewhere(list(asked), folder, wanted, looking)
             looking.finish()
+            for number in asked:
+                Part(folder, number).withdraw()
         finally:
             wanted.unlink(missing_ok=True)
 

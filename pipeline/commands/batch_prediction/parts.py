@@ -105,8 +105,11 @@ class Part:
             raise
         answered.replace(self._file(_DONE))
         sync_folder(self.folder)
-        self._file(_ASKED).unlink(missing_ok=True)
         return len(reasons)
+
+    def withdraw(self) -> None:
+        """Deletes what was asked, when no worker will look at it any longer."""
+        self._file(_ASKED).unlink(missing_ok=True)
 
     def answers(self) -> Iterator[Answer]:
         """Yields the answers of a part that is done."""
@@ -119,12 +122,12 @@ class Part:
     @staticmethod
     def done_in(folder: Path) -> set[int]:
         """Returns the numbers of the parts that are done."""
-        return {int(file.stem) for file in folder.glob(f"*{_DONE}")}
+        return _numbers(folder, _DONE)
 
     @staticmethod
     def answered_in(folder: Path) -> set[int]:
         """Returns the numbers of the parts with answers that nobody has looked at."""
-        return {int(file.stem) for file in folder.glob(f"*{_ANSWERED}")}
+        return _numbers(folder, _ANSWERED)
 
     def _file(self, ending: str) -> Path:
         return self.folder / f"{self.number:07d}{ending}"
@@ -137,6 +140,11 @@ class Part:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self._file(ending))
+
+
+def _numbers(folder: Path, ending: str) -> set[int]:
+    # Beside the parts there may be an output, as a killed run left it.
+    return {int(file.stem) for file in folder.glob(f"[0-9]*{ending}") if file.stem.isdigit()}
 
 
 def _reason(answer: Answer) -> str:

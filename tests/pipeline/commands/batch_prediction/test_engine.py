@@ -276,7 +276,7 @@ def test_images_in_a_manifest_are_extracted_for_one_job_at_a_time(
     assert found == [16, 5, 5]
 
 
-def test_answers_are_accepted_while_the_job_runs(
+def test_answers_are_accepted_while_the_job_runs_and_not_given_again_if_it_begins_again(
     engine: Engine, covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -285,12 +285,14 @@ def test_answers_are_accepted_while_the_job_runs(
     monkeypatch.setattr(answers, "answer", engine.answer)
     done = tmp_path / ".a.csv.parts"
 
-    def wait(_: int, work: Callable[[], None]) -> None:
+    def begin_again(_: int, work: Callable[[], None]) -> None:
         work()
         while len(list(done.glob("*.jsonl"))) < PARTS:
             assert list(done.glob("*.job"))
+        work()
+        assert not list(done.glob("*.answered"))
 
-    engine.around = wait
+    engine.around = begin_again
     assert _predict(covers, tmp_path / "a.csv", model).covers == COVERS
 
 

@@ -116,6 +116,20 @@ def test_parts_for_other_covers_or_another_model_are_done_again(
     assert len(output.read_text().splitlines()) == GOOD + 2
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_an_output_that_was_being_written_is_written_again(
+    covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    output = tmp_path / f"a{suffix}"
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            _predict(covers, output, model)
+    assert _predict(covers, output, model).taken == GOOD + 1
+    assert output.stat().st_size > 0
+    assert not (tmp_path / f".a{suffix}.parts").exists()
+
+
 def test_two_runs_for_one_file_do_not_mix(
     covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,8 @@ def test_answers_for_something_else_are_not_taken_for_those_asked(tmp_path: Path
     assert part.accept(elsewhere=True) == 1
     assert part.is_done("now")
     assert not part.is_answered("now")
+    assert part.asked() == ("now", [])  # The engine may begin the job again.
+    part.withdraw()
     assert [file.name for file in tmp_path.iterdir()] == ["0000000.jsonl"]
 
 
