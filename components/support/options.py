@@ -177,6 +177,9 @@ def _meant(options: type[Options], place: Place) -> str:
     """Suggests an option of that name beside the unknown one or elsewhere, or lists those there."""
     *parents, name = place
     beside = [known for each in _models_at(options, tuple(parents)) for known in _fields(each)]
+    if name in beside:
+        kind = next((each for each in reversed(parents) if isinstance(each, str)), "options")
+        return f" Another kind of {kind} has it: leave it out here."
     found = closest(str(name), beside)
     if found:
         return f" Did you mean {_name(options, (*parents, found))}?"

@@ -15,6 +15,7 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -263,8 +264,8 @@ class KernelRidge(Options):
 
     components: int = Field(default=1024, ge=1)
     centres: int = Field(default=4096, ge=2)
-    gamma: float = Field(default=1.0, gt=0.0)
-    penalty: float = Field(default=0.6, gt=0.0)
+    gamma: float = Field(default=1.0, gt=0.0, le=1_000.0)
+    penalty: float = Field(default=0.6, gt=0.0, allow_inf_nan=False)
 
 
 def _form_of_backbone(value: Any) -> str:
@@ -524,3 +525,13 @@ class TunerConfig(Options):
     algorithm: Literal["bayesian", "random"] = "bayesian"
     objective: Monitor = "val_macro_roc_auc"
     search_space: dict[str, Range | Choices] = Field(default_factory=dict)
+
+    @field_validator("search_space")
+    @classmethod
+    def _is_measured(cls, space: dict[str, Range | Choices]) -> dict[str, Range | Choices]:
+        if of_kernel := [path for path in space if path.split(".")[0] == "kernel"]:
+            raise ValueError(
+                "Expected options that the trials of a tuner measure, which train the layers and "
+                f"fit no kernel. Received: {', '.join(of_kernel)}"
+            )
+        return space

@@ -129,9 +129,7 @@ def fit_kernel(features: np.ndarray, labels: np.ndarray, config: KernelRidge) ->
     few = len(features) > config.centres
     rows = np.arange(len(features))
     chosen = np.sort(random.choice(rows, config.centres, replace=False)) if few else rows
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    varies = deviation > _TINY
-    scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0).astype(np.float32)
+    mean, scale = _mean_and_scale(features)
     standardized = _unit((features[chosen] - mean) * scale)
     count = min(config.components, *standardized.shape)
     solver = "randomized" if count < min(standardized.shape) else "full"
@@ -156,6 +154,17 @@ def fit_kernel(features: np.ndarray, labels: np.ndarray, config: KernelRidge) ->
 def empty_layer(centres: int, components: int, genres: int, gamma: float) -> KernelScores:
     """Returns the layer before it has weights."""
     return KernelScores(centres, components, genres, gamma, name="kernel_scores")
+
+
+def _mean_and_scale(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean of each feature and one over its deviation, 0 for one that never changes."""
+    mean = np.mean(features, axis=0, dtype=np.float64)
+    # Sums of float32 alone would make a feature of what is rounded.
+    squares = np.square(features - mean.astype(np.float32))
+    deviation = np.sqrt(np.mean(squares, axis=0, dtype=np.float64))
+    varies = deviation > _TINY * np.maximum(1.0, np.abs(mean))
+    scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
+    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def _blocks(covers: int) -> Iterator[slice]:

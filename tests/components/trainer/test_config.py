@@ -71,6 +71,22 @@ def test_a_wrong_option_of_a_backbone_is_found_where_it_is():
         TrainerConfig.from_fields({"backbone": [{"weights": "none"}]})
 
 
+def test_an_option_that_another_kind_of_backbone_has_is_not_suggested_again():
+    with pytest.raises(ConfigError) as caught:
+        TrainerConfig.from_fields({"backbone": {"name": "ImageStatistics", "fine_tune": "none"}})
+    assert str(caught.value).splitlines()[1:] == [
+        "  trainer.backbone.fine_tune: Expected a known option. Received: 'fine_tune'. Another "
+        "kind of backbone has it: leave it out here."
+    ]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0.0])
+@pytest.mark.parametrize("option", ["gamma", "penalty"])
+def test_a_kernel_has_finite_options(option, value):
+    with pytest.raises(ConfigError, match=rf"trainer\.kernel\.{option}: Expected"):
+        TrainerConfig.from_fields({"backbone": "ImageStatistics", "kernel": {option: value}})
+
+
 @pytest.mark.parametrize(("monitor", "mode"), [("val_loss", "min"), ("val_macro_roc_auc", "max")])
 def test_direction_follows_from_the_monitor(monitor, mode):
     assert EarlyStopping(monitor=monitor).mode == mode

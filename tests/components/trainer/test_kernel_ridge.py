@@ -70,3 +70,16 @@ def test_features_that_never_change_and_covers_that_are_the_same_do_no_harm(lear
     other[:, ::4] = 1e6
     np.testing.assert_allclose(fitted.scores(other), fitted.scores(features), atol=1e-5)
     assert np.isfinite(fitted.scores(np.zeros_like(features))).all()
+
+
+@pytest.mark.parametrize("constant", [1e-4, 0.3, 7.1, 1000.3])
+def test_rounding_makes_no_feature_of_one_that_never_changes(constant):
+    random = np.random.default_rng(3)
+    features = random.normal(size=(3_000, 8)).astype(np.float32)
+    labels = (features[:, 1:3] > 0).astype(np.float32)
+    features[:, ::4] = constant
+    features[::2, ::4] *= np.float32(1.0 + 1e-7)
+    fitted = fit_kernel(features, labels, KernelRidge(components=8, centres=100))
+    other = features.copy()
+    other[:, ::4] *= 1.01
+    np.testing.assert_allclose(fitted.scores(other), fitted.scores(features), atol=1e-5)

@@ -48,6 +48,12 @@ def test_the_default_space_lies_around_the_configuration(small_config):
         search_space(TrainerConfig(optimizer="SGD"), TunerConfig())
 
 
+@pytest.mark.parametrize("option", ["kernel", "kernel.gamma"])
+def test_what_no_trial_measures_is_not_searched(option):
+    with pytest.raises(ConfigError, match=rf"tuner\.search_space: .*kernel.*Received: {option}"):
+        TunerConfig.from_fields({"search_space": {"epochs": [1, 2], option: [0.5, 1.0]}})
+
+
 @pytest.mark.slow
 def test_tfx_tuner_finds_the_better_of_two_values(covers, small_config, tmp_path):
     """A rate of 1e-30 learns nothing, so any other wins; Trainer takes it over."""
