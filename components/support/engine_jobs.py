@@ -69,9 +69,9 @@ def _cancel(pipeline: Any, name: str) -> None:
 
     rest = getattr(pipeline.options.view_as(_flink_options()), FLINK_REST)
     job: Any = getattr(pipeline, "result", None)
-    runs_on = False
+    runs_on = job is not None
     with contextlib.suppress(Exception):
-        runs_on = job is not None and not PipelineState.is_terminal(job.state)
+        runs_on = runs_on and not PipelineState.is_terminal(job.state)
         if runs_on:
             job.cancel()
     if rest:

@@ -157,3 +157,24 @@ def test_a_job_that_may_go_on_is_named_and_the_first_error_stays(
         _run_on_flink(_FlinkJob(PipelineState.RUNNING, Interrupted("SIGTERM")), argument)
     assert len(said) == 1
     assert re.search(sentence, said[0])
+
+
+class _Unreachable(_FlinkJob):
+    """A job whose job server is gone."""
+
+    @property
+    def state(self) -> str:
+        raise ConnectionError("The job server does not answer.")
+
+
+def test_a_job_whose_server_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["covers"])
+    said: list[str] = []
+    with (
+        progress.listening(lambda *_: None, lambda _, sentence: said.append(sentence)),
+        pytest.raises(RuntimeError, match="the connection broke"),
+    ):
+        broken = _Unreachable(PipelineState.UNKNOWN, RuntimeError("the connection broke"))
+        _run_on_flink(broken, "--job_endpoint=jobs:8099")
+    assert len(said) == 1
+    assert re.search("may have left the job covers-.* on the cluster", said[0])
