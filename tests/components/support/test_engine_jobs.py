@@ -169,12 +169,12 @@ class _Unreachable(_FlinkJob):
 
 def test_a_job_whose_server_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["covers"])
+    broken = _Unreachable(PipelineState.UNKNOWN, RuntimeError("the connection broke"))
     said: list[str] = []
     with (
         progress.listening(lambda *_: None, lambda _, sentence: said.append(sentence)),
         pytest.raises(RuntimeError, match="the connection broke"),
     ):
-        broken = _Unreachable(PipelineState.UNKNOWN, RuntimeError("the connection broke"))
         _run_on_flink(broken, "--job_endpoint=jobs:8099")
     assert len(said) == 1
     assert re.search("may have left the job covers-.* on the cluster", said[0])
