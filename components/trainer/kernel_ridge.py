@@ -160,8 +160,10 @@ def _mean_and_scale(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mean of each feature and one over its deviation, 0 for one that never changes."""
     mean = np.mean(features, axis=0, dtype=np.float64)
     # Sums of float32 alone would make a feature of what is rounded.
-    squares = np.square(features - mean.astype(np.float32))
-    deviation = np.sqrt(np.mean(squares, axis=0, dtype=np.float64))
+    squares = np.zeros(mean.shape)
+    for block in _blocks(len(features)):
+        squares += np.sum(np.square(features[block] - mean), axis=0)
+    deviation = np.sqrt(squares / len(features))
     varies = deviation > _TINY * np.maximum(1.0, np.abs(mean))
     scale = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
     return mean.astype(np.float32), scale.astype(np.float32)

@@ -122,13 +122,12 @@ def refit(
     progress.start(TRAINER, len(numbers) + 1, "heads refitted on train and eval")
     for fold in numbers:
         asked, known = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        fit_again(head, tf.gather(features, known), labels[known], start, data.schema, config)
-        probabilities[asked] = head.predict(
-            tf.gather(features, asked), batch_size=config.batch_size, verbose=0
-        )
+        given, others = tf.gather(features, known), tf.gather(features, asked)
+        fit_again(head, given, labels[known], start, data.schema, config)
+        probabilities[asked] = head.predict(others, batch_size=config.batch_size, verbose=0)
         if config.kernel:
-            fitted = fit_kernel(features.numpy()[known], labels[known], config.kernel)
-            scores[asked] = fitted.scores(features.numpy()[asked])
+            fitted = fit_kernel(np.asarray(given), labels[known], config.kernel)
+            scores[asked] = fitted.scores(np.asarray(others))
         progress.advance(TRAINER, 1)
     fit_again(head, features, labels, start, data.schema, config)
     progress.advance(TRAINER, 1)
@@ -136,7 +135,7 @@ def refit(
     add_to_history(run_dir, "refit", record)
     if config.kernel is None:
         return Judged(labels, probabilities)
-    kernel = fit_kernel(features.numpy(), labels, config.kernel)
+    kernel = fit_kernel(np.asarray(features), labels, config.kernel)
     return Judged(labels, probabilities, scores, kernel)
 
 
