@@ -174,7 +174,7 @@ def _do_parts(
         while covers_of_part := list(itertools.islice(covers, part_size)):
             header = make_header(jobs.description, [cover.name for cover in covers_of_part])
             part = Part(folder, number)
-            if _is_done(part, header):
+            if _is_done(part, header, covers_of_part):
                 _delete_extracted(covers_of_part, scratch)
             else:
                 part.ask(header, covers_of_part)
@@ -192,9 +192,10 @@ def _do_parts(
     return Account(total, taken, Counter(), passed_over), parts
 
 
-def _is_done(part: Part, header: str) -> bool:
+def _is_done(part: Part, header: str, covers: Sequence[CoverFile]) -> bool:
     """Tells whether a part is done; accepts what workers wrote for a run that was killed."""
     if not part.is_done(header) and part.is_answered(header):
+        part.ask(header, covers)  # What that run extracted is not there any longer.
         with contextlib.suppress(CoversError):
             part.accept(elsewhere=True)
     return part.is_done(header)

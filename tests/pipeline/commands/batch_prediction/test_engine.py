@@ -276,6 +276,27 @@ def test_images_in_a_manifest_are_extracted_for_one_job_at_a_time(
     assert found == [16, 5, 5]
 
 
+def test_extracted_images_that_were_deleted_are_asked_about_again(
+    engine: Engine, covers: Path, model: Path, tmp_path: Path
+) -> None:
+    images = [{"bytes": file.read_bytes(), "path": None} for file in sorted(covers.iterdir())]
+    parquet.write_table(pa.table({"image": images}), tmp_path / "images.parquet")
+
+    def outlive_the_command(job: int, work: Callable[[], None]) -> None:
+        if job == 1:
+            for image in (tmp_path / ".a.csv.parts" / "images").iterdir():
+                image.unlink()
+        work()
+        if job == 1:
+            raise KeyboardInterrupt
+
+    engine.around = outlive_the_command
+    with pytest.raises(KeyboardInterrupt):
+        _predict(tmp_path / "images.parquet", tmp_path / "a.csv", model)
+    account = _predict(tmp_path / "images.parquet", tmp_path / "a.csv", model)
+    assert account.unreadable == {"not_an_image": 1}
+
+
 def test_answers_are_accepted_while_the_job_runs_and_not_given_again_if_it_begins_again(
     engine: Engine, covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
