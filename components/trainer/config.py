@@ -130,7 +130,16 @@ def _layers_after_a_backbone(maps: bool) -> tuple[dict[str, dict[str, Any]], ...
     )
 
 
-class LearningRateSchedule(Options):
+class _NamedOptions(Options):
+    """Options that a name alone may stand for: `cosine` for `{name: cosine}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class LearningRateSchedule(_NamedOptions):
     """How the optimizer's learning rate changes during training.
 
     Attributes:
@@ -140,11 +149,6 @@ class LearningRateSchedule(Options):
 
     name: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = Field(default=0.0, ge=0.0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _warm_up_needs_cosine(self) -> LearningRateSchedule:
@@ -178,7 +182,7 @@ class EarlyStopping(Options):
         return direction(self.monitor)
 
 
-class Backbone(Options):
+class Backbone(_NamedOptions):
     """A pretrained network to start from.
 
     Attributes:
@@ -200,11 +204,6 @@ class Backbone(Options):
     features: Literal["maps", "stages", "style", "layout"] = "maps"
     fine_tune: str = "all"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
     @property
     def image_size(self) -> int:
         """The side in pixels that the network was trained with."""
@@ -216,7 +215,7 @@ class Backbone(Options):
         return None if self.weights in (IMAGENET, NO_WEIGHTS) else self.weights
 
 
-class Statistics(Options):
+class Statistics(_NamedOptions):
     """What can be measured of covers without training, instead of a network or beside one.
 
     Attributes:
@@ -224,11 +223,6 @@ class Statistics(Options):
     """
 
     name: Literal["ImageStatistics"]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
     @property
     def image_size(self) -> int:

@@ -131,9 +131,8 @@ class _Read(beam.DoFn):
     def process(self, number: int) -> Iterator[Batch]:
         part = Part(self._folder, number)
         header, covers = part.asked()
-        if part.is_answered(header) or part.is_done(
-            header
-        ):  # before a worker died, and the job began again
+        # It was done before a worker died, and the job began again.
+        if part.is_answered(header) or part.is_done(header):
             return
         names = [cover.name for cover in covers]
         for start, group in self._read_ahead(covers):
