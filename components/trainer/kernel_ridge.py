@@ -158,7 +158,7 @@ def empty_layer(centres: int, components: int, genres: int, gamma: float) -> Ker
 
 def _mean_and_scale(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mean of each feature and one over its deviation, 0 for one that never changes."""
-    mean = np.mean(features, axis=0, dtype=np.float64)
+    mean = features.mean(axis=0, dtype=np.float64)
     # Sums of float32 alone would make a feature of what is rounded.
     squares = np.zeros(mean.shape)
     for block in _blocks(len(features)):
