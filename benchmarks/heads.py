@@ -100,7 +100,7 @@ def main() -> None:
                 continue
             for seed in options.seeds:
                 fields = {**config.trainer.model_dump(mode="json"), **changes, "seed": seed}
-                features, predict = _network(TrainerConfig.model_validate(fields), data)
+                features, predict = network_of(TrainerConfig.model_validate(fields), data)
                 network = _out_of_fold(features, labels, folds, predict)
                 _print_line(name, network, labels, folds)
         kernel = _out_of_fold(features, labels, folds, _kernel)
@@ -109,7 +109,7 @@ def main() -> None:
         _print_line("both", mixture.apply(network, kernel), labels, folds)
 
 
-def _network(config: TrainerConfig, data: TrainingData) -> tuple[np.ndarray, Predict]:
+def network_of(config: TrainerConfig, data: TrainingData) -> tuple[np.ndarray, Predict]:
     """Returns the features of both splits, and what trains a head on some and predicts others."""
     labels = np.concatenate([data.train.labels, data.evaluation.labels])
     prior = label_prior(labels)

@@ -49,15 +49,12 @@ def train(
     return model
 
 
-def predict_and_score(test_files: list[str], model: Path) -> dict[str, float]:
-    """Evaluates without TFMA: batches of 32 through the model, then scikit-learn.
+def predict(test_files: list[str], model: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns labels, probabilities and decisions, each (covers, genres), in batches of 32.
 
     Args:
         test_files: file patterns of the test split.
         model: a SavedModel of this project.
-
-    Returns:
-        Macro-averaged metrics and, as `genres_per_cover`, the mean number of genres decided.
     """
     signature = tf.saved_model.load(str(model)).signatures[EXAMPLES_SIGNATURE]
     files = sorted(file for pattern in test_files for file in tf.io.gfile.glob(pattern))
@@ -70,7 +67,15 @@ def predict_and_score(test_files: list[str], model: Path) -> dict[str, float]:
         outputs: dict[str, Any] = signature(examples=batch)
         probabilities.append(outputs[PROBABILITIES].numpy())
         decisions.append(outputs[DECISIONS].numpy())
-    y, p, d = map(np.concatenate, (labels, probabilities, decisions))
+    return np.concatenate(labels), np.concatenate(probabilities), np.concatenate(decisions)
+
+
+def score(y: np.ndarray, p: np.ndarray, d: np.ndarray) -> dict[str, float]:
+    """Evaluates labels, probabilities and decisions without TFMA, by scikit-learn.
+
+    Returns:
+        Macro-averaged metrics and, as `genres_per_cover`, the mean number of genres decided.
+    """
     values = {
         "roc_auc": sk.roc_auc_score(y, p, average="macro"),
         "average_precision": sk.average_precision_score(y, p, average="macro"),
@@ -80,3 +85,8 @@ def predict_and_score(test_files: list[str], model: Path) -> dict[str, float]:
         "genres_per_cover": d.sum(axis=1).mean(),
     }
     return {name: float(value) for name, value in values.items()}
+
+
+def predict_and_score(test_files: list[str], model: Path) -> dict[str, float]:
+    """Evaluates a SavedModel of this project on the test split; see `predict` and `score`."""
+    return score(*predict(test_files, model))

@@ -4,7 +4,8 @@
 
 ingests DATA once, trains every configuration with every seed using the trainer's `run_fn`, each in
 a process of its own, predicts the test split with the exported model and prints a table: means
-and, by Student's t, 95% intervals over the seeds. Seconds are those of `run_fn`, from examples to
+and, by Student's t, 95% intervals over the seeds; then the calibration error of each genre, and
+what of it chance does not explain. Seconds are those of `run_fn`, from examples to
 exported model, without imports; seeds fix weights, shuffling, dropout and augmentation, not the
 splits.
 """
@@ -34,6 +35,7 @@ COLUMNS = {
     "cpu": ("CPU s", ".0f"),
     "wall": ("wall s", ".0f"),
 }
+CALIBRATION = ("calibration error", "beyond chance")
 WITH_INTERVAL = ("roc_auc", "average_precision")
 
 
@@ -82,10 +84,12 @@ def run_measure(
 
 def measure(ingested: Path, config: PipelineConfig, seed: int) -> dict[str, float]:
     """Trains once; returns test metrics, and CPU and wall seconds of the training."""
-    from examples import patterns
-    from models import predict_and_score, train
+    from examples import patterns, schema_file
+    from models import predict, score, train
 
-    from components.contracts.label_schema import TEST_SPLIT
+    from components.contracts.label_schema import TEST_SPLIT, LabelSchema
+    from components.contracts.metrics import calibration_error, debiased_calibration_error
+    from components.contracts.scores import Scores, Table
 
     trainer = config.trainer.model_copy(update={"seed": seed})
     config = config.model_copy(update={"trainer": trainer})
@@ -93,8 +97,20 @@ def measure(ingested: Path, config: PipelineConfig, seed: int) -> dict[str, floa
         wall, cpu = time.perf_counter(), time.process_time()
         model = train(ingested, config, Path(folder))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        scores = predict_and_score(patterns(ingested, TEST_SPLIT), model)
-        return {**scores, "cpu": cpu, "wall": wall}
+        answers = predict(patterns(ingested, TEST_SPLIT), model)
+        scores = Scores(Table.of(*answers), np.ones((1, len(answers[0]))))
+        errors = zip(
+            LabelSchema.from_file(schema_file(ingested)).genres,
+            calibration_error(scores)[0],
+            debiased_calibration_error(scores)[0],
+            strict=True,
+        )
+        calibration = {
+            f"{kind} {genre}": float(value)
+            for genre, *values in errors
+            for kind, value in zip(CALIBRATION, values, strict=True)
+        }
+        return {**score(*answers), "cpu": cpu, "wall": wall, **calibration}
 
 
 def print_table(results: dict[str, list[dict[str, float]]]) -> None:
@@ -113,6 +129,15 @@ def print_table(results: dict[str, list[dict[str, float]]]) -> None:
                 cell += f" [{low:{form}}, {high:{form}}]"
             cells.append(cell)
         print(f"| {name} | " + " | ".join(cells) + " |")
+    for name, measured in results.items():
+        for kind in CALIBRATION:
+            found = {
+                key.removeprefix(f"{kind} "): np.mean([each[key] for each in measured])
+                for key in measured[0]
+                if key.startswith(kind)
+            }
+            listed = ", ".join(f"{genre} {value:.3f}" for genre, value in found.items())
+            print(f"{name}, {kind}: {listed}")
 
 
 if __name__ == "__main__":

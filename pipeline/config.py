@@ -30,7 +30,7 @@ from components.trainer.config import TrainerConfig, TunerConfig
 from components.trainer.foundation.config import KINDS
 from pipeline.bounded_yaml import read_yaml
 from pipeline.configuration_options import DEFAULT_CONFIG_NAME, SHIPPED_CONFIGS, shipped_names
-from pipeline.engine.config import EngineConfig
+from pipeline.engine.config import BeamArguments, EngineConfig
 from pipeline.kubeflow.config import KubeflowConfig, merged
 from pipeline.overrides import set_option
 from pipeline.runner.metadata_config import MetadataConfig
@@ -90,7 +90,7 @@ class PipelineConfig(Options):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     infra_validator: InfraValidatorConfig = Field(default_factory=InfraValidatorConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
-    beam_pipeline_args: tuple[str, ...] = ()
+    beam_pipeline_args: BeamArguments = ()
     notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
     mlflow: MlflowConfig | None = None
     metadata: MetadataConfig = Field(default_factory=MetadataConfig)

@@ -155,14 +155,52 @@ def calibration_error(scores: Scores) -> FloatArray:
     example's bin (Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning",
     AAAI 2015).
     """
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    columns = []
-    for true, probabilities in zip(scores.table.true.T, scores.table.probabilities.T, strict=True):
-        bins = np.searchsorted(edges[1:-1], probabilities)
-        in_bin = bins[:, np.newaxis] == np.arange(CALIBRATION_BINS)
-        gaps = scores.weights @ (in_bin * (probabilities - true)[:, np.newaxis])
-        columns.append(ratio(np.abs(gaps).sum(axis=1), scores.total, otherwise=np.nan))
+    columns = [
+        ratio(np.abs(bins.gaps).sum(axis=1), scores.total, otherwise=np.nan)
+        for bins in _calibration_bins(scores)
+    ]
     return np.stack(columns, axis=1)
+
+
+def debiased_calibration_error(scores: Scores) -> FloatArray:
+    """The root mean square calibration error without what chance adds; NaN without examples.
+
+    Few examples have gaps between mean probability and share of positives even if every
+    probability is right. From each bin's squared gap the variance of its share is subtracted
+    (Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, section 5); 0 if no
+    more than that is left. A bin with a single example says nothing and counts as 0.
+    """
+    columns = []
+    for bins in _calibration_bins(scores):
+        squares = ratio(bins.gaps, bins.totals) ** 2
+        shares = ratio(bins.positives, bins.totals)
+        several = bins.totals > 1.0
+        by_chance = shares * (1.0 - shares) / np.where(several, bins.totals - 1.0, 1.0)
+        left = np.where(several, bins.totals * (squares - by_chance), 0.0).sum(axis=1)
+        columns.append(np.sqrt(np.maximum(ratio(left, scores.total, otherwise=np.nan), 0.0)))
+    return np.stack(columns, axis=1)
+
+
+class _Bins(NamedTuple):
+    """Sums over bins of one genre's probabilities, each of shape (R, bins)."""
+
+    totals: FloatArray
+    positives: FloatArray
+    gaps: FloatArray  # probabilities less labels
+
+
+def _calibration_bins(scores: Scores) -> Iterator[_Bins]:
+    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+    for true, probabilities in zip(scores.table.true.T, scores.table.probabilities.T, strict=True):
+        in_bin = np.searchsorted(edges[1:-1], probabilities)[:, np.newaxis] == np.arange(
+            CALIBRATION_BINS
+        )
+        gaps = in_bin * (probabilities - true)[:, np.newaxis]
+        yield _Bins(
+            scores.weights @ in_bin,
+            scores.weights @ (in_bin & true[:, np.newaxis]),
+            scores.weights @ gaps,
+        )
 
 
 def hamming_loss(scores: Scores) -> FloatArray:
@@ -256,6 +294,15 @@ _OF_EACH_GENRE = (
         "calibration_error",
         "calibration error",
         calibration_error,
+        _MACRO,
+        better="lower",
+        of_probabilities=True,
+        has_interval=False,
+    ),
+    _of_genre(
+        "debiased_calibration_error",
+        "calibration error beyond chance",
+        debiased_calibration_error,
         _MACRO,
         better="lower",
         of_probabilities=True,

@@ -71,10 +71,14 @@ class _Count:
         self._started = time.monotonic()
 
     def text(self) -> str:
-        """Says how many units are finished, and how many per second."""
+        """Says how many units are finished, and how many per second or the seconds of each."""
         text = f"{self.done:,} / {self.total:,} {self._unit}"
         seconds = time.monotonic() - self._started
-        return f"{text}, {self.done / seconds:,.0f}/s" if self.done and seconds > 0.1 else text
+        if not self.done or seconds <= 0.1:
+            return text
+        if seconds > self.done:
+            return f"{text}, {seconds / self.done:,.0f} s each"
+        return f"{text}, {self.done / seconds:,.0f}/s"
 
 
 class _LogListener:

@@ -45,6 +45,19 @@ Address = Annotated[str, AfterValidator(_check_address)]
 Bucket = Annotated[str, AfterValidator(_check_bucket)]
 
 
+def _check_no_runner(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    for argument in arguments:
+        if argument.partition("=")[0] == "--runner":
+            raise ValueError(
+                f"Expected the engine to choose Beam's runner. Received: {argument}. Leave it "
+                "out, and set engine to local, flink, spark or dataflow"
+            )
+    return arguments
+
+
+BeamArguments = Annotated[tuple[str, ...], AfterValidator(_check_no_runner)]
+
+
 class _Workers(Options):
     """Where the processes that run this project's code are; exactly one of the two.
 

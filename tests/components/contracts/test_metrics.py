@@ -125,6 +125,40 @@ def test_the_calibration_error_is_the_distance_to_scikit_learns_curve(
         assert values.per_genre["calibration_error"][i] == pytest.approx(expected, abs=1e-12)
 
 
+def test_chance_makes_a_calibration_error_and_the_debiased_one_leaves_it_out() -> None:
+    random = np.random.default_rng(5)
+    right = random.beta(1.5, 5.0, (400, 200))
+    labels = random.random(right.shape) < right
+    values = of_probabilities(labels, right)
+    plain, debiased = (
+        values.per_genre[name] for name in ("calibration_error", "debiased_calibration_error")
+    )
+    assert np.mean(plain) > 0.035, "each probability is right, and yet"
+    assert np.mean(debiased == 0.0) > 0.4
+    assert np.mean(debiased) < 0.02
+    too_high = of_probabilities(labels, np.minimum(right + 0.1, 1.0))
+    found = too_high.per_genre["debiased_calibration_error"]
+    assert np.mean(found) == pytest.approx(0.1, abs=0.006)
+
+
+def test_the_debiased_calibration_error_is_that_of_its_paper(
+    make_outputs: Callable[..., Any],
+) -> None:
+    outputs = make_outputs()
+    values = of_probabilities(outputs.labels, outputs.probabilities)
+    for i in range(5):
+        y, p = outputs.labels[:, i], outputs.probabilities[:, i].astype(np.float64)
+        bins = np.searchsorted(np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1], p)
+        squares = [
+            ((p[at].mean() - y[at].mean()) ** 2 - y[at].var(ddof=1) / at.sum()) * at.mean()
+            for at in (bins == each for each in np.unique(bins))
+            if at.sum() > 1
+        ]
+        expected = max(0.0, sum(squares)) ** 0.5
+        found = values.per_genre["debiased_calibration_error"][i]
+        assert found == pytest.approx(expected, abs=1e-7)
+
+
 def test_a_set_of_weights_is_as_good_as_repeated_examples(make_outputs: Callable[..., Any]) -> None:
     outputs = make_outputs()
     table = Table.of(outputs.labels, outputs.probabilities, outputs.decisions)
@@ -149,7 +183,8 @@ def test_a_perfect_model_has_the_best_values() -> None:
     assert set(values.overall.values()) == {1.0}
     values = of_probabilities(labels, labels)
     assert values.overall.pop("loss") == pytest.approx(0.0, abs=1e-6)
-    for name in ("macro_brier_score", "macro_calibration_error"):
+    errors = ("brier_score", "calibration_error", "debiased_calibration_error")
+    for name in (f"macro_{error}" for error in errors):
         assert values.overall.pop(name) == 0.0
     assert set(values.overall.values()) == {1.0}
 
@@ -162,6 +197,7 @@ def test_an_inverted_model_has_the_worst_values() -> None:
     values = of_probabilities(labels, 1.0 - labels)
     assert values.overall["macro_roc_auc"] == values.overall["micro_roc_auc"] == 0.0
     assert values.overall["macro_brier_score"] == values.overall["macro_calibration_error"] == 1.0
+    assert values.overall["macro_debiased_calibration_error"] == 1.0
     assert values.overall["loss"] == pytest.approx(-np.log(1e-7))
 
 

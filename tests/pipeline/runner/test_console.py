@@ -58,6 +58,17 @@ def test_elsewhere_progress_is_plain_lines_with_rate_and_time_left(clock: _Clock
     ]
 
 
+def test_what_takes_seconds_each_has_no_rate_of_zero(clock: _Clock) -> None:
+    stream = io.StringIO()
+    shown = RunConsole(stream)
+    shown.stage_started("Trainer")
+    with progress.listening(shown.stage_progressed):
+        progress.start("Trainer", 6, "heads refitted")
+        clock.now += 24
+        progress.advance("Trainer", 1)
+    assert "1 / 6 heads refitted, 24 s each, 2 min left" in stream.getvalue()
+
+
 def test_on_a_terminal_a_bar_moves(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     seen = _work(clock, _Terminal())

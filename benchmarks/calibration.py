@@ -1,0 +1,139 @@
+"""How far probabilities can be taken at their word, and which calibration is best: nested folds.
+
+    python benchmarks/calibration.py DATA [--config covers] [--features FOLDER] [--seed 1]
+
+ingests DATA and divides train and eval by near-duplicate group. Each fold is predicted by a model
+that learnt from the others as `refit` does: mixture and calibration from out-of-fold predictions
+among these, then network and kernel fitted to all of them. So every cover of train and eval is
+asked as a cover of the test split would be, and their number makes errors plain that chance hides
+on fewer. The test split is not read. Printed for each method and genre:
+
+- the expected calibration error, and what it would be if every probability were right, by labels
+  drawn with the probabilities;
+- what chance does not explain of it (root mean square);
+- the slope of a logistic regression on the logits: below 1 the probabilities are too extreme,
+  above 1 too timid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from examples import ingest_covers, patterns, schema_file
+from heads import network_of
+from sklearn.isotonic import IsotonicRegression
+
+from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
+from components.contracts.metrics import debiased_calibration_error
+from components.contracts.scores import Scores, Table
+from components.trainer.calibration import calibration_errors, fit_calibration
+from components.trainer.dataset import read_split
+from components.trainer.diagnostics.cross_fit import grouped_folds
+from components.trainer.features import open_feature_store
+from components.trainer.identities import identities
+from components.trainer.kernel_head import fit_mixture
+from components.trainer.kernel_ridge import fit_kernel
+from components.trainer.training import TrainingData
+from pipeline.config import load_config
+
+METHODS = ("none", "temperature", "platt", "isotonic")
+INNER_FOLDS = 5
+DRAWS = 200
+
+
+def main() -> None:
+    """Prints a table per method."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="a CSV manifest or a folder of covers")
+    parser.add_argument("--config", default="covers")
+    parser.add_argument("--features", type=Path, help="a folder that keeps the features")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="an .npz file that receives the predictions")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    config = load_config(options.config)
+    with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
+        ingest_covers(options.data, Path(folder), config.schema_text(), config.ingest)
+        schema = LabelSchema.from_file(schema_file(Path(folder)))
+        splits = [
+            read_split(patterns(Path(folder), name), schema, name)
+            for name in (TRAIN_SPLIT, EVAL_SPLIT)
+        ]
+        store = open_feature_store(str(options.features or Path(folder) / "kept"), config.trainer)
+        data = TrainingData(schema, *splits, None, None, store)
+        labels = np.concatenate([split.labels for split in splits])
+        groups = np.array([group for split in splits for group in identities(split)[1]])
+        trainer = config.trainer.model_copy(update={"seed": options.seed})
+        features, predict = network_of(trainer, data)
+
+        def both(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            network = predict(features[known], labels[known], features[asked])
+            kernel = fit_kernel(features[known], labels[known], trainer.kernel)
+            return network, kernel.scores(features[asked])
+
+        outer = grouped_folds(groups, options.folds, np.random.default_rng(options.seed))
+        answers = {method: np.empty_like(labels) for method in METHODS}
+        for fold in np.unique(outer):
+            known, asked = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
+            network, scores = np.empty((2, *labels[known].shape), dtype=np.float32)
+            inner = grouped_folds(groups[known], INNER_FOLDS, np.random.default_rng(0))
+            for part in np.unique(inner):
+                rest, left_out = inner != part, inner == part
+                network[left_out], scores[left_out] = both(known[rest], known[left_out])
+            mixture = fit_mixture(labels[known], network, scores)
+            judged = mixture.apply(network, scores)
+            final = mixture.apply(*both(known, asked))
+            for method in METHODS:
+                answers[method][asked] = _calibrated(method, labels[known], judged, final)
+            print(f"fold {fold}: {len(asked)} covers", flush=True)
+    if options.keep:
+        np.savez(options.keep, labels=labels, folds=outer, **answers)
+    for method, answer in answers.items():
+        _print_lines(method, schema.genres, labels, answer)
+
+
+def _calibrated(
+    method: str, labels: np.ndarray, judged: np.ndarray, final: np.ndarray
+) -> np.ndarray:
+    """Returns `final`, calibrated by what labels and out-of-fold predictions say."""
+    if method != "isotonic":
+        return fit_calibration(method, labels, judged).apply(final)
+    columns = [
+        IsotonicRegression(out_of_bounds="clip").fit(p, y).predict(asked)
+        for p, y, asked in zip(judged.T, labels.T, final.T, strict=True)
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _print_lines(
+    method: str, genres: tuple[str, ...], labels: np.ndarray, answer: np.ndarray
+) -> None:
+    random = np.random.default_rng(0)
+    drawn = [
+        calibration_errors((random.random(answer.shape) < answer).astype(np.float32), answer)
+        for _ in range(DRAWS)
+    ]
+    again = fit_calibration("platt", labels, answer)
+    scores = Scores(Table.of(labels, answer, answer), np.ones((1, len(labels))))
+    lines = {
+        "error": calibration_errors(labels, answer),
+        "by chance, mean": np.mean(drawn, axis=0),
+        "by chance, 95% below": np.quantile(drawn, 0.95, axis=0),
+        "beyond chance": debiased_calibration_error(scores)[0],
+        "slope": again.scales,
+    }
+    print(
+        f"\n| {method} | " + " | ".join(genres) + " | mean |\n" + "|---" * (len(genres) + 2) + "|"
+    )
+    for name, values in lines.items():
+        cells = " | ".join(f"{value:.3f}" for value in [*values, np.mean(values)])
+        print(f"| {name} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
