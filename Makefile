@@ -2,13 +2,13 @@
 #   ARGS="..."      passes arguments on: make run ARGS="--data my_covers", make test ARGS="-m 'not slow'"
 #   LINE=tfx-1.16   uses that dependency line instead of the one chosen for this machine
 #   KFP_BIN=FOLDER  has the programs driver and launcher-v2, for make test-cluster
-#   COVERS=2000     is how many covers make test-flink takes
+#   COVERS=2000     is how many covers make test-flink and make test-spark take
 #   IMAGE=...       names the image of the tasks on Kubeflow Pipelines; BASE=... its base image;
 #                   WITH_CUDA=1 adds what TensorFlow needs to compute on NVIDIA's GPUs;
 #                   SMALL_TASKS=1 makes the one for the tasks that need no TensorFlow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-flink test-machines lock clean
+.PHONY: help setup run test test-kills check image compile submit kfp test-containers test-cluster test-flink test-spark test-machines lock clean
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 ARGS ?=
@@ -89,6 +89,11 @@ test-flink: setup ## the Beam stages on a Flink cluster of this machine; COVERS=
 	@command -v java mvn >/dev/null || { echo "make test-flink needs Java 17 and Maven (apt-get install openjdk-17-jdk-headless maven)" >&2; exit 2; }
 	mvn -B -q -f tests/flink/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/flink
 	@COVERS_FLINK_COVERS=$(COVERS) .venv/bin/python -m pytest tests/flink $(ARGS)
+
+test-spark: setup ## the Beam stages on a Spark cluster of this machine; COVERS=2000 covers
+	@command -v java mvn >/dev/null || { echo "make test-spark needs Java 17 and Maven (apt-get install openjdk-17-jdk-headless maven)" >&2; exit 2; }
+	mvn -B -q -f tests/spark/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/spark
+	@COVERS_SPARK_COVERS=$(COVERS) .venv/bin/python -m pytest tests/spark $(ARGS)
 
 test-machines: ## the commands of the README in clean systems; needs root; ARGS=trixie for one
 	tests/machines/run $(ARGS)

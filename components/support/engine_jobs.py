@@ -13,7 +13,10 @@ from typing import Any
 from components.support import progress
 
 FLINK_REST = "covers_flink_rest"
-"""Beam option: HOST:PORT of the REST API of the Flink cluster behind a job server."""
+"""Beam option: HOST:PORT of the REST API of the Flink cluster behind a job server.
+
+Empty if that is not known; absent if no Flink is behind it.
+"""
 
 _SECONDS = 10.0
 _FLINK_ENDED = ("FINISHED", "FAILED", "CANCELED")
@@ -25,7 +28,7 @@ def jobs_end_with_their_run() -> Iterator[None]:
 
     Beam leaves a job running if a signal, or a broken connection, ends the wait for it. Beam's
     job server for Flink, asked to cancel a job, forgets it, and the cluster goes on: there the job
-    is cancelled by its name, which is given to it here.
+    is cancelled by its name, which is given to it here. That for Spark cancels it.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions
@@ -69,18 +72,22 @@ def _cancel(pipeline: Any, name: str) -> None:
 
     rest = getattr(pipeline.options.view_as(_flink_options()), FLINK_REST)
     job: Any = getattr(pipeline, "result", None)
-    runs_on = job is not None
+    runs_on, is_cancelled = job is not None, False
     with contextlib.suppress(Exception):
         runs_on = runs_on and not PipelineState.is_terminal(job.state)
         if runs_on:
             job.cancel()
+            is_cancelled = True
     if rest:
         _cancel_on_flink(rest, name)
-    elif runs_on and pipeline.options.view_as(PortableOptions).job_endpoint:
+        return
+    has_server = pipeline.options.view_as(PortableOptions).job_endpoint
+    if runs_on and has_server and not (is_cancelled and rest is None):
+        remedy = "" if rest is None else " Where engine.flink.rest is set, covers does so."
         progress.warn(
             "Engine",
             f"Beam's job server may have left the job {name} on the cluster: look, and cancel it "
-            "there. Where engine.flink.rest is set, covers does so.",
+            f"there.{remedy}",
         )
 
 

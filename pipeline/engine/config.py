@@ -139,7 +139,7 @@ class FlinkConfig(_Workers):
             runner: tuple[str, ...] = (
                 "--runner=PortableRunner",
                 f"--job_endpoint={self.job_server}",
-                *((f"--{FLINK_REST}={self.rest}",) if self.rest else ()),
+                f"--{FLINK_REST}={self.rest or ''}",
             )
         else:
             runner = (

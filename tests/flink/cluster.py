@@ -8,42 +8,22 @@ Run it by hand with `python tests/flink/cluster.py FOLDER_OF_JARS`; it prints th
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from processes import JAVA, WORKER_POOL, free_ports, process, wait_for
 
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-_WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
-_PR_SET_PDEATHSIG = 1
-_SECONDS_TO_START = 120.0
-_SECONDS_TO_END = 10.0
-# Flink's own start scripts open these for Java 17.
-_OPENED = (
-    "lang", "net", "io", "nio", "lang.reflect", "text", "time", "util", "util.concurrent",
-    "util.concurrent.atomic", "util.concurrent.locks",
-)  # fmt: skip
-_JAVA = (
-    "java",
-    "-XX:TieredStopAtLevel=1",
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
-    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _OPENED),
-    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-    "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
-    "--add-exports=java.management/sun.management=ALL-UNNAMED",
-)
 # A TaskManager computes its memory from these only if all are given; the scripts do it otherwise.
 _TASK_MEMORY = {
     "framework.heap.size": "128mb",
@@ -69,7 +49,6 @@ class Cluster:
         rest: address of Flink's REST API.
         task_managers: their processes.
         server: the process of Beam's job server; without it, a job that hangs ends for its client.
-        logs: folder with a log of each process.
     """
 
     job_server: str
@@ -77,7 +56,6 @@ class Cluster:
     rest: str
     task_managers: list[subprocess.Popen[bytes]]
     server: subprocess.Popen[bytes]
-    logs: Path
 
     def options(self, parallelism: int) -> dict[str, Any]:
         """Returns the options of `engine`."""
@@ -110,16 +88,16 @@ def running_cluster(
     Raises:
         RuntimeError: it did not start.
     """
-    rpc, rest, job, artifacts, pool = (f"localhost:{port}" for port in _free_ports(5))
+    rpc, rest, job, artifacts, pool = (f"localhost:{port}" for port in free_ports(5))
     _configure(folder, rpc, rest, slots)
     with contextlib.ExitStack() as stack:
 
         def start(name: str, *command: str) -> subprocess.Popen[bytes]:
-            return stack.enter_context(_process(folder, name, command))
+            return stack.enter_context(process(folder, name, command))
 
         def java(name: str, megabytes: int, *command: str) -> subprocess.Popen[bytes]:
             memory = (f"-Xmx{megabytes}m", "-XX:MaxDirectMemorySize=512m")
-            return start(name, *_JAVA, *memory, "-cp", f"{jars}/*", *command)
+            return start(name, *JAVA, *memory, "-cp", f"{jars}/*", *command)
 
         java("jobmanager", 512, _JOB_MANAGER, "--configDir", str(folder))
         workers = [
@@ -127,7 +105,7 @@ def running_cluster(
             for number in range(task_managers)
         ]
         start(
-            "worker-pool", sys.executable, "-W", "ignore", "-m", _WORKER_POOL,
+            "worker-pool", sys.executable, *WORKER_POOL,
             "--service_port", pool.rpartition(":")[2],
         )  # fmt: skip
         server = java(
@@ -136,8 +114,13 @@ def running_cluster(
             f"--artifact-port={artifacts.rpartition(':')[2]}", "--expansion-port=0",
             f"--artifacts-dir={folder / 'artifacts'}",
         )  # fmt: skip
-        cluster = Cluster(job, pool, rest, workers, server, folder / "logs")
-        _wait_for(cluster, task_managers)
+        cluster = Cluster(job, pool, rest, workers, server)
+        wait_for(
+            "a Flink cluster",
+            (job, pool),
+            lambda: cluster.ask("overview")["taskmanagers"] == task_managers,
+            folder,
+        )
         yield cluster
 
 
@@ -170,63 +153,6 @@ def _configure(folder: Path, rpc: str, rest: str, slots: int) -> None:
     (folder / "flink-conf.yaml").write_text(text, encoding="utf-8")
     for name in ("logs", "temporary"):
         (folder / name).mkdir(exist_ok=True)
-
-
-@contextlib.contextmanager
-def _process(folder: Path, name: str, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    # The worker pool starts whatever `python` is first in the path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = {**os.environ, "PATH": path, "PYTHONWARNINGS": "ignore"}
-    environment["TMPDIR"] = str(folder / "temporary")
-    with (folder / "logs" / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            preexec_fn=_die_with_parent,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _die_with_parent() -> None:
-    """Ends this process when whoever started it does, by whatever signal."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _wait_for(cluster: Cluster, task_managers: int) -> None:
-    end = time.monotonic() + _SECONDS_TO_START
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            for address in (cluster.job_server, cluster.worker_pool):
-                host, _, port = address.rpartition(":")
-                socket.create_connection((host, int(port)), 1.0).close()
-            if cluster.ask("overview")["taskmanagers"] == task_managers:
-                return
-        time.sleep(0.5)
-    tails = "\n".join(
-        f"{log.name}: {log.read_text(errors='replace')[-1000:]}"
-        for log in sorted(cluster.logs.iterdir())
-    )
-    raise RuntimeError(
-        f"Expected a Flink cluster after {_SECONDS_TO_START:g} s. Received:\n{tails}"
-    )
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("localhost", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def main(jars: Path) -> None:

@@ -113,7 +113,7 @@ def flink() -> Iterator[str]:
         server.shutdown()
 
 
-def _run_on_flink(job: _FlinkJob, argument: str) -> None:
+def _run_on_flink(job: _FlinkJob, *arguments: str) -> None:
     from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
     class Engine(PipelineRunner):
@@ -122,7 +122,7 @@ def _run_on_flink(job: _FlinkJob, argument: str) -> None:
             return job
 
     with jobs_end_with_their_run():
-        options = PipelineOptions([argument])
+        options = PipelineOptions(list(arguments))
         with beam.Pipeline(runner=Engine(), options=options) as pipeline:
             _ = pipeline | beam.Create([1])
 
@@ -139,14 +139,18 @@ def test_a_job_of_flink_is_cancelled_on_the_cluster_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("argument", "sentence"),
+    ("arguments", "sentence"),
     [
-        ("--covers_flink_rest=localhost:1", "could not be cancelled at localhost:1"),
-        ("--job_endpoint=jobs:8099", "may have left the job covers-.* on the cluster"),
+        (["--covers_flink_rest=localhost:1"], "could not be cancelled at localhost:1"),
+        (
+            ["--job_endpoint=jobs:8099", "--covers_flink_rest="],
+            r"may have left the job covers-.* on the cluster: .* Where engine\.flink\.rest is set",
+        ),
+        (["--job_endpoint=jobs:8099"], r"may have left the job covers-.* and cancel it there\.$"),
     ],
 )
 def test_a_job_that_may_go_on_is_named_and_the_first_error_stays(
-    argument: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["covers"])
     said: list[str] = []
@@ -154,9 +158,32 @@ def test_a_job_that_may_go_on_is_named_and_the_first_error_stays(
         progress.listening(lambda *_: None, lambda _, sentence: said.append(sentence)),
         pytest.raises(Interrupted),
     ):
-        _run_on_flink(_FlinkJob(PipelineState.RUNNING, Interrupted("SIGTERM")), argument)
+        _run_on_flink(_FlinkJob(PipelineState.RUNNING, Interrupted("SIGTERM")), *arguments)
     assert len(said) == 1
     assert re.search(sentence, said[0])
+
+
+class _SparkJob(_FlinkJob):
+    """A job whose job server cancels it."""
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@pytest.mark.parametrize(("more", "is_named"), [([], False), (["--covers_flink_rest="], True)])
+def test_only_the_job_server_for_flink_is_not_believed(
+    more: list[str], is_named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["covers"])
+    said: list[str] = []
+    job = _SparkJob(PipelineState.RUNNING, Interrupted("SIGTERM"))
+    with (
+        progress.listening(lambda *_: None, lambda _, sentence: said.append(sentence)),
+        pytest.raises(Interrupted),
+    ):
+        _run_on_flink(job, "--job_endpoint=jobs:8099", *more)
+    assert job.is_cancelled
+    assert bool(said) == is_named
 
 
 class _Unreachable(_FlinkJob):

@@ -1,0 +1,120 @@
+"""The Beam stages on a real cluster of Spark leave what they leave in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from artifacts import differences, newest, records
+from runs import CONFIG, NUMBERS, ROOT, STAGES, accounts, covers, numbers, run, sample_with_a_fault
+from spark_cluster import SparkCluster
+
+from pipeline.commands.batch_prediction.job import predict_to_file
+from tests.pipeline.tiny_models import export_tiny_model
+
+COVERS = int(os.environ.get("COVERS_SPARK_COVERS", "200"))
+SECONDS = 300.0
+# By then Python has started on the worker, but all rows are not ingested by far.
+MILLISECONDS_OF_WORK = 9000
+SECONDS_TO_CANCEL = 3.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_with_a_fault(tmp_path_factory.mktemp("covers"), COVERS)
+
+
+@pytest.fixture(scope="module")
+def roots(
+    data: Path, spark: SparkCluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The artifacts of a run in one process, and of one whose Beam stages ran on Spark."""
+    here, there = tmp_path_factory.mktemp("local"), tmp_path_factory.mktemp("on-spark")
+    run(data, here)
+    before = len(spark.state()["completedapps"])
+    run(data, there, spark.options())
+    applications = spark.state()["completedapps"][before:]
+    assert [each["state"] for each in applications] == ["FINISHED"] * len(STAGES)
+    return here / "tiny", there / "tiny"
+
+
+def test_examples_are_the_same_bytes(roots: tuple[Path, Path]) -> None:
+    here, there = (records(newest(root, "CoverExampleGen", "examples")) for root in roots)
+    assert here == there
+    assert sum(map(len, here.values())) >= 0.9 * COVERS
+
+
+def test_the_account_of_rows_is_the_same(roots: tuple[Path, Path]) -> None:
+    here, there = map(accounts, roots)
+    assert here == there
+    assert here["quarantine.jsonl"]
+
+
+@pytest.mark.parametrize("stage", NUMBERS)
+def test_numbers_are_the_same(roots: tuple[Path, Path], stage: str) -> None:
+    here, there = (numbers(root, stage) for root in roots)
+    assert here
+    assert not list(differences(here, there))
+
+
+def test_a_prediction_is_the_file_of_one_process(
+    spark: SparkCluster, tmp_path: Path, write_cover: Any
+) -> None:
+    folder = tmp_path / "covers"
+    first = write_cover(folder / "00.png", 0)
+    for number in range(1, 40):
+        shutil.copy(first, folder / f"{number:02d}.png")
+    (folder / "07a.jpg").write_bytes(b"\xff\xd8 and no more")
+    model = export_tiny_model(tmp_path / "model", ("jazz", "pop"))
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    predict_to_file([str(folder)], here, model=model, console=io.StringIO())
+    engine = f"engine={json.dumps(spark.options())}"
+    said = covers("predict", folder, "--model", model, "--output", there, "--set", engine)
+    assert said.returncode == 3, said.stdout + said.stderr
+    assert there.read_bytes() == here.read_bytes()
+
+
+def test_an_interrupted_run_takes_its_job_off_the_cluster(
+    data: Path, spark: SparkCluster, tmp_path: Path
+) -> None:
+    options = ["--config", CONFIG, "--data", data, "--pipeline-root", tmp_path / "root"]
+    interrupted = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "pipeline", "run", *map(str, options)),
+            *("--set", f"engine={json.dumps(spark.options())}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        end = time.monotonic() + SECONDS
+        while not any(
+            each["duration"] > MILLISECONDS_OF_WORK for each in spark.state()["activeapps"]
+        ):
+            assert interrupted.poll() is None, interrupted.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        interrupted.send_signal(signal.SIGTERM)
+        said, _ = interrupted.communicate(timeout=SECONDS)
+    finally:
+        interrupted.kill()
+    assert interrupted.returncode == 130, said
+    assert "Traceback" not in said
+    assert "may have left the job" not in said
+    end = time.monotonic() + SECONDS_TO_CANCEL
+    while spark.state()["activeapps"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
