@@ -23,21 +23,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from examples import ingest_covers, patterns, schema_file
-from heads import network_of
+from heads import network_of, read_covers
 from sklearn.isotonic import IsotonicRegression
 
-from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.metrics import debiased_calibration_error
 from components.contracts.scores import Scores, Table
 from components.trainer.calibration import calibration_errors, fit_calibration
-from components.trainer.dataset import read_split
 from components.trainer.diagnostics.cross_fit import grouped_folds
-from components.trainer.features import open_feature_store
-from components.trainer.identities import identities
 from components.trainer.kernel_head import fit_mixture
 from components.trainer.kernel_ridge import fit_kernel
-from components.trainer.training import TrainingData
 from pipeline.config import load_config
 
 METHODS = ("none", "temperature", "platt", "isotonic")
@@ -57,17 +51,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     config = load_config(options.config)
+    if config.trainer.kernel is None:
+        parser.error(f"Expected a configuration with trainer.kernel. Received: {options.config}")
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
-        ingest_covers(options.data, Path(folder), config.schema_text(), config.ingest)
-        schema = LabelSchema.from_file(schema_file(Path(folder)))
-        splits = [
-            read_split(patterns(Path(folder), name), schema, name)
-            for name in (TRAIN_SPLIT, EVAL_SPLIT)
-        ]
-        store = open_feature_store(str(options.features or Path(folder) / "kept"), config.trainer)
-        data = TrainingData(schema, *splits, None, None, store)
-        labels = np.concatenate([split.labels for split in splits])
-        groups = np.array([group for split in splits for group in identities(split)[1]])
+        data, labels, named = read_covers(options.data, Path(folder), config, options.features)
+        groups = np.array(named)
         trainer = config.trainer.model_copy(update={"seed": options.seed})
         features, predict = network_of(trainer, data)
 
@@ -94,7 +82,7 @@ def main() -> None:
     if options.keep:
         np.savez(options.keep, labels=labels, folds=outer, **answers)
     for method, answer in answers.items():
-        _print_lines(method, schema.genres, labels, answer)
+        _print_lines(method, data.schema.genres, labels, answer)
 
 
 def _calibrated(

@@ -33,7 +33,7 @@ from components.trainer.kernel_ridge import fit_kernel
 from components.trainer.model import build_model
 from components.trainer.refit import draw_folds, fit_again
 from components.trainer.training import TrainingData
-from pipeline.config import load_config
+from pipeline.config import PipelineConfig, load_config
 
 # Features and labels of the covers to learn from, features of those to predict: probabilities.
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -84,16 +84,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     config = load_config("covers")
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
-        ingest_covers(options.data, Path(folder), config.schema_text(), config.ingest)
-        schema = LabelSchema.from_file(schema_file(Path(folder)))
-        splits = [
-            read_split(patterns(Path(folder), name), schema, name)
-            for name in (TRAIN_SPLIT, EVAL_SPLIT)
-        ]
-        store = open_feature_store(str(options.features or Path(folder) / "kept"), config.trainer)
-        data = TrainingData(schema, *splits, None, None, store)
-        labels = np.concatenate([split.labels for split in splits])
-        folds = draw_folds([group for split in splits for group in identities(split)[1]])
+        data, labels, groups = read_covers(options.data, Path(folder), config, options.features)
+        folds = draw_folds(groups)
         print("| head | macro ROC AUC | macro AP |\n|---|---|---|")
         for name, changes in HEADS.items():
             if options.heads not in name:
@@ -107,6 +99,28 @@ def main() -> None:
         _print_line("kernel on the same features", kernel, labels, folds)
         mixture = fit_mixture(labels, network, kernel)
         _print_line("both", mixture.apply(network, kernel), labels, folds)
+
+
+def read_covers(
+    covers: Path, folder: Path, config: PipelineConfig, kept: Path | None
+) -> tuple[TrainingData, np.ndarray, list[str]]:
+    """Ingests covers; returns those of train and eval, their labels, near-duplicate groups.
+
+    Args:
+        covers: a CSV manifest or a folder.
+        folder: receives the examples.
+        config: says how.
+        kept: a folder that keeps features; None for one in `folder`.
+    """
+    ingest_covers(covers, folder, config.schema_text(), config.ingest)
+    schema = LabelSchema.from_file(schema_file(folder))
+    splits = [
+        read_split(patterns(folder, name), schema, name) for name in (TRAIN_SPLIT, EVAL_SPLIT)
+    ]
+    store = open_feature_store(str(kept or folder / "kept"), config.trainer)
+    labels = np.concatenate([split.labels for split in splits])
+    groups = [group for split in splits for group in identities(split)[1]]
+    return TrainingData(schema, *splits, None, None, store), labels, groups
 
 
 def network_of(config: TrainerConfig, data: TrainingData) -> tuple[np.ndarray, Predict]:

@@ -9,21 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from artifacts import newest, predictions, read_json, statistics
+from artifacts import newest, predictions, read_json, records, statistics
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "tests" / "containers" / "tiny.yaml"
 SECONDS = 900.0
 STAGES = ("CoverExampleGen", "StatisticsGen", "BatchInference", "Evaluator")
-ACCOUNTS = ("quarantine.jsonl", "contradictions.jsonl", "summary.json")
-"""Files of the artifact `quarantine`."""
-
-NUMBERS: Mapping[str, tuple[str, Callable[[Path], Any]]] = {
-    "StatisticsGen": ("statistics", statistics),
-    "BatchInference": ("predictions", predictions),
-    "Evaluator": ("evaluation", lambda folder: read_json(folder / "record.json")),
-}
-"""Stage -> its artifact, and what reads that."""
+_ACCOUNTS = ("quarantine.jsonl", "contradictions.jsonl", "summary.json")
 
 
 def covers(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -50,13 +42,18 @@ def run(data: Path, root: Path, engine: Mapping[str, Any] | str = "local") -> st
     return ran.stdout + ran.stderr
 
 
-def accounts(root: Path) -> dict[str, bytes]:
-    """Returns the content of each of `ACCOUNTS`."""
+def _accounts(root: Path) -> dict[str, bytes]:
     folder = newest(root, "CoverExampleGen", "quarantine")
-    return {name: (folder / name).read_bytes() for name in ACCOUNTS}
+    found = {name: (folder / name).read_bytes() for name in _ACCOUNTS}
+    assert b"broken.jpg" in found["quarantine.jsonl"]
+    return found
 
 
-def numbers(root: Path, stage: str) -> Any:
-    """Returns what one of the stages of `NUMBERS` found."""
-    key, read = NUMBERS[stage]
-    return read(newest(root, stage, key))
+LEFT: Mapping[str, Callable[[Path], Any]] = {
+    "examples": lambda root: records(newest(root, "CoverExampleGen", "examples")),
+    "accounts of rows": _accounts,
+    "statistics": lambda root: statistics(newest(root, "StatisticsGen", "statistics")),
+    "predictions": lambda root: predictions(newest(root, "BatchInference", "predictions")),
+    "evaluation": lambda root: read_json(newest(root, "Evaluator", "evaluation") / "record.json"),
+}
+"""What a run leaves -> what reads it, given the folder of the pipeline."""

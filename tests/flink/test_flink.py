@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from artifacts import differences, newest, records
+from artifacts import differences
 from cluster import Cluster
-from runs import NUMBERS, STAGES, accounts, numbers, run, sample_with_a_fault
+from runs import LEFT, STAGES, run, sample_with_a_fault
 
 COVERS = int(os.environ.get("COVERS_FLINK_COVERS", "200"))
 
@@ -54,21 +54,9 @@ def test_the_cluster_ran_every_stage(
     assert jobs() == ["FINISHED"] * len(STAGES)
 
 
-def test_examples_are_the_same_bytes(roots: tuple[Path, Path]) -> None:
-    here, there = (records(newest(root, "CoverExampleGen", "examples")) for root in roots)
-    assert here == there
-    assert sum(map(len, here.values())) >= 0.9 * COVERS
-
-
-def test_the_account_of_rows_is_the_same(roots: tuple[Path, Path]) -> None:
-    here, there = map(accounts, roots)
-    assert here == there
-    assert here["quarantine.jsonl"]
-
-
-@pytest.mark.parametrize("stage", NUMBERS)
-def test_numbers_are_the_same(roots: tuple[Path, Path], stage: str) -> None:
-    here, there = (numbers(root, stage) for root in roots)
+@pytest.mark.parametrize("what", LEFT)
+def test_both_runs_left_the_same(roots: tuple[Path, Path], what: str) -> None:
+    here, there = (LEFT[what](root) for root in roots)
     assert here
     assert not list(differences(here, there))
 
