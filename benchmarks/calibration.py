@@ -3,14 +3,16 @@
     python benchmarks/calibration.py DATA [--config covers] [--features FOLDER] [--seed 1]
 
 ingests DATA and divides train and eval by near-duplicate group. Each fold is predicted by a model
-that learnt from the others as `refit` does: mixture and calibration from out-of-fold predictions
-among these, then network and kernel fitted to all of them. So every cover of train and eval is
-asked as a cover of the test split would be, and their number makes errors plain that chance hides
-on fewer. The test split is not read. Printed for each method and genre:
+that learnt from the others as `refit` does, for all epochs: mixture and calibration from
+out-of-fold predictions among these, then network and kernel fitted to all of them. So every cover
+of train and eval is asked as a cover of the test split would be, and their number makes errors
+plain that chance hides on fewer. The test split is not read.
+
+Printed for each method and genre:
 
 - the expected calibration error, and what it would be if every probability were right, by labels
   drawn with the probabilities;
-- what chance does not explain of it (root mean square);
+- the debiased one (root mean square), likewise;
 - the slope of a logistic regression on the logits: below 1 the probabilities are too extreme,
   above 1 too timid.
 """
@@ -26,9 +28,9 @@ import numpy as np
 from heads import network_of, read_covers
 from sklearn.isotonic import IsotonicRegression
 
-from components.contracts.metrics import debiased_calibration_error
+from components.contracts.metrics import calibration_error, debiased_calibration_error
 from components.contracts.scores import Scores, Table
-from components.trainer.calibration import calibration_errors, fit_calibration
+from components.trainer.calibration import fit_calibration
 from components.trainer.diagnostics.cross_fit import grouped_folds
 from components.trainer.kernel_head import fit_mixture
 from components.trainer.kernel_ridge import fit_kernel
@@ -51,8 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     config = load_config(options.config)
-    if config.trainer.kernel is None:
-        parser.error(f"Expected a configuration with trainer.kernel. Received: {options.config}")
+    if not (config.trainer.kernel and config.trainer.refit):
+        parser.error(f"Expected trainer.kernel and trainer.refit. Received: {options.config}")
     with tempfile.TemporaryDirectory(prefix="covers-benchmark-") as folder:
         data, labels, named = read_covers(options.data, Path(folder), config, options.features)
         groups = np.array(named)
@@ -98,28 +100,39 @@ def _calibrated(
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def _errors(labels: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Returns both calibration errors of each genre, shape (2, genres)."""
+    scores = Scores(Table.of(labels, answer, answer), np.ones((1, len(labels))))
+    return np.concatenate([calibration_error(scores), debiased_calibration_error(scores)])
+
+
+def _with_mean(errors: np.ndarray) -> np.ndarray:
+    return np.concatenate([errors, errors.mean(axis=1, keepdims=True)], axis=1)
+
+
 def _print_lines(
     method: str, genres: tuple[str, ...], labels: np.ndarray, answer: np.ndarray
 ) -> None:
     random = np.random.default_rng(0)
     drawn = [
-        calibration_errors((random.random(answer.shape) < answer).astype(np.float32), answer)
+        _with_mean(_errors((random.random(answer.shape) < answer).astype(np.float32), answer))
         for _ in range(DRAWS)
     ]
-    again = fit_calibration("platt", labels, answer)
-    scores = Scores(Table.of(labels, answer, answer), np.ones((1, len(labels))))
+    by_chance = np.quantile(drawn, 0.95, axis=0)
+    found = _with_mean(_errors(labels, answer))
+    slopes = fit_calibration("platt", labels, answer).scales
     lines = {
-        "error": calibration_errors(labels, answer),
-        "by chance, mean": np.mean(drawn, axis=0),
-        "by chance, 95% below": np.quantile(drawn, 0.95, axis=0),
-        "beyond chance": debiased_calibration_error(scores)[0],
-        "slope": again.scales,
+        "error": found[0],
+        "by chance, mean": np.mean(drawn, axis=0)[0],
+        "by chance, 95% below": by_chance[0],
+        "debiased error": found[1],
+        "debiased by chance, 95% below": by_chance[1],
+        "slope": [*slopes, np.mean(slopes)],
     }
-    print(
-        f"\n| {method} | " + " | ".join(genres) + " | mean |\n" + "|---" * (len(genres) + 2) + "|"
-    )
+    print(f"\n| {method} | " + " | ".join(genres) + " | mean |")
+    print("|---" * (len(genres) + 2) + "|")
     for name, values in lines.items():
-        cells = " | ".join(f"{value:.3f}" for value in [*values, np.mean(values)])
+        cells = " | ".join(f"{value:.3f}" for value in values)
         print(f"| {name} | {cells} |")
 
 

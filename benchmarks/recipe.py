@@ -5,7 +5,7 @@
 ingests DATA once, trains every configuration with every seed using the trainer's `run_fn`, each in
 a process of its own, predicts the test split with the exported model and prints a table: means
 and, by Student's t, 95% intervals over the seeds; then the calibration error of each genre, and
-what of it chance does not explain. Seconds are those of `run_fn`, from examples to
+the debiased one. Seconds are those of `run_fn`, from examples to
 exported model, without imports; seeds fix weights, shuffling, dropout and augmentation, not the
 splits.
 """
@@ -35,7 +35,7 @@ COLUMNS = {
     "cpu": ("CPU s", ".0f"),
     "wall": ("wall s", ".0f"),
 }
-CALIBRATION = ("calibration error", "beyond chance")
+CALIBRATION = ("calibration error", "debiased one")
 WITH_INTERVAL = ("roc_auc", "average_precision")
 
 
@@ -129,6 +129,7 @@ def print_table(results: dict[str, list[dict[str, float]]]) -> None:
                 cell += f" [{low:{form}}, {high:{form}}]"
             cells.append(cell)
         print(f"| {name} | " + " | ".join(cells) + " |")
+    print()
     for name, measured in results.items():
         for kind in CALIBRATION:
             found = {

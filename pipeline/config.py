@@ -71,7 +71,8 @@ class PipelineConfig(Options):
         evaluation: see `EvaluationConfig`.
         infra_validator: see `InfraValidatorConfig`.
         engine: what runs the Beam stages; see `EngineConfig`.
-        beam_pipeline_args: further arguments of every Beam pipeline, after those of the engine.
+        beam_pipeline_args: further arguments of every Beam pipeline, after those of the engine; it
+            names the runner, so they may not.
         notifications: who is told how a run ended; see `NotificationsConfig`.
         mlflow: where runs are logged in MLflow, see `MlflowConfig`; null logs none.
         metadata: where runs on this machine are recorded; see `MetadataConfig`.

@@ -1,7 +1,8 @@
 """The metrics: one row each, from which gate, record, report, comparison and console follow.
 
 To add one, write its function here and give it a row in `_OF_EACH_GENRE` or `_OF_ALL_GENRES`. Each
-equals the scikit-learn function named in its docstring. Where that leaves a value undefined:
+equals the scikit-learn function named in its docstring, if there is one. Where that leaves a value
+undefined:
 
 - precision, recall and F1 with an empty denominator are 0.0 (`zero_division=0`);
 - ROC AUC of a genre without positives or without negatives, and average precision of a genre
@@ -18,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from components.contracts.scores import CALIBRATION_BINS, FloatArray, Scores, ratio
+from components.contracts.scores import FloatArray, Scores, ratio
 
 Better = Literal["higher", "lower"]
 Scope = Literal["genre", "overall"]
@@ -157,50 +158,30 @@ def calibration_error(scores: Scores) -> FloatArray:
     """
     columns = [
         ratio(np.abs(bins.gaps).sum(axis=1), scores.total, otherwise=np.nan)
-        for bins in _calibration_bins(scores)
+        for bins in scores.calibration_bins
     ]
     return np.stack(columns, axis=1)
 
 
 def debiased_calibration_error(scores: Scores) -> FloatArray:
-    """The root mean square calibration error without what chance adds; NaN without examples.
+    """The root mean square calibration error, less what chance adds to its square.
 
     Few examples have gaps between mean probability and share of positives even if every
     probability is right. From each bin's squared gap the variance of its share is subtracted
-    (Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, section 5); 0 if no
-    more than that is left. A bin with a single example says nothing and counts as 0.
+    (Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, section 5), and the
+    sum is taken as 0 if it is negative. Weights count examples. A bin with one example says
+    nothing and counts as 0; without a bin that has several, the error is NaN.
     """
     columns = []
-    for bins in _calibration_bins(scores):
+    for bins in scores.calibration_bins:
         squares = ratio(bins.gaps, bins.totals) ** 2
         shares = ratio(bins.positives, bins.totals)
         several = bins.totals > 1.0
-        by_chance = shares * (1.0 - shares) / np.where(several, bins.totals - 1.0, 1.0)
-        left = np.where(several, bins.totals * (squares - by_chance), 0.0).sum(axis=1)
-        columns.append(np.sqrt(np.maximum(ratio(left, scores.total, otherwise=np.nan), 0.0)))
+        variances = shares * (1.0 - shares) / np.where(several, bins.totals - 1.0, 1.0)
+        left = np.where(several, bins.totals * (squares - variances), 0.0).sum(axis=1)
+        known = np.where(several.any(axis=1), scores.total, 0.0)
+        columns.append(np.sqrt(np.maximum(ratio(left, known, otherwise=np.nan), 0.0)))
     return np.stack(columns, axis=1)
-
-
-class _Bins(NamedTuple):
-    """Sums over bins of one genre's probabilities, each of shape (R, bins)."""
-
-    totals: FloatArray
-    positives: FloatArray
-    gaps: FloatArray  # probabilities less labels
-
-
-def _calibration_bins(scores: Scores) -> Iterator[_Bins]:
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    for true, probabilities in zip(scores.table.true.T, scores.table.probabilities.T, strict=True):
-        in_bin = np.searchsorted(edges[1:-1], probabilities)[:, np.newaxis] == np.arange(
-            CALIBRATION_BINS
-        )
-        gaps = in_bin * (probabilities - true)[:, np.newaxis]
-        yield _Bins(
-            scores.weights @ in_bin,
-            scores.weights @ (in_bin & true[:, np.newaxis]),
-            scores.weights @ gaps,
-        )
 
 
 def hamming_loss(scores: Scores) -> FloatArray:
@@ -288,8 +269,8 @@ _OF_EACH_GENRE = (
     _of_genre(
         "brier_score", "Brier score", brier_score, _MACRO, better="lower", of_probabilities=True
     ),
-    # A distance from perfect calibration only grows as examples are resampled: its percentiles
-    # lie above it. The change between two models has an interval: both grow alike.
+    # A distance from perfect calibration only grows as examples are resampled, debiased or not: its
+    # percentiles lie above it. The change between two models has an interval: both grow alike.
     _of_genre(
         "calibration_error",
         "calibration error",
@@ -301,7 +282,7 @@ _OF_EACH_GENRE = (
     ),
     _of_genre(
         "debiased_calibration_error",
-        "calibration error beyond chance",
+        "debiased calibration error",
         debiased_calibration_error,
         _MACRO,
         better="lower",

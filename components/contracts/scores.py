@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,32 @@ class Table:
             true=np.asarray(labels) > 0.5,
             probabilities=np.asarray(probabilities, dtype=np.float64),
             decided=np.asarray(decisions) > 0.5,
+        )
+
+
+class CalibrationBins(NamedTuple):
+    """Weights summed over the examples in each bin of one genre's probabilities, shape (R, bins).
+
+    Attributes:
+        totals: of all examples.
+        positives: of those that have the genre.
+        gaps: of probabilities less labels.
+    """
+
+    totals: FloatArray
+    positives: FloatArray
+    gaps: FloatArray
+
+    @classmethod
+    def of(cls, true: BoolArray, probabilities: FloatArray, weights: FloatArray) -> CalibrationBins:
+        """Sums up one genre's examples, each of shape (examples,), by weights (R, examples)."""
+        edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+        bins = np.searchsorted(edges[1:-1], probabilities)
+        in_bin = bins[:, np.newaxis] == np.arange(CALIBRATION_BINS)
+        return cls(
+            weights @ in_bin,
+            weights @ (in_bin & true[:, np.newaxis]),
+            weights @ (in_bin * (probabilities - true)[:, np.newaxis]),
         )
 
 
@@ -93,6 +120,12 @@ class Scores:
             _cumulative_counts(self.table.true[:, i], self.table.probabilities[:, i], self.weights)
             for i in range(self.table.true.shape[1])
         ]
+
+    @functools.cached_property
+    def calibration_bins(self) -> list[CalibrationBins]:
+        """For each genre, its examples by bin of probability."""
+        columns = zip(self.table.true.T, self.table.probabilities.T, strict=True)
+        return [CalibrationBins.of(*column, self.weights) for column in columns]
 
     @functools.cached_property
     def flat(self) -> Scores:

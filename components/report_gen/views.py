@@ -153,7 +153,7 @@ def _curves(
         "calibration": charts.calibration(
             described["calibration"],
             f"Calibration of {genre}: calibration error {_known(values['calibration_error'])}, "
-            f"beyond chance {_known(values['debiased_calibration_error'])}, "
+            f"debiased {_known(values['debiased_calibration_error'])}, "
             f"Brier score {_known(values['brier_score'])}",
         ),
     }

@@ -75,6 +75,7 @@ def _cancel(pipeline: Any, name: str) -> None:
     runs_on, is_cancelled = job is not None, False
     with contextlib.suppress(Exception):
         runs_on = runs_on and not PipelineState.is_terminal(job.state)
+    with contextlib.suppress(Exception):
         if runs_on:
             job.cancel()
             is_cancelled = True

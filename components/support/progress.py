@@ -77,8 +77,12 @@ class _Count:
         if not self.done or seconds <= 0.1:
             return text
         if seconds > self.done:
-            return f"{text}, {seconds / self.done:,.0f} s each"
-        return f"{text}, {self.done / seconds:,.0f}/s"
+            return f"{text}, {_short(seconds / self.done)} s each"
+        return f"{text}, {_short(self.done / seconds)}/s"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10.0 else f"{number:.1f}"
 
 
 class _LogListener:

@@ -49,6 +49,17 @@ class SparkCluster:
         with urllib.request.urlopen(f"http://{self.ui}/json/", timeout=10) as answer:
             return dict(json.load(answer))
 
+    def jobs(self) -> dict[str, str]:
+        """Returns name -> state of the jobs that Beam's job server knows."""
+        import grpc
+        from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+
+        with grpc.insecure_channel(self.job_server) as channel:
+            service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+            found = service.GetJobs(beam_job_api_pb2.GetJobsRequest()).job_info
+        states = beam_job_api_pb2.JobState.Enum
+        return {job.job_name: states.Name(job.state) for job in found}
+
 
 @contextlib.contextmanager
 def running_spark(jars: Path, folder: Path, cores: int = 2) -> Iterator[SparkCluster]:

@@ -125,7 +125,7 @@ def test_the_calibration_error_is_the_distance_to_scikit_learns_curve(
         assert values.per_genre["calibration_error"][i] == pytest.approx(expected, abs=1e-12)
 
 
-def test_chance_makes_a_calibration_error_and_the_debiased_one_leaves_it_out() -> None:
+def test_chance_adds_to_a_calibration_error_and_is_taken_out_of_the_debiased_square() -> None:
     random = np.random.default_rng(5)
     right = random.beta(1.5, 5.0, (400, 200))
     labels = random.random(right.shape) < right
@@ -136,9 +136,17 @@ def test_chance_makes_a_calibration_error_and_the_debiased_one_leaves_it_out() -
     assert np.mean(plain) > 0.035, "each probability is right, and yet"
     assert np.mean(debiased == 0.0) > 0.4
     assert np.mean(debiased) < 0.02
+    assert 0.04 < np.quantile(debiased, 0.95) < 0.07, "chance goes both ways"
     too_high = of_probabilities(labels, np.minimum(right + 0.1, 1.0))
     found = too_high.per_genre["debiased_calibration_error"]
     assert np.mean(found) == pytest.approx(0.1, abs=0.006)
+
+
+def test_a_debiased_calibration_error_needs_a_bin_with_several_examples() -> None:
+    probabilities = np.array([[0.95], [0.05], [0.85], [0.15]])
+    values = of_probabilities(np.array([[0], [1], [0], [1]]), probabilities)
+    assert values.per_genre["calibration_error"][0] == pytest.approx(0.9)
+    assert np.isnan(values.per_genre["debiased_calibration_error"][0])
 
 
 def test_the_debiased_calibration_error_is_that_of_its_paper(

@@ -39,7 +39,7 @@ def sklearn_overall(outputs: Any, rows: Any = slice(None)) -> dict[str, float]:
         "jaccard": sk.jaccard_score(y, d, average="samples", zero_division=0),
         "macro_brier_score": np.mean([sk.brier_score_loss(*column) for column in columns]),
         "macro_calibration_error": np.mean([calibration_error(*column) for column in columns]),
-        "macro_debiased_calibration_error": np.mean([beyond_chance(*each) for each in columns]),
+        "macro_debiased_calibration_error": np.mean([debiased_error(*each) for each in columns]),
         "loss": sk.log_loss(y.ravel(), clipped.ravel()),
     }
     for average in ("macro", "micro"):
@@ -55,14 +55,14 @@ def calibration_error(y: Any, p: Any) -> float:
     return float(np.sum(np.abs(share - mean) * counts[counts > 0]) / len(y))
 
 
-def beyond_chance(y: Any, p: Any) -> float:
+def debiased_error(y: Any, p: Any) -> float:
     bins = np.searchsorted(np.linspace(0, 1, 11)[1:-1], p)
-    left = 0.0
+    squares = []
     for at in (bins == each for each in np.unique(bins)):
         if at.sum() > 1:
             gap = np.mean(p[at]) - np.mean(y[at])
-            left += (gap**2 - np.var(y[at], ddof=1) / at.sum()) * at.mean()
-    return float(max(0.0, left) ** 0.5)
+            squares.append((gap**2 - np.var(y[at], ddof=1) / at.sum()) * at.mean())
+    return float(max(0.0, sum(squares)) ** 0.5) if squares else float("nan")
 
 
 def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
@@ -75,7 +75,7 @@ def sklearn_per_genre(outputs: Any, i: int) -> dict[str, float]:
         "f1": sk.f1_score(y, d),
         "brier_score": sk.brier_score_loss(y, p),
         "calibration_error": calibration_error(y, p.astype(np.float64)),
-        "debiased_calibration_error": beyond_chance(y, p.astype(np.float64)),
+        "debiased_calibration_error": debiased_error(y, p.astype(np.float64)),
         **dict(
             zip(
                 ("true_negatives", "false_positives", "false_negatives", "true_positives"),

@@ -66,7 +66,11 @@ def test_what_takes_seconds_each_has_no_rate_of_zero(clock: _Clock) -> None:
         progress.start("Trainer", 6, "heads refitted")
         clock.now += 24
         progress.advance("Trainer", 1)
+        progress.start("Trainer", 60, "trials")
+        clock.now += 30
+        progress.advance("Trainer", 20)
     assert "1 / 6 heads refitted, 24 s each, 2 min left" in stream.getvalue()
+    assert "20 / 60 trials, 1.5 s each, 60 s left" in stream.getvalue()
 
 
 def test_on_a_terminal_a_bar_moves(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
