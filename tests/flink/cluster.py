@@ -13,13 +13,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from processes import JAVA, WORKER_POOL, free_ports, process, wait_for
+from processes import JAVA, WORKER_POOL, free_ports, process, show_until_interrupted, wait_for
 
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
@@ -161,10 +160,7 @@ def main(jars: Path) -> None:
         tempfile.TemporaryDirectory(prefix="covers-flink-") as folder,
         running_cluster(jars.resolve(), Path(folder)) as cluster,
     ):
-        print(f"engine: {json.dumps(cluster.options(parallelism=2))}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(3600)
+        show_until_interrupted(cluster.options(parallelism=2))
 
 
 if __name__ == "__main__":

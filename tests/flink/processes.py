@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _SECONDS_TO_START = 120.0
@@ -107,6 +109,14 @@ def wait_for(
         for log in sorted((folder / "logs").iterdir())
     )
     raise RuntimeError(f"Expected {what} after {_SECONDS_TO_START:g} s. Received:\n{tails}")
+
+
+def show_until_interrupted(engine: Mapping[str, Any]) -> None:
+    """Prints the options of `engine`, and returns at Ctrl-C."""
+    print(f"engine: {json.dumps(engine)}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
 
 
 def _die_with_parent() -> None:

@@ -12,13 +12,12 @@ import dataclasses
 import json
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from processes import JAVA, WORKER_POOL, free_ports, process, wait_for
+from processes import JAVA, WORKER_POOL, free_ports, process, show_until_interrupted, wait_for
 
 _MASTER = "org.apache.spark.deploy.master.Master"
 _WORKER = "org.apache.spark.deploy.worker.Worker"
@@ -121,10 +120,7 @@ def main(jars: Path) -> None:
         tempfile.TemporaryDirectory(prefix="covers-spark-") as folder,
         running_spark(jars.resolve(), Path(folder)) as cluster,
     ):
-        print(f"engine: {json.dumps(cluster.options())}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(3600)
+        show_until_interrupted(cluster.options())
 
 
 if __name__ == "__main__":

@@ -6,23 +6,18 @@ import io
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from artifacts import differences
-from runs import CONFIG, LEFT, ROOT, STAGES, covers, run, sample_with_a_fault
+from runs import LEFT, STAGES, covers, interrupt, run, sample_with_a_fault
 from spark_cluster import SparkCluster
 
 from pipeline.commands.batch_prediction.job import predict_to_file
 from tests.pipeline.tiny_models import export_tiny_model
 
 COVERS = int(os.environ.get("COVERS_SPARK_COVERS", "200"))
-SECONDS = 300.0
 AT_WORK = 5000  # milliseconds, before the job of the fewest covers ends
 
 pytestmark = pytest.mark.slow
@@ -75,28 +70,11 @@ def test_an_interrupted_run_cancels_its_job(
     data: Path, spark: SparkCluster, tmp_path: Path
 ) -> None:
     before = spark.jobs().keys()
-    options = ["--config", CONFIG, "--data", data, "--pipeline-root", tmp_path / "root"]
-    engine = f"engine={json.dumps(spark.options())}"
-    command = [sys.executable, "-W", "ignore", "-m", "pipeline", "run", "--set", engine]
-    with subprocess.Popen(
-        [*command, *map(str, options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-    ) as run_of_it:
-        try:
-            end = time.monotonic() + SECONDS
-            while not any(each["duration"] > AT_WORK for each in spark.state()["activeapps"]):
-                assert run_of_it.poll() is None, run_of_it.communicate()
-                assert time.monotonic() < end
-                time.sleep(0.1)
-            run_of_it.send_signal(signal.SIGTERM)
-            said, _ = run_of_it.communicate(timeout=SECONDS)
-        finally:
-            run_of_it.kill()
-    assert run_of_it.returncode == 130, said
-    assert "Traceback" not in said
+
+    def is_at_work() -> bool:
+        return any(each["duration"] > AT_WORK for each in spark.state()["activeapps"])
+
+    said = interrupt(data, tmp_path / "root", spark.options(), is_at_work)
     assert "may have left the job" not in said
     (name,) = spark.jobs().keys() - before
     assert spark.jobs()[name] == "CANCELLED", "a job that had ended would be DONE"
