@@ -123,11 +123,13 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 class Checkpointer(keras.callbacks.Callback):
     """Writes a checkpoint after every epoch, and at intervals within one.
 
-    It comes after all callbacks that change the state or swap weights.
+    It comes after all callbacks that change the state or swap weights. None is written between
+    the last batch of an epoch and its end: `fit` cannot begin with validation.
 
     Args:
         folder: where to write.
         state: the training's state.
+        steps_per_epoch: batches in each epoch.
         seconds: time between checkpoints within an epoch.
         mirror: copies each checkpoint elsewhere, if the folder does not outlive the process.
     """
@@ -136,6 +138,7 @@ class Checkpointer(keras.callbacks.Callback):
         self,
         folder: Path,
         state: TrainingState,
+        steps_per_epoch: int,
         seconds: float,
         mirror: CheckpointMirror | None = None,
     ) -> None:
@@ -143,11 +146,13 @@ class Checkpointer(keras.callbacks.Callback):
         self.mirror = mirror
         self.folder = folder
         self.state = state
+        self.steps_per_epoch = steps_per_epoch
         self.seconds = seconds
         self.written = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if time.monotonic() - self.written >= self.seconds:
+        is_last = self.state.position.step == self.steps_per_epoch
+        if not is_last and time.monotonic() - self.written >= self.seconds:
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -206,7 +206,7 @@ def train_model(
     callbacks = _callbacks(data, config, state, run_dir)
     is_chief = data.group is None or data.group.is_chief
     if checkpoints and config.checkpoint_seconds and is_chief:
-        callbacks.append(Checkpointer(checkpoints, state, config.checkpoint_seconds, mirror))
+        callbacks.append(Checkpointer(checkpoints, state, steps, config.checkpoint_seconds, mirror))
     if checkpoint:
         checkpoint.restore_state(state)
         checkpoint.restore_variables(model)

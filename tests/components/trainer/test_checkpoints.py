@@ -60,9 +60,12 @@ def train(covers, config: TrainerConfig, tmp_path: Path) -> Callable[..., int]:
     """Returns a function that trains in a process of its own; it returns the exit code."""
     shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
 
-    def start(name: str, kill_after: int = 0, checkpoints: str = "") -> int:
+    def start(
+        name: str, kill_after: int = 0, checkpoints: str = "", kill_at_end_of_epoch: int = 0
+    ) -> int:
         command = [sys.executable, str(_PROGRAM), str(covers.root), str(tmp_path / name)]
         command += [config.model_dump_json(), str(kill_after), "1", "0", checkpoints]
+        command += [str(kill_at_end_of_epoch)]
         root = str(Path(__file__).parents[3])
         environment = {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"}
         return subprocess.run(command, env=environment, check=False).returncode
@@ -85,18 +88,22 @@ def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
     train, config, tmp_path
 ):
     assert train("whole") == 0
-    within = 2 * _STEPS_PER_EPOCH + 4
+    # When all batches of an epoch are done, but not its validation: it goes on in its last step.
+    assert train("killed", kill_at_end_of_epoch=1) == -signal.SIGKILL
+    within = 1 + _STEPS_PER_EPOCH + 4
     assert train("killed", kill_after=within) == -signal.SIGKILL
     assert not (tmp_path / "killed" / "Format-Serving").exists()
     (checkpoint,) = (tmp_path / "killed" / "checkpoints").glob(f"*/{CHECKPOINT_FILE}")
     # Again, in the first step of the next epoch: that one begins at a finished epoch.
     assert train("killed", kill_after=3) == -signal.SIGKILL
+    # And at the end of the last epoch.
+    assert train("killed", kill_at_end_of_epoch=4) == -signal.SIGKILL
     assert train("killed") == 0
     assert not checkpoint.parent.exists()
 
     whole, killed = history(tmp_path / "whole"), history(tmp_path / "killed")
     assert whole["resumed_epochs"] == []
-    assert killed["resumed_epochs"] == [3, 4]
+    assert killed["resumed_epochs"] == [1, 3, 4, 4]
     assert killed["exported_epoch"] == whole["exported_epoch"]
     for row, resumed in zip(whole["epochs"], killed["epochs"], strict=True):
         del row["seconds"], resumed["seconds"]

@@ -27,6 +27,7 @@ def main(
     devices: str = "1",
     kill_after_covers: str = "0",
     checkpoints: str = "",
+    kill_at_end_of_epoch: str = "0",
 ) -> None:
     """Runs `run_fn` on the covers below `root`.
 
@@ -38,6 +39,8 @@ def main(
         kill_after_covers: it does so after so many covers went through a frozen backbone.
         checkpoints: where they are kept; below `folder` unless given.
         devices: parts of this machine's processor that take the place of so many GPUs.
+        kill_at_end_of_epoch: it does so when this epoch is validated, unless 0, but its end has
+            no checkpoint yet.
     """
     if devices != "1":
         divide_the_processor(int(devices))
@@ -56,6 +59,8 @@ def main(
             steps += 1
             if steps == int(kill_after):
                 os.kill(os.getpid(), signal.SIGKILL)
+        elif detail.startswith(f"epoch {kill_at_end_of_epoch}/"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(step_is_done):
         run_fn(
