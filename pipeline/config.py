@@ -37,7 +37,13 @@ from pipeline.runner.metadata_config import MetadataConfig
 
 DEFAULT_CONFIG = SHIPPED_CONFIGS / f"{DEFAULT_CONFIG_NAME}.yaml"
 
-_PATH_KEYS = ("schema", "data", "ingest.relabel", "mlflow.tracking_uri")
+_PATH_KEYS = (
+    "schema",
+    "data",
+    "ingest.relabel",
+    "mlflow.tracking_uri",
+    "engine.flink.job_server_jar",
+)
 
 
 class SampleConfig(Options):

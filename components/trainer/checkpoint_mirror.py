@@ -18,13 +18,33 @@ from pathlib import Path
 
 from components.support.errors import CoversError
 from components.support.file_systems import is_url, open_file_system, store_errors
-from components.trainer.checkpoints import CHECKPOINT_FILE, FOLDER_NAME, read_checkpoint
+from components.trainer.checkpoints import (
+    CHECKPOINT_FILE,
+    FOLDER_NAME,
+    checkpoint_folder,
+    read_checkpoint,
+)
 
 _COPY = re.compile(r"([0-9]{8})\.npz")
 _KEPT = 2
 _KEPT_DAYS = 14
 
 _logger = logging.getLogger(__name__)
+
+
+def open_checkpoints(root: str, recipe: str) -> tuple[Path | None, CheckpointMirror | None]:
+    """Returns the folder of a recipe's checkpoint, with what an earlier attempt left.
+
+    Args:
+        root: a folder that outlives the process, or a URL; empty keeps no checkpoints.
+        recipe: of the model.
+
+    Returns:
+        The folder, None where none can be kept, which is a warning; and what copies its checkpoint
+        to the URL, None if `root` is a folder.
+    """
+    mirror = open_mirror(root, recipe)
+    return (mirror.folder, mirror) if mirror else (checkpoint_folder(root, recipe), None)
 
 
 def open_mirror(root: str, recipe: str) -> CheckpointMirror | None:

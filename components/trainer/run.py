@@ -12,8 +12,8 @@ from components.contracts.diagnosis import write_diagnosis
 from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
 from components.contracts.signatures import CONFIG_FILE, WEIGHTS_FILE
 from components.trainer.calibration import cross_fitted, fit_calibration, record_calibration
-from components.trainer.checkpoint_mirror import open_mirror
-from components.trainer.checkpoints import checkpoint_folder, remove_checkpoint
+from components.trainer.checkpoint_mirror import open_checkpoints
+from components.trainer.checkpoints import remove_checkpoint
 from components.trainer.dataset import read_split
 from components.trainer.diagnostics.calibration import check_calibration
 from components.trainer.diagnostics.covers import examine_covers
@@ -70,8 +70,7 @@ def run_fn(fn_args: FnArgs) -> None:
         given.code_fingerprint,
     )
     root = config.checkpoint_folder or given.checkpoint_folder
-    mirror = open_mirror(root, recipe)
-    checkpoints = mirror.folder if mirror else checkpoint_folder(root, recipe)
+    checkpoints, mirror = open_checkpoints(root, recipe)
     store = open_feature_store(config.feature_folder or given.feature_folder, config)
     try:
         if config.workers > 1:

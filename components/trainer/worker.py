@@ -63,8 +63,8 @@ def _train(task: WorkerTask, threads: int) -> WorkResult | None:
     import tensorflow as tf
 
     from components.contracts.label_schema import EVAL_SPLIT, TRAIN_SPLIT, LabelSchema
-    from components.trainer.checkpoint_mirror import open_mirror
-    from components.trainer.checkpoints import checkpoint_folder
+    from components.trainer.checkpoint_mirror import open_checkpoints
+    from components.trainer.checkpoints import CHECKPOINT_FILE
     from components.trainer.config import TrainerConfig
     from components.trainer.dataset import read_split
     from components.trainer.features import open_feature_store
@@ -78,12 +78,16 @@ def _train(task: WorkerTask, threads: int) -> WorkResult | None:
     schema = LabelSchema.from_file(task.schema_path)
     train = read_split(task.train_files, schema, TRAIN_SPLIT)
     evaluation = read_split(task.eval_files, schema, EVAL_SPLIT)
-    mirror = open_mirror(task.checkpoint_root, task.recipe)
-    checkpoints = mirror.folder if mirror else checkpoint_folder(task.checkpoint_root, task.recipe)
     store = open_feature_store(task.feature_root, config)
     with covers_that_decode(), tempfile.TemporaryDirectory(prefix="covers-worker-") as own:
+        if group.is_chief:
+            checkpoints, mirror = open_checkpoints(task.checkpoint_root, task.recipe)
+            run_dir = Path(task.run_dir)
+        else:
+            checkpoints, mirror, run_dir = Path(own), None, Path(own)
+        # Each may see another state of a store or a network file system.
+        group.share(checkpoints and checkpoints / CHECKPOINT_FILE)
         data = TrainingData.load(schema, train, evaluation, config, store, group)
-        run_dir = Path(task.run_dir if group.is_chief else own)
         trained = train_model(data, config, run_dir, checkpoints, mirror)
     if not group.is_chief:
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from components.support.errors import ConfigError
 from components.trainer.parts import Part
 
 _BYTES_AT_ONCE = 16 << 20
+_BYTES_IN_A_WORD = 4  # bytes themselves cannot be added up
 _SEED_STATE = "seed_generator_state"
 _BETWEEN_SEEDS = 1_000_003
 
@@ -66,7 +69,7 @@ class WorkerGroup:
         return loss * float(self.part.count)
 
     def add_up(self, array: np.ndarray) -> np.ndarray:
-        """Returns the sum of all workers' arrays, float32, of the same shape (rows, ...)."""
+        """Returns the sum of all workers' arrays of the same dtype and shape (rows, ...)."""
         total = np.empty_like(array)
         rows = max(1, _BYTES_AT_ONCE // max(1, array[:1].nbytes))
         for start in range(0, len(array), rows):
@@ -82,6 +85,20 @@ class WorkerGroup:
             own = [value if self.is_chief else np.zeros_like(value) for value in values]
             for variable, value in zip(alike, self._add_up(own), strict=True):
                 variable.assign(value.astype(variable.dtype))
+
+    def share(self, file: Path | None) -> None:
+        """Gives every worker the chief's file under a name of its own; nothing if it has none."""
+        content = b""
+        if self.is_chief and file:
+            with contextlib.suppress(FileNotFoundError):
+                content = file.read_bytes()
+        (size,) = self._add_up([np.array(len(content), np.int64)])
+        words = np.zeros(-(-int(size) // _BYTES_IN_A_WORD), np.int32)
+        if self.is_chief:
+            words.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+        words = self.add_up(words)
+        if size and file and not self.is_chief:
+            file.write_bytes(words.tobytes()[: int(size)])
 
     def draw_apart(self, model: keras.Model) -> None:
         """Gives dropout and augmentation of each worker but the chief other random numbers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -101,7 +102,8 @@ class FlinkConfig(_Workers):
         rest: address of the cluster's REST API. Beside a job server, an interrupted run cancels
             its job there, which the job server does not do; without one, jobs go there, which
             needs `job_server_jar`.
-        job_server_jar: file of Beam's job server for Flink, which becomes part of each job.
+        job_server_jar: file of Beam's job server for Flink, which becomes part of each job;
+            relative to the YAML file.
         parallelism: parts in which each stage runs at the same time, at most the task slots.
     """
 
@@ -109,7 +111,7 @@ class FlinkConfig(_Workers):
 
     job_server: Address | None = None
     rest: Address | None = None
-    job_server_jar: str | None = None
+    job_server_jar: Path | str | None = None
     parallelism: int = Field(default=1, ge=1, le=32_768)
 
     @model_validator(mode="after")

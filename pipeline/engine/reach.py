@@ -20,7 +20,7 @@ def check_reachable(engine: EngineConfig) -> None:
         DeploymentError: names the option and the address.
     """
     jar = engine.flink.job_server_jar if engine.flink and engine.name == "flink" else None
-    if jar and not is_url(jar) and not Path(jar).is_file():
+    if jar and not is_url(str(jar)) and not Path(jar).is_file():
         raise ConfigError(
             "Expected engine.flink.job_server_jar to be the file of Beam's job server for Flink, "
             f"or its URL. Received: {jar}, where there is no file."

@@ -22,6 +22,7 @@ from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.container.logging_to_mlflow import SETTINGS_VARIABLE
 from tests.pipeline.commands.compare.conftest import MakeReport
+from tests.pipeline.recorded_runs import RecordedRuns
 
 SECRET = "hunter2"
 IMAGE = "kubeflow.image=registry.example.com/covers:1"
@@ -86,6 +87,30 @@ def test_without_a_server_runs_are_logged_in_a_folder(
     store = MlflowClient((root / "mlruns").as_uri())
     [run] = store.search_runs([store.get_experiment_by_name("tiny").experiment_id])
     assert run.data.metrics["macro_roc_auc"] > 0.5
+
+
+def test_a_report_that_cannot_be_read_keeps_no_other_run_from_being_logged(
+    make_report: MakeReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    recorded = RecordedRuns(tmp_path / "root")
+    reports = {}
+    for seed in (1, 2, 3, 4):
+        run_id = recorded.begin()
+        folder = recorded.root / "tiny" / "ReportGen" / run_id
+        reports[run_id] = make_report(folder, epochs=seed)
+        evaluation = json.loads(reports[run_id].read_text())["evaluation"]
+        page = str(reports[run_id].with_suffix(".html"))
+        recorded.end(run_id, report=page, evaluation=evaluation)
+    first, second, third, fourth = reports
+    reports[first].write_text("{")
+    reports[third].unlink()
+    command = ["log-to-mlflow", "--models", "none", "--pipeline-root", str(recorded.root)]
+    result = CliRunner().invoke(main, command)
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 1
+    assert f"{second}: Logged to" in result.output and f"{fourth}: Logged to" in result.output
+    assert "Received: 2 of 4 that cannot be read" in result.output
+    assert str(reports[first]) in result.output
 
 
 def test_a_run_whose_model_is_gone_is_logged_without_and_says_so(

@@ -265,4 +265,9 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
                 f"Expected nobody else to write {output}. Received: another `covers predict` that "
                 "is doing so. Wait for it, or choose another --output."
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # removed with everything in it, or parts are left
+                if [each.name for each in folder.iterdir()] == [_LOCK]:
+                    shutil.rmtree(folder)

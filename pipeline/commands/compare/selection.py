@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.contracts import nodes
 from components.contracts.files import REPORT_DATA
-from components.support.errors import ConfigError
+from components.support.errors import ConfigError, CoversError, DamagedArtifact
 from components.support.file_systems import is_url
 from pipeline.commands.compare.record import Metrics, ReportRecord, read_record
 from pipeline.commands.reports import find_run, page_of, page_of_run
@@ -99,12 +99,18 @@ def named_runs(given: Sequence[str], pipeline_root: Path) -> list[ComparedRun]:
     return chosen
 
 
-def evaluated_runs(pipeline_root: Path, most: int | None = None) -> list[ComparedRun]:
+def evaluated_runs(
+    pipeline_root: Path,
+    most: int | None = None,
+    unreadable: list[CoversError] | None = None,
+) -> list[ComparedRun]:
     """Returns the latest runs with an evaluation and a report, oldest first.
 
     Args:
         pipeline_root: where runs landed.
         most: how many; None is all.
+        unreadable: takes the errors of those whose report cannot be read or is damaged; None
+            raises the first.
 
     Raises:
         CoversError: see `select_runs`.
@@ -112,7 +118,15 @@ def evaluated_runs(pipeline_root: Path, most: int | None = None) -> list[Compare
     history = open_history(pipeline_root)
     past = history.runs() if history else []
     evaluated = [run for run in past if run.result and run.result.evaluation and page_of(run)]
-    return [_compared(run, history) for run in reversed(evaluated[:most])]
+    compared = []
+    for run in reversed(evaluated[:most]):
+        try:
+            compared.append(_compared(run, history))
+        except (ConfigError, DamagedArtifact) as error:
+            if unreadable is None:
+                raise
+            unreadable.append(error)
+    return compared
 
 
 def _from_past(

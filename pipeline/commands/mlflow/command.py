@@ -9,7 +9,7 @@ from typing import Any
 from components.contracts.files import serving_model
 from components.contracts.mlflow_runs.client import Logged, check_installed, log_run
 from components.contracts.mlflow_runs.config import MlflowConfig
-from components.support.errors import ConfigError
+from components.support.errors import ConfigError, CoversError, DamagedArtifact
 from pipeline.commands.compare.selection import evaluated_runs, named_runs
 from pipeline.runner.workspace import MLFLOW_FOLDER
 
@@ -27,12 +27,17 @@ def log_runs(
     Raises:
         ConfigError: MLflow's client is not installed, there is no such run, or it has no
             evaluation.
-        DamagedArtifact: a report is damaged.
+        DamagedArtifact: a report is damaged, or cannot be read; if no run was named, all others are
+            logged before.
         DeploymentError: MLflow, or the server of ML Metadata, failed.
     """
     check_installed()
-    runs = named_runs(given, pipeline_root) if given else evaluated_runs(pipeline_root)
-    if not runs:
+    unreadable: list[CoversError] = []
+    if given:
+        runs = named_runs(given, pipeline_root)
+    else:
+        runs = evaluated_runs(pipeline_root, unreadable=unreadable)
+    if not runs and not unreadable:
         raise ConfigError(
             f"Expected runs with an evaluation and a report in {pipeline_root}. Received: none. "
             "Start one with: covers run"
@@ -49,4 +54,10 @@ def log_runs(
                 run_id=run.name if run.name != str(run.report) else "",
                 folder=pipeline_root.resolve() / MLFLOW_FOLDER,
             ),
+        )
+    if unreadable:
+        raise DamagedArtifact(
+            "Expected the reports of all runs to be as they were written. Received: "
+            f"{len(unreadable)} of {len(runs) + len(unreadable)} that cannot be read; these runs "
+            f"are not logged, all others are. The first: {unreadable[0]}"
         )

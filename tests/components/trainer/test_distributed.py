@@ -20,6 +20,7 @@ import tensorflow as tf
 from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.support import progress
 from components.support.errors import ConfigError
+from components.trainer import worker_group
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split
 from components.trainer.feature_store import FeatureStore
@@ -185,6 +186,34 @@ class Together:
         total = np.sum(self.arrays, axis=0)
         self.barrier.wait(60)
         return total
+
+
+@pytest.mark.parametrize("content", [None, b"", b"12345", bytes(range(256)) * 33])
+def test_every_worker_resumes_from_the_checkpoint_that_the_chief_sees(
+    content, tmp_path, monkeypatch
+):
+    arrays: list[np.ndarray | None] = [None, None]
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(
+        WorkerGroup,
+        "_add_up",
+        lambda group, own: [Together(group.part.index, arrays, barrier).add_up(own[0])],
+    )
+    monkeypatch.setattr(worker_group, "_BYTES_AT_ONCE", 4096)
+    files = [tmp_path / "chief", tmp_path / "other"]
+    if content is not None:
+        files[0].write_bytes(content)
+
+    def share(index: int) -> None:
+        group = WorkerGroup.__new__(WorkerGroup)
+        group.part = Part(index, 2)
+        group.share(files[index])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(share, range(2)))
+    assert files[1].exists() == bool(content)
+    if content:
+        assert files[1].read_bytes() == files[0].read_bytes() == content
 
 
 def test_workers_share_what_a_frozen_backbone_has_to_see(covers, schema, small_config, tmp_path):

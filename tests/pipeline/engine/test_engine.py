@@ -79,7 +79,7 @@ def test_beam_understands_the_arguments_of_each_engine(
         ),
         ([FLINK, "engine.flink.image=covers:1"], "Received: worker_pool and image"),
         ([FLINK, "engine.flink.worker_pool=null"], "one of worker_pool .*: neither"),
-        ([FLINK, "engine.flink.job_server_jar=a.jar"], "jar a.jar, job_server jobs:8099"),
+        ([FLINK, "engine.flink.job_server_jar=a.jar"], r"jar /.*/a\.jar, job_server jobs:8099"),
         ([FLINK, "engine.flink.parallelism=0"], r"engine\.flink\.parallelism: "),
         ([FLINK, "engine.flink.paralelism=2"], r"Did you mean engine\.flink\.parallelism\?"),
         ([SPARK, "engine.spark.job_server=null"], r"engine\.spark\.job_server"),
@@ -129,6 +129,12 @@ def test_a_job_server_that_is_sent_and_not_there_is_named(tmp_path: Path) -> Non
             check_reachable(engine)
         jar.touch()
         check_reachable(engine)
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "name: own\nschema: schema.pbtxt\nengine: {name: flink, flink: {rest: 'flink:8081', "
+        "job_server_jar: beam.jar, worker_pool: 'localhost:50000'}}\n"
+    )
+    assert f"--flink_job_server_jar={jar}" in load_config(own).beam_args
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def test_the_command_says_what_became_of_the_covers(
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
     assert "no cover in" in result.output
+    assert not list(tmp_path.glob(".*"))  # no folder for parts of which there are none
 
 
 @pytest.mark.slow
