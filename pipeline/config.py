@@ -162,7 +162,7 @@ def load_config(
         for section in sections:
             within = within.get(section) if isinstance(within, dict) else None
         given = within.get(name) if isinstance(within, dict) else None
-        if isinstance(given, str) and not is_url(given):
+        if isinstance(given, str) and given and not is_url(given):
             within[name] = (file.parent / given).resolve()
     _resolve_backbones(values, file.parent)
     if clusters:

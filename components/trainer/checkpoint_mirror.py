@@ -43,8 +43,10 @@ def open_checkpoints(root: str, recipe: str) -> tuple[Path | None, CheckpointMir
         The folder, None where none can be kept, which is a warning; and what copies its checkpoint
         to the URL, None if `root` is a folder.
     """
+    if not is_url(root):
+        return checkpoint_folder(root, recipe), None
     mirror = open_mirror(root, recipe)
-    return (mirror.folder, mirror) if mirror else (checkpoint_folder(root, recipe), None)
+    return (mirror.folder, mirror) if mirror else (None, None)
 
 
 def open_mirror(root: str, recipe: str) -> CheckpointMirror | None:

@@ -33,8 +33,9 @@ FOLDER_NAME = re.compile(r"[0-9a-f]{32}")
 """The first half of a recipe: what the folder of its checkpoint is called."""
 
 _PARTIAL_FILE = f"{CHECKPOINT_FILE}.partial"
-_FORMAT = 1
+_FORMAT = 2
 _KEPT_DAYS = 14.0
+_BEST_WEIGHTS = "best/"
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +68,11 @@ class Checkpoint:
     def restore_state(self, state: TrainingState) -> None:
         """Sets position, history and best weights."""
         count = self._fields["best_weights"]
-        best = None if count is None else [self._arrays[f"best/{i}"] for i in range(count)]
+        best = (
+            None
+            if count is None
+            else [self._arrays[f"{_BEST_WEIGHTS}{index}"] for index in range(count)]
+        )
         state.restore(self._fields["state"], best)
 
     def restore_variables(self, model: keras.Model) -> None:
@@ -76,18 +81,20 @@ class Checkpoint:
             variable.assign(self._arrays[name])
 
     def fits(self, model: keras.Model) -> bool:
-        """Whether the variables are those of the model, by name and shape."""
-        return all(
-            name in self._arrays and self._arrays[name].shape == tuple(variable.shape)
-            for name, variable in _variables(model).items()
-        )
+        """Whether the variables are those of the model, by place and shape."""
+        kept = {
+            name: array.shape
+            for name, array in self._arrays.items()
+            if not name.startswith(_BEST_WEIGHTS)
+        }
+        return kept == {name: tuple(each.shape) for name, each in _variables(model).items()}
 
 
 def write_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> None:
     """Replaces the checkpoint in `folder`."""
     arrays: dict[str, Any] = {name: _numpy(value) for name, value in _variables(model).items()}
     best = state.best_weights
-    arrays.update({f"best/{index}": array for index, array in enumerate(best or ())})
+    arrays.update({f"{_BEST_WEIGHTS}{index}": array for index, array in enumerate(best or ())})
     fields = {
         "format": _FORMAT,
         "state": state.to_dict(),
@@ -193,8 +200,9 @@ def _variables(model: keras.Model) -> dict[str, Any]:
         "metrics": model.metrics_variables,
         "optimizer": model.optimizer.variables,
     }
+    # Not by their names, which Keras numbers through all models that a process has built.
     return {
-        f"{group}/{index}/{variable.path}": variable
+        f"{group}/{index}": variable
         for group, variables in groups.items()
         for index, variable in enumerate(variables)
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.contracts.diagnosis import Finding
 from components.contracts.signatures import HISTORY_FILE
 from components.support.errors import ConfigError
 from components.trainer.config import EarlyStopping
@@ -28,6 +29,7 @@ class TrainingState:
         seconds: how long the unfinished epoch has taken so far.
         resumed: the epochs (from 1) in which a killed training run resumed.
         best_weights: the network's weights after the best epoch; None before the first.
+        findings: code -> what the diagnosis has found.
     """
 
     early_stopping: EarlyStopping | None
@@ -36,6 +38,7 @@ class TrainingState:
     seconds: float = 0.0
     resumed: list[int] = dataclasses.field(default_factory=list)
     best_weights: list[np.ndarray] | None = None
+    findings: dict[str, Finding] = dataclasses.field(default_factory=dict)
 
     @property
     def best_epoch(self) -> int:
@@ -89,6 +92,7 @@ class TrainingState:
             "epochs": self.epochs,
             "seconds": self.seconds,
             "resumed": self.resumed,
+            "findings": [finding.to_dict() for finding in self.findings.values()],
         }
 
     def restore(self, fields: dict[str, Any], best_weights: list[np.ndarray] | None) -> None:
@@ -98,3 +102,5 @@ class TrainingState:
         self.seconds = fields["seconds"]
         self.resumed = [*fields["resumed"], self.position.epoch + 1]
         self.best_weights = best_weights
+        findings = (Finding(**each) for each in fields["findings"])
+        self.findings = {finding.code: finding for finding in findings}

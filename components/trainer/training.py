@@ -162,6 +162,7 @@ def train_model(
     run_dir: Path,
     checkpoints: Path | None = None,
     mirror: CheckpointMirror | None = None,
+    resume_from: Path | None = None,
 ) -> Trained:
     """Builds and trains a model; a killed training run resumes from its last checkpoint.
 
@@ -171,6 +172,7 @@ def train_model(
         run_dir: where history, diagnosis and event files go; exists.
         checkpoints: folder of this training run's checkpoint; None writes none.
         mirror: copies it to an object store; None if the folder itself outlives the process.
+        resume_from: folder of the checkpoint to begin with; by default `checkpoints`.
 
     Returns:
         The model with the weights of the best epoch, and what the diagnosis found along the way.
@@ -181,7 +183,8 @@ def train_model(
     """
     steps = data.train.steps(config.batch_size)
     prior = label_prior(data.train.labels)
-    checkpoint = read_checkpoint(checkpoints) if checkpoints else None
+    resume_from = resume_from or checkpoints
+    checkpoint = read_checkpoint(resume_from) if resume_from else None
     strategy = device_strategy()
     with strategy.scope():
         whole = model = build_model(config, len(data.schema.genres), prior)
@@ -216,16 +219,18 @@ def train_model(
         variables = [*model.variables, *model.optimizer.variables]
         data.group.take_over(variables)
         callbacks.insert(1 if checkpoint else 0, OwnRandomNumbers(data.group))
+    for callback in callbacks:
+        if isinstance(callback, Diagnostics):
+            callback.check_inputs()
     _fit(model, data, config, state, callbacks)
     for callback in callbacks:
         if isinstance(callback, EventFiles):
             callback.write_new()  # of a training run that was killed after its last epoch
     if state.best_weights is not None:
         model.network.set_weights(state.best_weights)
-    findings = [each.findings for each in callbacks if isinstance(each, Diagnostics)]
     return Trained(
         whole,
-        [each for found in findings for each in found.values()],
+        list(state.findings.values()),
         state.epochs,
         state.best_epoch,
         initial_weights,

@@ -80,15 +80,16 @@ def _train(task: WorkerTask, threads: int) -> WorkResult | None:
     evaluation = read_split(task.eval_files, schema, EVAL_SPLIT)
     store = open_feature_store(task.feature_root, config)
     with covers_that_decode(), tempfile.TemporaryDirectory(prefix="covers-worker-") as own:
+        resume_from = Path(own)
         if group.is_chief:
             checkpoints, mirror = open_checkpoints(task.checkpoint_root, task.recipe)
             run_dir = Path(task.run_dir)
         else:
-            checkpoints, mirror, run_dir = Path(own), None, Path(own)
-        # Each may see another state of a store or a network file system.
-        group.share(checkpoints and checkpoints / CHECKPOINT_FILE)
+            checkpoints, mirror, run_dir = None, None, resume_from
+        # Each may see another state of a store or a network file system, and at another moment.
+        group.share(checkpoints and checkpoints / CHECKPOINT_FILE, resume_from / CHECKPOINT_FILE)
         data = TrainingData.load(schema, train, evaluation, config, store, group)
-        trained = train_model(data, config, run_dir, checkpoints, mirror)
+        trained = train_model(data, config, run_dir, checkpoints, mirror, resume_from)
     if not group.is_chief:
         return None
     return WorkResult(

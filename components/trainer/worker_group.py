@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ _BYTES_AT_ONCE = 16 << 20
 _BYTES_IN_A_WORD = 4  # bytes themselves cannot be added up
 _SEED_STATE = "seed_generator_state"
 _BETWEEN_SEEDS = 1_000_003
+
+_logger = logging.getLogger(__name__)
 
 
 class WorkerGroup:
@@ -86,19 +88,28 @@ class WorkerGroup:
             for variable, value in zip(alike, self._add_up(own), strict=True):
                 variable.assign(value.astype(variable.dtype))
 
-    def share(self, file: Path | None) -> None:
-        """Gives every worker the chief's file under a name of its own; nothing if it has none."""
+    def share(self, file: Path | None, copy: Path) -> None:
+        """Copies a file of the chief's to every worker, the chief included.
+
+        Args:
+            file: the chief's; None, or one that cannot be read, copies nothing.
+            copy: where this worker's copy goes.
+        """
         content = b""
         if self.is_chief and file:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 content = file.read_bytes()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                _logger.warning("%s cannot be read (%s): going on without.", file, error)
         (size,) = self._add_up([np.array(len(content), np.int64)])
         words = np.zeros(-(-int(size) // _BYTES_IN_A_WORD), np.int32)
         if self.is_chief:
             words.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
         words = self.add_up(words)
-        if size and file and not self.is_chief:
-            file.write_bytes(words.tobytes()[: int(size)])
+        if size:
+            copy.write_bytes(words.tobytes()[: int(size)])
 
     def draw_apart(self, model: keras.Model) -> None:
         """Gives dropout and augmentation of each worker but the chief other random numbers."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.contracts.files import serving_model
 from components.contracts.mlflow_runs import client
 from components.contracts.mlflow_runs.client import log_run, try_to_log_run
 from components.contracts.mlflow_runs.config import MlflowConfig
@@ -95,22 +96,26 @@ def test_a_report_that_cannot_be_read_keeps_no_other_run_from_being_logged(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     recorded = RecordedRuns(tmp_path / "root")
     reports = {}
-    for seed in (1, 2, 3, 4):
+    for seed in (1, 2, 3, 4, 5):
         run_id = recorded.begin()
+        if seed == 5:
+            serving_model(recorded.execute(run_id, "Trainer")).mkdir()
         folder = recorded.root / "tiny" / "ReportGen" / run_id
         reports[run_id] = make_report(folder, epochs=seed)
         evaluation = json.loads(reports[run_id].read_text())["evaluation"]
         page = str(reports[run_id].with_suffix(".html"))
         recorded.end(run_id, report=page, evaluation=evaluation)
-    first, second, third, fourth = reports
+    first, second, third, fourth, without_description = reports
     reports[first].write_text("{")
     reports[third].unlink()
-    command = ["log-to-mlflow", "--models", "none", "--pipeline-root", str(recorded.root)]
+    command = ["log-to-mlflow", "--pipeline-root", str(recorded.root)]
     result = CliRunner().invoke(main, command)
     assert isinstance(result.exception, SystemExit) and result.exit_code == 1
     assert f"{second}: Logged to" in result.output and f"{fourth}: Logged to" in result.output
-    assert "Received: 2 of 4 that cannot be read" in result.output
-    assert str(reports[first]) in result.output
+    assert f"{without_description}: " not in result.output
+    said = " ".join(result.output.split())
+    assert "Expected 5 runs to be as they were written. Received: 3 that are damaged" in said
+    assert str(reports[first]) in said.partition("The first: ")[2]
 
 
 def test_a_run_whose_model_is_gone_is_logged_without_and_says_so(

@@ -33,7 +33,7 @@ from components.contracts.signatures import (
     PROBABILITIES,
     read_model_description,
 )
-from components.support.errors import ConfigError, CoversError, DeploymentError
+from components.support.errors import ConfigError, CoversError, DamagedArtifact, DeploymentError
 from components.support.file_systems import is_url
 from components.support.texts import shortened
 
@@ -115,6 +115,7 @@ def log_run(
     Raises:
         ConfigError: MLflow's client is not installed, no place is named, or the run has no
             evaluation.
+        DamagedArtifact: the model is damaged.
         DeploymentError: the report cannot be read, or MLflow failed.
     """
     check_installed()
@@ -277,7 +278,10 @@ def _write_model(folder: Path, model: Path, mlflow_id: str) -> None:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
 
-    description = read_model_description(model)
+    try:
+        description = read_model_description(model)
+    except DeploymentError as error:
+        raise DamagedArtifact(str(error)) from error
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, IMAGE_BYTES)]),
         outputs=Schema(

@@ -48,11 +48,9 @@ class Diagnostics(keras.callbacks.Callback):
         train_labels: float32, shape (examples, genres).
         genres: genre names.
         config: threshold, augmentation and epochs.
-        state: the training's state; its history is up to date when an epoch ends.
+        state: the training's state; its history is up to date when an epoch ends. Takes the
+            findings, one of each code, the latest.
         folder: where the picture of the augmentation goes.
-
-    Attributes:
-        findings: one of each code, the latest.
     """
 
     def __init__(
@@ -73,10 +71,10 @@ class Diagnostics(keras.callbacks.Callback):
         self.config = config
         self.state = state
         self.folder = folder
-        self.findings: dict[str, Finding] = {}
         self.warned: set[str] = set()
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def check_inputs(self) -> None:
+        """Checks labels and augmentation; not left to `fit`, which may have nothing to do."""
         self._add(check_class_imbalance(self.genres, self.train_labels), epoch=None)
         if self.config.augmentation:
             layers = make_augmentation(self.config)
@@ -101,8 +99,8 @@ class Diagnostics(keras.callbacks.Callback):
             findings += check_mute(self.labels, probabilities, rule)
             findings += check_history(self.state.epochs)
         # What an earlier epoch showed and this one does not no longer applies.
-        kept = {code: each for code, each in self.findings.items() if each.epoch is None}
-        self.findings = kept
+        kept = {code: each for code, each in self.state.findings.items() if each.epoch is None}
+        self.state.findings = kept
         self._add(findings, number)
 
     def _add(self, findings: list[Finding], epoch: int | None) -> None:
@@ -110,7 +108,7 @@ class Diagnostics(keras.callbacks.Callback):
             if finding.severity == "warning" and finding.code not in self.warned:
                 self.warned.add(finding.code)
                 progress.warn(TRAINER, finding.sentence)
-            self.findings[finding.code] = dataclasses.replace(finding, epoch=epoch)
+            self.state.findings[finding.code] = dataclasses.replace(finding, epoch=epoch)
 
 
 def first_covers(batches: tf.data.Dataset, count: int = _COVERS) -> tuple[np.ndarray, np.ndarray]:

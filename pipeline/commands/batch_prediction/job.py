@@ -250,24 +250,34 @@ def _publish(partial: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path, output: Path) -> Iterator[None]:
     """Makes the folder for the parts, which one process at a time may use."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(
-            f"Expected a folder in which to write {output.name}. Received: {output.parent}, which "
-            "is none. Make it, or choose another --output."
-        ) from error
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"Expected nobody else to write {output}. Received: another `covers predict` that "
-                "is doing so. Wait for it, or choose another --output."
-            ) from error
+    with _lock(folder, output):
         try:
             yield
-        finally:
-            with contextlib.suppress(OSError):  # removed with everything in it, or parts are left
-                if [each.name for each in folder.iterdir()] == [_LOCK]:
-                    shutil.rmtree(folder)
+        except BaseException:
+            if [each.name for each in folder.iterdir()] == [_LOCK]:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _lock(folder: Path, output: Path) -> TextIO:
+    while True:
+        try:
+            folder.mkdir(exist_ok=True)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigError(
+                f"Expected a folder in which to write {output.name}. Received: {output.parent}, "
+                "which is none. Make it, or choose another --output."
+            ) from error
+        with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+            lock = stack.enter_context((folder / _LOCK).open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"Expected nobody else to write {output}. Received: another `covers predict` "
+                    "that is doing so. Wait for it, or choose another --output."
+                ) from error
+            # Whoever had it may have removed the folder after we opened the file.
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
+                stack.pop_all()
+                return lock

@@ -10,7 +10,7 @@ from components.contracts.files import serving_model
 from components.contracts.mlflow_runs.client import Logged, check_installed, log_run
 from components.contracts.mlflow_runs.config import MlflowConfig
 from components.support.errors import ConfigError, CoversError, DamagedArtifact
-from pipeline.commands.compare.selection import evaluated_runs, named_runs
+from pipeline.commands.compare.selection import ComparedRun, evaluated_runs, named_runs
 from pipeline.runner.workspace import MLFLOW_FOLDER
 
 
@@ -27,7 +27,7 @@ def log_runs(
     Raises:
         ConfigError: MLflow's client is not installed, there is no such run, or it has no
             evaluation.
-        DamagedArtifact: a report is damaged, or cannot be read; if no run was named, all others are
+        DamagedArtifact: a report or model is damaged; if no run was named, all other runs are
             logged before.
         DeploymentError: MLflow, or the server of ML Metadata, failed.
     """
@@ -42,22 +42,27 @@ def log_runs(
             f"Expected runs with an evaluation and a report in {pipeline_root}. Received: none. "
             "Start one with: covers run"
         )
+    count = len(runs) + len(unreadable)
     for run in runs:
-        started_with = run.record.provenance.config.get("mlflow") or {}
-        config = MlflowConfig.from_fields({**started_with, **options})
-        yield (
-            run.name,
-            log_run(
-                config,
-                run.report,
-                serving_model(run.model) if run.model else None,
-                run_id=run.name if run.name != str(run.report) else "",
-                folder=pipeline_root.resolve() / MLFLOW_FOLDER,
-            ),
-        )
+        try:
+            yield run.name, _log(run, pipeline_root, options)
+        except (ConfigError, DamagedArtifact) as error:
+            if given:
+                raise
+            unreadable.append(error)
     if unreadable:
         raise DamagedArtifact(
-            "Expected the reports of all runs to be as they were written. Received: "
-            f"{len(unreadable)} of {len(runs) + len(unreadable)} that cannot be read; these runs "
-            f"are not logged, all others are. The first: {unreadable[0]}"
+            f"Expected {count} runs to be as they were written. Received: {len(unreadable)} that "
+            f"are damaged and not logged; all others are. The first: {unreadable[0]}"
         )
+
+
+def _log(run: ComparedRun, pipeline_root: Path, options: Mapping[str, Any]) -> Logged:
+    started_with = run.record.provenance.config.get("mlflow") or {}
+    return log_run(
+        MlflowConfig.from_fields({**started_with, **options}),
+        run.report,
+        serving_model(run.model) if run.model else None,
+        run_id=run.name if run.name != str(run.report) else "",
+        folder=pipeline_root.resolve() / MLFLOW_FOLDER,
+    )

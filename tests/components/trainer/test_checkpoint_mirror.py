@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.support.file_systems import open_file_system
-from components.trainer import checkpoint_mirror
+from components.trainer import checkpoint_mirror, checkpoints
 from components.trainer.checkpoint_mirror import CheckpointMirror, open_mirror
 from components.trainer.checkpoints import CHECKPOINT_FILE, read_checkpoint
 
@@ -84,9 +84,9 @@ def root(s3: Any, request: pytest.FixtureRequest) -> str:
 
 
 def _write(mirror: CheckpointMirror, step: int) -> None:
-    text = json.dumps({"format": 1, "state": {"step": step}, "best_weights": None})
-    fields = np.frombuffer(text.encode(), np.uint8)
-    np.savez(mirror.folder / CHECKPOINT_FILE, fields=fields, weights=np.full(1000, step))
+    fields = {"format": checkpoints._FORMAT, "state": {"step": step}, "best_weights": None}
+    text = np.frombuffer(json.dumps(fields).encode(), np.uint8)
+    np.savez(mirror.folder / CHECKPOINT_FILE, fields=text, weights=np.full(1000, step))
     mirror.push()
 
 

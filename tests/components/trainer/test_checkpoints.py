@@ -17,6 +17,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from components.contracts.diagnosis import AUGMENTATION_PICTURE, Finding, read_diagnosis
 from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.trainer.checkpoints import (
     CHECKPOINT_FILE,
@@ -61,11 +62,15 @@ def train(covers, config: TrainerConfig, tmp_path: Path) -> Callable[..., int]:
     shutil.copy(covers.schema_path, covers.root / "schema.pbtxt")
 
     def start(
-        name: str, kill_after: int = 0, checkpoints: str = "", kill_at_end_of_epoch: int = 0
+        name: str,
+        kill_after: int = 0,
+        checkpoints: str = "",
+        kill_at_end_of_epoch: int = 0,
+        kill_before_export: bool = False,
     ) -> int:
         command = [sys.executable, str(_PROGRAM), str(covers.root), str(tmp_path / name)]
         command += [config.model_dump_json(), str(kill_after), "1", "0", checkpoints]
-        command += [str(kill_at_end_of_epoch)]
+        command += [str(kill_at_end_of_epoch), "yes" if kill_before_export else ""]
         root = str(Path(__file__).parents[3])
         environment = {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "ignore"}
         return subprocess.run(command, env=environment, check=False).returncode
@@ -88,7 +93,7 @@ def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
     train, config, tmp_path
 ):
     assert train("whole") == 0
-    # When all batches of an epoch are done, but not its validation: it goes on in its last step.
+    # When an epoch is validated but has no checkpoint: it goes on in its last step.
     assert train("killed", kill_at_end_of_epoch=1) == -signal.SIGKILL
     within = 1 + _STEPS_PER_EPOCH + 4
     assert train("killed", kill_after=within) == -signal.SIGKILL
@@ -96,14 +101,17 @@ def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
     (checkpoint,) = (tmp_path / "killed" / "checkpoints").glob(f"*/{CHECKPOINT_FILE}")
     # Again, in the first step of the next epoch: that one begins at a finished epoch.
     assert train("killed", kill_after=3) == -signal.SIGKILL
-    # And at the end of the last epoch.
+    # At the end of the last epoch, and after it.
     assert train("killed", kill_at_end_of_epoch=4) == -signal.SIGKILL
+    assert train("killed", kill_before_export=True) == -signal.SIGKILL
+    for file in (tmp_path / "killed" / "model_run").iterdir():  # of the attempt, which is over
+        file.unlink() if file.is_file() else shutil.rmtree(file)
     assert train("killed") == 0
     assert not checkpoint.parent.exists()
 
     whole, killed = history(tmp_path / "whole"), history(tmp_path / "killed")
     assert whole["resumed_epochs"] == []
-    assert killed["resumed_epochs"] == [1, 3, 4, 4]
+    assert killed["resumed_epochs"] == [1, 3, 4, 4, 5]
     assert killed["exported_epoch"] == whole["exported_epoch"]
     for row, resumed in zip(whole["epochs"], killed["epochs"], strict=True):
         del row["seconds"], resumed["seconds"]
@@ -111,6 +119,13 @@ def test_killed_within_an_epoch_and_between_epochs_it_ends_as_if_never_killed(
     expected = weights(tmp_path / "whole", config)
     for array, again in zip(expected, weights(tmp_path / "killed", config), strict=True):
         np.testing.assert_array_equal(again, array)
+    findings = read_diagnosis(tmp_path / "whole" / "model_run")
+    assert {finding.epoch for finding in findings} >= {None, 4}
+    assert read_diagnosis(tmp_path / "killed" / "model_run") == findings
+    pictures = [
+        tmp_path / name / "model_run" / AUGMENTATION_PICTURE for name in ("whole", "killed")
+    ]
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
 
 @pytest.mark.slow
@@ -147,6 +162,7 @@ def model(small_config: TrainerConfig):
 
 def test_a_checkpoint_holds_variables_and_state(model, small_config, tmp_path):
     state = TrainingState(None, Position(1, 4), [{"epoch": 1, "loss": 0.5}], 3.0)
+    state.findings["mute"] = Finding("mute", "warning", "It says nothing.", "", {"covers": 3}, 1)
     state.best_weights = [weight + 1 for weight in model.network.get_weights()]
     write_checkpoint(tmp_path, model, state)
     before = [variable.numpy() for variable in model.variables]
@@ -158,11 +174,17 @@ def test_a_checkpoint_holds_variables_and_state(model, small_config, tmp_path):
     checkpoint.restore_variables(model)
     for variable, expected in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, expected)
+    in_the_same_process = build_and_compile(small_config, genres=3)
+    assert checkpoint.fits(in_the_same_process)
+    checkpoint.restore_variables(in_the_same_process)
+    for variable, expected in zip(in_the_same_process.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, expected)
     restored = TrainingState(None)
     checkpoint.restore_state(restored)
     assert restored.position == Position(1, 4)
     assert restored.resumed == [2]
     assert restored.epochs == state.epochs and restored.seconds == 3.0
+    assert restored.findings == state.findings
     for array, expected in zip(restored.best_weights, state.best_weights, strict=True):
         np.testing.assert_array_equal(array, expected)
     assert not checkpoint.fits(build_and_compile(small_config, genres=4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ import tensorflow as tf
 from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
 from components.support import progress
 from components.support.errors import ConfigError
-from components.trainer import worker_group
+from components.trainer import launcher, worker_group
 from components.trainer.config import TrainerConfig
 from components.trainer.dataset import read_split
 from components.trainer.feature_store import FeatureStore
@@ -49,6 +50,17 @@ _CONFIG = TrainerConfig.model_validate(
         "checkpoint_seconds": 1e-6,
     }
 )
+
+
+_ONLY_THE_CHIEF_SEES_CHECKPOINTS = """
+import json, os, sys
+from pathlib import Path
+from components.trainer import checkpoint_mirror, worker
+
+if json.loads(os.environ["TF_CONFIG"])["task"]["index"]:
+    checkpoint_mirror.open_checkpoints = None
+worker.main(Path(sys.argv[1]), int(sys.argv[2]))
+"""
 
 
 def train(covers: Any, config: TrainerConfig, folder: Path, **kept: str) -> None:
@@ -114,7 +126,9 @@ def trained(covers, tmp_path_factory) -> Callable[[int, Callable[..., None]], Pa
 
 
 @pytest.mark.slow
-def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(trained):
+def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(
+    trained, tmp_path, monkeypatch
+):
     """Batch statistics, averaged weights and last batches of odd sizes included."""
     reports: list[str] = []
     one = trained(1, lambda *_: None)
@@ -130,6 +144,9 @@ def test_two_workers_learn_what_one_process_learns_and_again_when_one_is_killed(
     assert reports[-1].startswith("epoch 3/3")
     assert not list((two / "checkpoints").iterdir())
 
+    program = tmp_path / "program.py"
+    program.write_text(_ONLY_THE_CHIEF_SEES_CHECKPOINTS)
+    monkeypatch.setattr(launcher, "_COMMAND", (sys.executable, str(program)))
     killed = trained(2, kill_the_chief_after(6))
     assert history(killed)["resumed_epochs"] == [2]
     for row, same in zip(history(two)["epochs"], history(killed)["epochs"], strict=True):
@@ -188,9 +205,18 @@ class Together:
         return total
 
 
-@pytest.mark.parametrize("content", [None, b"", b"12345", bytes(range(256)) * 33])
-def test_every_worker_resumes_from_the_checkpoint_that_the_chief_sees(
-    content, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("content", "has_a_folder"),
+    [
+        (None, True),
+        (b"", True),
+        (b"12345", True),
+        (b"12345", False),
+        (bytes(range(256)) * 33, True),
+    ],
+)
+def test_every_worker_gets_the_checkpoint_that_the_chief_sees(
+    content, has_a_folder, tmp_path, monkeypatch
 ):
     arrays: list[np.ndarray | None] = [None, None]
     barrier = threading.Barrier(2)
@@ -200,20 +226,21 @@ def test_every_worker_resumes_from_the_checkpoint_that_the_chief_sees(
         lambda group, own: [Together(group.part.index, arrays, barrier).add_up(own[0])],
     )
     monkeypatch.setattr(worker_group, "_BYTES_AT_ONCE", 4096)
-    files = [tmp_path / "chief", tmp_path / "other"]
+    kept = tmp_path / "kept" if has_a_folder else None
     if content is not None:
-        files[0].write_bytes(content)
+        (tmp_path / "kept").write_bytes(content)
+    copies = [tmp_path / "chief", tmp_path / "other"]
 
     def share(index: int) -> None:
         group = WorkerGroup.__new__(WorkerGroup)
         group.part = Part(index, 2)
-        group.share(files[index])
+        group.share(kept if index == 0 else None, copies[index])
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(share, range(2)))
-    assert files[1].exists() == bool(content)
-    if content:
-        assert files[1].read_bytes() == files[0].read_bytes() == content
+    for copy in copies:
+        assert copy.exists() == bool(content and has_a_folder)
+        assert not copy.exists() or copy.read_bytes() == content
 
 
 def test_workers_share_what_a_frozen_backbone_has_to_see(covers, schema, small_config, tmp_path):

@@ -13,8 +13,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 
 from components.support import progress
-from components.trainer import feature_store, training
-from components.trainer.run import run_fn
+from components.trainer import feature_store, run, training
 
 _COVERS_IN_A_SEGMENT = 16
 
@@ -28,6 +27,7 @@ def main(
     kill_after_covers: str = "0",
     checkpoints: str = "",
     kill_at_end_of_epoch: str = "0",
+    kill_before_export: str = "",
 ) -> None:
     """Runs `run_fn` on the covers below `root`.
 
@@ -39,9 +39,12 @@ def main(
         kill_after_covers: it does so after so many covers went through a frozen backbone.
         checkpoints: where they are kept; below `folder` unless given.
         devices: parts of this machine's processor that take the place of so many GPUs.
-        kill_at_end_of_epoch: it does so when this epoch is validated, unless 0, but its end has
-            no checkpoint yet.
+        kill_at_end_of_epoch: it does so when this epoch is validated but has no checkpoint, unless
+            0.
+        kill_before_export: it does so when all is done but the export, unless empty.
     """
+    if kill_before_export:
+        run.export_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     if devices != "1":
         divide_the_processor(int(devices))
     tf.config.experimental.enable_op_determinism()
@@ -63,7 +66,7 @@ def main(
             os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(step_is_done):
-        run_fn(
+        run.run_fn(
             SimpleNamespace(
                 train_files=[f"{root}/Split-train/*"],
                 eval_files=[f"{root}/Split-eval/*"],

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from click.testing import CliRunner
@@ -212,3 +214,20 @@ def test_killed_twice_it_gives_the_same_file(
         tmp_path / "undisturbed.parquet"
     ).read_bytes()
     assert not parts.exists()
+
+
+def test_a_lock_whose_folder_another_run_has_just_removed_is_taken_again(
+    covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = fcntl.flock, []
+
+    def take(file: TextIO, how: int) -> None:
+        if not taken:
+            shutil.rmtree(Path(file.name).parent)
+        taken.append(Path(file.name))
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", take)
+    _predict(covers, tmp_path / "a.csv", model)
+    assert len(taken) == 2
+    assert (tmp_path / "a.csv").is_file()
