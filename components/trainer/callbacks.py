@@ -31,9 +31,6 @@ class ProgressReport(keras.callbacks.Callback):
         self.state = state
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
-        self.resumed = ""
-        if state.resumed:
-            self.resumed = f" (resumed in epoch {state.resumed[-1]})"
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         position = self.state.position
@@ -42,16 +39,20 @@ class ProgressReport(keras.callbacks.Callback):
             TRAINER,
             position.epoch * self.steps_per_epoch + position.step,
             self.epochs * self.steps_per_epoch,
-            f"epoch {position.epoch + 1}/{self.epochs}{loss}{self._auc()}{self.resumed}",
+            f"epoch {position.epoch + 1}/{self.epochs}{loss}{self._auc()}{self._resumed()}",
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done, total = (epoch + 1) * self.steps_per_epoch, self.epochs * self.steps_per_epoch
-        detail = f"epoch {epoch + 1}/{self.epochs}{self._auc()}{self.resumed}"
+        detail = f"epoch {epoch + 1}/{self.epochs}{self._auc()}{self._resumed()}"
         if self.state.is_over and epoch + 1 < self.epochs:
             done = total
             detail = f"stopped early after epoch {epoch + 1}/{self.epochs}{self._auc()}"
         progress.report(TRAINER, done, total, detail)
+
+    def _resumed(self) -> str:
+        resumed = self.state.resumed
+        return f" (resumed in epoch {resumed[-1]})" if resumed else ""
 
     def _auc(self) -> str:
         for row in reversed(self.state.epochs):

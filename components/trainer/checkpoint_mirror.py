@@ -40,8 +40,8 @@ def open_checkpoints(root: str, recipe: str) -> tuple[Path | None, CheckpointMir
         recipe: of the model.
 
     Returns:
-        The folder, None where none can be kept, which is a warning; and what copies its checkpoint
-        to the URL, None if `root` is a folder.
+        The folder, None without a root, or where none can be kept, which is a warning; and what
+        copies its checkpoint to the URL, None if `root` is a folder.
     """
     if not is_url(root):
         return checkpoint_folder(root, recipe), None
@@ -52,10 +52,12 @@ def open_checkpoints(root: str, recipe: str) -> tuple[Path | None, CheckpointMir
 def open_mirror(root: str, recipe: str) -> CheckpointMirror | None:
     """Returns the mirror of a recipe's checkpoint below `root`, with what an earlier attempt left.
 
-    None if `root` is no URL, or if the store cannot be used, which is a warning.
+    None if the store cannot be used, which is a warning.
+
+    Args:
+        root: a URL.
+        recipe: of the model.
     """
-    if not is_url(root):
-        return None
     try:
         mirror = CheckpointMirror(root, recipe[:32])
         mirror.fetch()

@@ -1,9 +1,9 @@
 """Checkpoints from which a killed training run resumes as if nothing had happened.
 
 One file per recipe holds all variables of model, metrics and optimizer (weights, moments,
-averages, the state of every random generator), the position in the data and the history. It is
-replaced in one step, so that a kill at any moment leaves a complete one, and removed when
-training is finished.
+averages, the state of every random generator), the position in the data, the history and what the
+diagnosis has found. It is replaced in one step, so that a kill at any moment leaves a complete one,
+and removed when training is finished.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Checkpoint:
         self._arrays = arrays
 
     def restore_state(self, state: TrainingState) -> None:
-        """Sets position, history and best weights."""
+        """Sets position, history, findings and best weights."""
         count = self._fields["best_weights"]
         best = (
             None

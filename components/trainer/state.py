@@ -1,4 +1,4 @@
-"""How far training is: its position, history and best weights; kept across a kill."""
+"""How far training is: its position, history, best weights and findings; kept across a kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class TrainingState:
         epochs: one row per finished epoch: `epoch` (from 1), `learning_rate`, `seconds`,
             `loss`, each metric and their `val_` twins.
         seconds: how long the unfinished epoch has taken so far.
-        resumed: the epochs (from 1) in which a killed training run resumed.
+        resumed: the epochs (from 1) in which a killed training run resumed; the one after the last
+            if none was left.
         best_weights: the network's weights after the best epoch; None before the first.
         findings: code -> what the diagnosis has found.
     """

@@ -107,9 +107,10 @@ class WorkerGroup:
         words = np.zeros(-(-int(size) // _BYTES_IN_A_WORD), np.int32)
         if self.is_chief:
             words.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+            del content
         words = self.add_up(words)
         if size:
-            copy.write_bytes(words.tobytes()[: int(size)])
+            copy.write_bytes(words.view(np.uint8)[: int(size)].tobytes())
 
     def draw_apart(self, model: keras.Model) -> None:
         """Gives dropout and augmentation of each worker but the chief other random numbers."""

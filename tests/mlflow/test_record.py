@@ -93,6 +93,8 @@ def test_without_a_server_runs_are_logged_in_a_folder(
 def test_a_report_that_cannot_be_read_keeps_no_other_run_from_being_logged(
     make_report: MakeReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     recorded = RecordedRuns(tmp_path / "root")
     reports = {}
@@ -113,6 +115,10 @@ def test_a_report_that_cannot_be_read_keeps_no_other_run_from_being_logged(
     assert isinstance(result.exception, SystemExit) and result.exit_code == 1
     assert f"{second}: Logged to" in result.output and f"{fourth}: Logged to" in result.output
     assert f"{without_description}: " not in result.output
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    store = MlflowClient((recorded.root / "mlruns").as_uri())
+    runs = store.search_runs([store.get_experiment_by_name("tiny").experiment_id])
+    assert len(runs) == 2
     said = " ".join(result.output.split())
     assert "Expected 5 runs to be as they were written. Received: 3 that are damaged" in said
     assert str(reports[first]) in said.partition("The first: ")[2]

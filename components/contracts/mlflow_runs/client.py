@@ -31,6 +31,7 @@ from components.contracts.signatures import (
     DECISIONS,
     IMAGE_BYTES,
     PROBABILITIES,
+    ModelDescription,
     read_model_description,
 )
 from components.support.errors import ConfigError, CoversError, DamagedArtifact, DeploymentError
@@ -240,6 +241,7 @@ def _log(
 ) -> str:
     from mlflow.entities import Metric, Param
 
+    description = _describe(model) if model else None
     ended = int(datetime.datetime.fromisoformat(content["created"]).timestamp() * 1000)
     created = client.create_run(experiment, start_time=ended, tags=tags(content, run_id))
     mlflow_id: str = created.info.run_id
@@ -252,10 +254,10 @@ def _log(
         client.log_batch(mlflow_id, metrics=numbers[start : start + _AT_ONCE])
     for file in _files(report):
         client.log_artifact(mlflow_id, str(file), _REPORTS)
-    if model is not None:
+    if model and description:
         with tempfile.TemporaryDirectory(prefix="covers-mlflow-") as scratch:
             folder = Path(scratch) / _MODEL
-            _write_model(folder, model, mlflow_id)
+            _write_model(folder, model, description, mlflow_id)
             client.log_artifacts(mlflow_id, str(folder), _MODEL)
     client.set_terminated(mlflow_id, _FINISHED, int(time.time() * 1000))
     return mlflow_id
@@ -271,17 +273,20 @@ def _files(report: Path) -> Iterator[Path]:
         yield from sorted(report.parent.glob("*.csv"))
 
 
-def _write_model(folder: Path, model: Path, mlflow_id: str) -> None:
+def _describe(model: Path) -> ModelDescription:
+    try:
+        return read_model_description(model)
+    except DeploymentError as error:
+        raise DamagedArtifact(str(error)) from error
+
+
+def _write_model(folder: Path, model: Path, description: ModelDescription, mlflow_id: str) -> None:
     """Writes a SavedModel with its signature as MLflow keeps models."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
 
-    try:
-        description = read_model_description(model)
-    except DeploymentError as error:
-        raise DamagedArtifact(str(error)) from error
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, IMAGE_BYTES)]),
         outputs=Schema(

@@ -74,7 +74,12 @@ class Diagnostics(keras.callbacks.Callback):
         self.warned: set[str] = set()
 
     def check_inputs(self) -> None:
-        """Checks labels and augmentation; not left to `fit`, which may have nothing to do."""
+        """Checks labels and augmentation; not left to `fit`, which may have nothing to do.
+
+        Warns of what was found before a kill, too.
+        """
+        for finding in self.state.findings.values():
+            self._warn(finding)
         self._add(check_class_imbalance(self.genres, self.train_labels), epoch=None)
         if self.config.augmentation:
             layers = make_augmentation(self.config)
@@ -105,10 +110,13 @@ class Diagnostics(keras.callbacks.Callback):
 
     def _add(self, findings: list[Finding], epoch: int | None) -> None:
         for finding in findings:
-            if finding.severity == "warning" and finding.code not in self.warned:
-                self.warned.add(finding.code)
-                progress.warn(TRAINER, finding.sentence)
+            self._warn(finding)
             self.state.findings[finding.code] = dataclasses.replace(finding, epoch=epoch)
+
+    def _warn(self, finding: Finding) -> None:
+        if finding.severity == "warning" and finding.code not in self.warned:
+            self.warned.add(finding.code)
+            progress.warn(TRAINER, finding.sentence)
 
 
 def first_covers(batches: tf.data.Dataset, count: int = _COVERS) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import glob
 import itertools
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -127,8 +129,7 @@ def predict_to_file(
             answers = _counted(_answers(parts), account.unreadable)
             write_table(answers, description.genres, whole, output.suffix)
             _publish(whole, output)
-            # A worker of a job that nobody wants any longer may be about to write something.
-            shutil.rmtree(folder, ignore_errors=not jobs.engine.is_local)
+            _remove(folder)
     except CoversError:
         raise
     except Exception as error:
@@ -250,12 +251,15 @@ def _publish(partial: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path, output: Path) -> Iterator[None]:
     """Makes the folder for the parts, which one process at a time may use."""
-    with _lock(folder, output):
+    with _lock(folder, output) as lock:
+        for left in folder.parent.glob(f"{glob.escape(folder.name)}.*"):  # by `_remove`, killed
+            shutil.rmtree(left, ignore_errors=True)
         try:
             yield
         except BaseException:
-            if [each.name for each in folder.iterdir()] == [_LOCK]:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if _is_in(folder, lock) and [each.name for each in folder.iterdir()] == [_LOCK]:
+                    _remove(folder)
             raise
 
 
@@ -278,6 +282,18 @@ def _lock(folder: Path, output: Path) -> TextIO:
                     "that is doing so. Wait for it, or choose another --output."
                 ) from error
             # Whoever had it may have removed the folder after we opened the file.
-            if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
+            if _is_in(folder, lock):
                 stack.pop_all()
                 return lock
+
+
+def _is_in(folder: Path, lock: TextIO) -> bool:
+    return os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat())
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder for the parts in one step, as another run may make it anew at once."""
+    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    folder.replace(aside)
+    # A worker of a job that nobody wants any longer may be about to write something.
+    shutil.rmtree(aside, ignore_errors=True)

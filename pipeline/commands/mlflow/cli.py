@@ -48,8 +48,8 @@ def log_to_mlflow_command(
     """Log past runs in MLflow: parameters, metrics, curves, the report and the model.
 
     A RUN is a run's id, the beginning of it, or the path of a report.json. Without any, all runs of
-    the pipeline root with an evaluation are logged. Those that have been logged are left as they
-    are.
+    the pipeline root with an evaluation are logged, but those whose report or model is damaged.
+    Those that have been logged are left as they are.
     """
     from pipeline.commands.mlflow.command import log_runs
 

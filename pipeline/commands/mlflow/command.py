@@ -25,8 +25,8 @@ def log_runs(
         options: of `MlflowConfig`, which count before those that a run was started with.
 
     Raises:
-        ConfigError: MLflow's client is not installed, there is no such run, or it has no
-            evaluation.
+        ConfigError: MLflow's client is not installed, an option is wrong, there is no such run, or
+            it has no evaluation.
         DamagedArtifact: a report or model is damaged; if no run was named, all other runs are
             logged before.
         DeploymentError: MLflow, or the server of ML Metadata, failed.
@@ -46,7 +46,7 @@ def log_runs(
     for run in runs:
         try:
             yield run.name, _log(run, pipeline_root, options)
-        except (ConfigError, DamagedArtifact) as error:
+        except DamagedArtifact as error:
             if given:
                 raise
             unreadable.append(error)

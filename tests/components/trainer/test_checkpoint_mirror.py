@@ -11,7 +11,7 @@ import pytest
 
 from components.support.file_systems import open_file_system
 from components.trainer import checkpoint_mirror, checkpoints
-from components.trainer.checkpoint_mirror import CheckpointMirror, open_mirror
+from components.trainer.checkpoint_mirror import CheckpointMirror, open_checkpoints, open_mirror
 from components.trainer.checkpoints import CHECKPOINT_FILE, read_checkpoint
 
 MINE, OTHER = "a" * 64, "b" * 64
@@ -214,5 +214,8 @@ def test_a_store_that_cannot_be_used_is_a_warning(s3: Any, caplog: Any) -> None:
 
 
 def test_a_folder_needs_no_mirror(tmp_path: Any) -> None:
-    assert open_mirror(str(tmp_path), MINE) is None
+    folder, mirror = open_checkpoints(str(tmp_path), MINE)
+    assert folder and folder.parent == tmp_path
+    assert mirror is None
+    assert open_checkpoints("", MINE) == (None, None)
     assert open_mirror("", MINE) is None

@@ -19,6 +19,8 @@ import pytest
 
 from components.contracts.diagnosis import AUGMENTATION_PICTURE, Finding, read_diagnosis
 from components.contracts.signatures import HISTORY_FILE, WEIGHTS_FILE
+from components.support import progress
+from components.trainer.callbacks import ProgressReport
 from components.trainer.checkpoints import (
     CHECKPOINT_FILE,
     checkpoint_folder,
@@ -188,6 +190,19 @@ def test_a_checkpoint_holds_variables_and_state(model, small_config, tmp_path):
     for array, expected in zip(restored.best_weights, state.best_weights, strict=True):
         np.testing.assert_array_equal(array, expected)
     assert not checkpoint.fits(build_and_compile(small_config, genres=4))
+    checkpoint._arrays["optimizer/1000"] = np.zeros(3)
+    assert not checkpoint.fits(model)
+
+
+def test_progress_says_in_which_epoch_a_killed_training_resumed():
+    state = TrainingState(None)
+    report = ProgressReport(state, epochs=4, steps_per_epoch=5)
+    said: list[str] = []
+    with progress.listening(lambda *reported: said.append(reported[-1])):
+        report.on_train_batch_end(0, {"loss": 1.0})
+        state.restore({**state.to_dict(), "position": {"epoch": 2, "step": 3}}, None)
+        report.on_train_batch_end(3, {"loss": 0.5})
+    assert said == ["epoch 1/4 loss 1.00", "epoch 3/4 loss 0.50 (resumed in epoch 3)"]
 
 
 def build_and_compile(config: TrainerConfig, genres: int):

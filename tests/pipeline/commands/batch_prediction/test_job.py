@@ -216,18 +216,24 @@ def test_killed_twice_it_gives_the_same_file(
     assert not parts.exists()
 
 
+@pytest.mark.parametrize("is_made_anew", [False, True])
 def test_a_lock_whose_folder_another_run_has_just_removed_is_taken_again(
-    covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    covers: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_anew: bool
 ) -> None:
     lock, taken = fcntl.flock, []
 
     def take(file: TextIO, how: int) -> None:
         if not taken:
             shutil.rmtree(Path(file.name).parent)
-        taken.append(Path(file.name))
+            if is_made_anew:
+                Path(file.name).parent.mkdir()
+                Path(file.name).touch()
+        taken.append(file.name)
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", take)
+    (tmp_path / ".a.csv.parts.left" / "images").mkdir(parents=True)
     _predict(covers, tmp_path / "a.csv", model)
     assert len(taken) == 2
     assert (tmp_path / "a.csv").is_file()
+    assert not list(tmp_path.glob(".*"))
