@@ -218,4 +218,3 @@ def test_a_folder_needs_no_mirror(tmp_path: Any) -> None:
     assert folder and folder.parent == tmp_path
     assert mirror is None
     assert open_checkpoints("", MINE) == (None, None)
-    assert open_mirror("", MINE) is None
