@@ -79,7 +79,10 @@ def test_beam_understands_the_arguments_of_each_engine(
         ),
         ([FLINK, "engine.flink.image=covers:1"], "Received: worker_pool and image"),
         ([FLINK, "engine.flink.worker_pool=null"], "one of worker_pool .*: neither"),
-        ([FLINK, "engine.flink.job_server_jar=a.jar"], r"jar /.*/a\.jar, job_server jobs:8099"),
+        (
+            [FLINK, "engine.flink.job_server_jar=a.jar"],
+            rf"jar {Path.cwd()}/a\.jar, job_server jobs:8099",
+        ),
         ([FLINK, "engine.flink.parallelism=0"], r"engine\.flink\.parallelism: "),
         ([FLINK, "engine.flink.paralelism=2"], r"Did you mean engine\.flink\.parallelism\?"),
         ([SPARK, "engine.spark.job_server=null"], r"engine\.spark\.job_server"),
